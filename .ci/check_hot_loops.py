@@ -1,0 +1,74 @@
+"""The k-loops of the matrix tiles hold the expected multiply-adds and no spill.
+
+Disassembles the gemm object of each FMA ISA under BUILD_FOLDER, finds every innermost loop of the tile functions, and fails
+when one moves a vector to or from the stack, or when the full tile's loop is missing.
+"""
+
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+# ISA -> (name of the packed tile, multiply-adds in one step of it).
+FULL_TILE = {"avx2": ("columns_tile<6, 2, false>", 12), "avx512": ("columns_tile<14, 2, false>", 28)}
+
+
+def innermost_loops(listing: str) -> list[list[str]]:
+    """Instruction lists of loops that contain no other jump."""
+    lines = [line.split(":\t", 1) for line in listing.splitlines() if ":\t" in line]
+    index = {int(address, 16): i for i, (address, _) in enumerate(lines)}
+    code = [instruction for _, instruction in lines]
+    loops = []
+    for end, instruction in enumerate(code):
+        jump = re.match(r"j\w+\s+([0-9a-f]+)", instruction)
+        start = index.get(int(jump.group(1), 16)) if jump else None
+        if start is None or start >= end:
+            continue
+        body = code[start : end + 1]
+        if not any(re.match(r"j\w+\s", line) for line in body[:-1]):
+            loops.append(body)
+    return loops
+
+
+def check(isa: str, disassembly: str) -> list[str]:
+    problems = []
+    full_name, full_count = FULL_TILE[isa]
+    found = False
+    for function in disassembly.split("\n\n"):
+        header = re.match(r"\s*[0-9a-f]+ <(.*)>:", function.strip())
+        if not header or "tile" not in header.group(1):
+            continue
+        for body in innermost_loops(function):
+            count = sum("vfmadd" in line for line in body)
+            spills = [
+                line for line in body if re.search(r"[yz]mm", line) and re.search(r"%r[sb]p", line)
+            ]
+            if count and spills:
+                problems.append(f"{isa}: {header.group(1)}: vector spill in a k-loop: {spills[0]}")
+            found |= full_name in header.group(1) and count > 0 and count % full_count == 0
+    if not found:
+        problems.append(f"{isa}: no loop of {full_count} multiply-adds in {full_name}")
+    return problems
+
+
+def main() -> int:
+    problems, objects = [], 0
+    for isa in FULL_TILE:
+        for path in Path(sys.argv[1]).glob(f"**/kernels_{isa}.dir/**/gemm.isa.inl.o"):
+            objects += 1
+            listing = subprocess.run(
+                ["objdump", "-d", "-C", "--no-show-raw-insn", str(path)],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+            problems += check(isa, listing)
+    if platform.machine() == "x86_64" and objects != len(FULL_TILE):
+        problems.append(f"expected {len(FULL_TILE)} gemm objects under {sys.argv[1]}, found {objects}")
+    print("\n".join(problems) or f"{objects} objects: full tiles, no spill")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+#include "bindings/array.h"
+
+#include <limits>
+#include <new>
+
+#include "core/arena.h"
+
+namespace neurona {
+namespace {
+
+// Row-major strides of `shape` in the given order, in bytes.
+std::vector<py::ssize_t> dense_strides(const std::vector<int64_t>& shape, Order order, int64_t item) {
+  const size_t n = shape.size();
+  std::vector<py::ssize_t> strides(n);
+  std::vector<size_t> fastest_first;
+  if (order == Order::kChannelsLast && (n == 4 || n == 3)) fastest_first.push_back(1);
+  for (size_t i = n; i-- > 0;)
+    if (fastest_first.empty() || i != fastest_first[0]) fastest_first.push_back(i);
+  int64_t step = item;
+  for (size_t axis : fastest_first) {
+    strides[axis] = step;
+    step *= shape[axis] > 0 ? shape[axis] : 1;
+  }
+  return strides;
+}
+
+// Axes of extent 1 and empty arrays have no order to break.
+bool is_dense(const py::array& array, const std::vector<int64_t>& shape, Order order) {
+  const auto strides = dense_strides(shape, order, array.itemsize());
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] == 0) return true;
+    if (shape[i] != 1 && array.strides(i) != strides[i]) return false;
+  }
+  return true;
+}
+
+std::vector<int64_t> shape_of(const py::array& array) {
+  return std::vector<int64_t>(array.shape(), array.shape() + array.ndim());
+}
+
+bool is_aligned(const py::array& array) { return reinterpret_cast<uintptr_t>(array.data()) % array.itemsize() == 0; }
+
+std::string type_name(py::handle object) { return py::str(py::type::handle_of(object).attr("__name__")); }
+
+PyTypeObject* ndarray_type() {
+  static PyObject* type = py::object(py::module_::import("numpy").attr("ndarray")).release().ptr();
+  return reinterpret_cast<PyTypeObject*>(type);
+}
+
+// The array behind `object`, known to be float32 in either byte order.
+py::array float_array(const char* op, const char* argument, py::handle object) {
+  if (!py::isinstance<py::array>(object))
+    fail_type(op, argument, " must be a NumPy array of float32, got ", type_name(object));
+  // Subclasses may change what the elements mean; a masked array would silently lose its mask.
+  if (Py_TYPE(object.ptr()) != ndarray_type() && py::hasattr(object, "mask")) fail_type(op, argument, " must be a plain array, got ", type_name(object));
+  auto array = py::reinterpret_borrow<py::array>(object);
+  const auto dtype = array.dtype();
+  if (dtype.kind() != 'f' || dtype.itemsize() != 4)
+    fail_type(op, argument, " must be float32, got ", std::string(py::str(dtype)), "; use .astype(np.float32)");
+  return array;
+}
+
+py::array copy_to(const py::array& source, const std::vector<int64_t>& shape, Order order) {
+  py::array copy = new_floats(shape, order);
+  static PyObject* copyto = py::object(py::module_::import("numpy").attr("copyto")).release().ptr();
+  py::reinterpret_borrow<py::object>(copyto)(copy, source);
+  return copy;
+}
+
+}  // namespace
+
+Input input_array(const char* op, const char* argument, py::handle object, Order order) {
+  Input input;
+  input.holder = float_array(op, argument, object);
+  input.shape = shape_of(input.holder);
+  const char byte_order = input.holder.dtype().byteorder();
+  const bool native = byte_order == '=' || byte_order == '|' || byte_order == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '<' : '>');
+  if (!native || !is_aligned(input.holder) || !is_dense(input.holder, input.shape, order))
+    input.holder = copy_to(input.holder, input.shape, order);
+  input.data = static_cast<const float*>(input.holder.data());
+  return input;
+}
+
+Input input_array(const char* op, const char* argument, py::handle object, Order order, int64_t ndim, const char* layout) {
+  const py::array array = float_array(op, argument, object);
+  if (array.ndim() != ndim)
+    fail_value(op, argument, " must have shape ", layout, ", got ", shape_text(shape_of(array).data(), array.ndim()));
+  return input_array(op, argument, object, order);
+}
+
+Input optional_array(const char* op, const char* argument, py::handle object, Order order) {
+  return object.is_none() ? Input{} : input_array(op, argument, object, order);
+}
+
+StridedInput strided_array(const char* op, const char* argument, py::handle object) {
+  StridedInput input;
+  input.holder = float_array(op, argument, object);
+  input.shape = shape_of(input.holder);
+  const char byte_order = input.holder.dtype().byteorder();
+  bool walkable = byte_order != (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<') && is_aligned(input.holder);
+  for (py::ssize_t axis = 0; axis < input.holder.ndim(); ++axis)
+    walkable = walkable && input.holder.strides(axis) % input.holder.itemsize() == 0;
+  if (!walkable) input.holder = copy_to(input.holder, input.shape, Order::kC);
+  input.data = static_cast<const float*>(input.holder.data());
+  for (py::ssize_t axis = 0; axis < input.holder.ndim(); ++axis)
+    input.strides.push_back(input.holder.strides(axis) / input.holder.itemsize());
+  return input;
+}
+
+Order natural_order(py::handle object) {
+  if (!py::isinstance<py::array>(object)) return Order::kC;
+  const auto array = py::reinterpret_borrow<py::array>(object);
+  return is_dense(array, shape_of(array), Order::kChannelsLast) ? Order::kChannelsLast : Order::kC;
+}
+
+InOut inout_array(const char* op, const char* argument, py::handle object) {
+  InOut result;
+  result.holder = float_array(op, argument, object);
+  result.shape = shape_of(result.holder);
+  if (!result.holder.writeable()) fail_value(op, argument, " must be writable, got a read-only array");
+  const char byte_order = result.holder.dtype().byteorder();
+  if (!is_aligned(result.holder) || byte_order == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<') ||
+      !(is_dense(result.holder, result.shape, Order::kC) || is_dense(result.holder, result.shape, Order::kChannelsLast)))
+    fail_value(op, argument, " must be a dense, aligned array in native byte order, got strides ",
+               shape_text(std::vector<int64_t>(result.holder.strides(), result.holder.strides() + result.holder.ndim()).data(),
+                          result.holder.ndim()));
+  result.data = static_cast<float*>(result.holder.mutable_data());
+  result.size = result.holder.size();
+  return result;
+}
+
+py::array new_array(const py::dtype& dtype, const std::vector<int64_t>& shape, Order order) {
+  int64_t bytes = dtype.itemsize();
+  for (int64_t extent : shape)
+    if (__builtin_mul_overflow(bytes, extent, &bytes)) throw std::bad_alloc();
+  void* memory = nullptr;
+  try {
+    memory = arena_allocate(static_cast<size_t>(bytes));
+  } catch (const std::bad_alloc&) {
+    PyErr_Format(PyExc_MemoryError, "neurona: cannot allocate %lld bytes for an array of shape %s",
+                 static_cast<long long>(bytes), shape_text(shape.data(), static_cast<int64_t>(shape.size())).c_str());
+    throw py::error_already_set();
+  }
+  py::capsule owner(memory, [](void* block) { arena_free(block); });
+  return py::array(dtype, std::vector<py::ssize_t>(shape.begin(), shape.end()), dense_strides(shape, order, dtype.itemsize()),
+                   memory, owner);
+}
+
+py::array new_floats(const std::vector<int64_t>& shape, Order order) {
+  static PyObject* dtype = py::dtype::of<float>().release().ptr();
+  return new_array(py::reinterpret_borrow<py::dtype>(dtype), shape, order);
+}
+
+int64_t int_parameter(const char* op, const char* name, py::handle value) {
+  const bool numpy_scalar = !PyLong_Check(value.ptr()) && PyIndex_Check(value.ptr());
+  if (PyBool_Check(value.ptr()) || !(PyLong_Check(value.ptr()) || numpy_scalar))
+    fail_type(op, name, " must be an int, got ", type_name(value), " ", std::string(py::repr(value)));
+  const auto number = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+  if (!number) {
+    PyErr_Clear();
+    fail_type(op, name, " must be an int, got ", type_name(value));
+  }
+  int overflow = 0;
+  const long long result = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
+  if (overflow) fail_value(op, name, " must fit in 64 bits, got ", std::string(py::str(number)));
+  return result;
+}
+
+std::array<int64_t, 2> pair_parameter(const char* op, const char* name, py::handle value) {
+  if (PyTuple_Check(value.ptr()) || PyList_Check(value.ptr())) {
+    const auto sequence = py::reinterpret_borrow<py::sequence>(value);
+    if (sequence.size() != 2)
+      fail_value(op, name, " must be an int or a pair of ints, got ", sequence.size(), " values");
+    std::array<int64_t, 2> pair{};
+    for (size_t i = 0; i < 2; ++i) {
+      const py::object item = sequence[i];
+      if (PyTuple_Check(item.ptr()) || PyList_Check(item.ptr()))
+        fail_value(op, name, " must be an int or a pair of ints, got ", std::string(py::repr(value)));
+      pair[i] = int_parameter(op, name, item);
+    }
+    return pair;
+  }
+  if (PyBool_Check(value.ptr()) || !PyIndex_Check(value.ptr()))
+    fail_type(op, name, " must be an int or a pair of ints, got ", type_name(value), " ", std::string(py::repr(value)));
+  const int64_t both = int_parameter(op, name, value);
+  return {both, both};
+}
+
+bool bool_parameter(const char* op, const char* name, py::handle value) {
+  static PyObject* numpy_bool = py::object(py::module_::import("numpy").attr("bool_")).release().ptr();
+  if (!PyBool_Check(value.ptr()) && !py::isinstance(value, numpy_bool))
+    fail_type(op, name, " must be True or False, got ", std::string(py::repr(value)));
+  return PyObject_IsTrue(value.ptr()) == 1;
+}
+
+double float_parameter(const char* op, const char* name, py::handle value) {
+  if (PyBool_Check(value.ptr()) || PyUnicode_Check(value.ptr()))
+    fail_type(op, name, " must be a number, got ", type_name(value));
+  const double result = PyFloat_AsDouble(value.ptr());
+  if (result == -1.0 && PyErr_Occurred()) {
+    PyErr_Clear();
+    fail_type(op, name, " must be a number, got ", type_name(value));
+  }
+  return result;
+}
+
+int64_t axis_parameter(const char* op, const char* name, py::handle value, int64_t ndim) {
+  const int64_t axis = int_parameter(op, name, value);
+  if (axis < -ndim || axis >= ndim)
+    fail_value(op, name, " must be between ", -ndim, " and ", ndim - 1, ", got ", axis);
+  return axis < 0 ? axis + ndim : axis;
+}
+
+}  // namespace neurona

@@ -1,0 +1,142 @@
+#include "core/cpu.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "core/errors.h"
+
+namespace neurona {
+namespace {
+
+int affinity_count() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+// Quota of one cgroup folder in processors; 0 when it sets none. cgroup v2 writes "max 100000" or "150000 100000" into
+// cpu.max, v1 has two files.
+double quota_of(const std::string& folder) {
+  std::ifstream v2(folder + "/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (v2 >> quota >> period) return quota == "max" || period <= 0 ? 0 : std::strtod(quota.c_str(), nullptr) / period;
+  double microseconds = 0;
+  std::ifstream v1_quota(folder + "/cpu.cfs_quota_us"), v1_period(folder + "/cpu.cfs_period_us");
+  if (v1_quota >> microseconds && v1_period >> period && microseconds > 0 && period > 0) return microseconds / period;
+  return 0;
+}
+
+// The tightest quota from the process's own cgroup up to the root.
+double cgroup_quota() {
+  double tightest = 0;
+  std::ifstream memberships("/proc/self/cgroup");
+  for (std::string line; std::getline(memberships, line);) {
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    if (!controllers.empty() && controllers.find("cpu") == std::string::npos) continue;
+    const std::string root = controllers.empty() ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu";
+    std::string path = line.substr(second + 1);
+    while (true) {
+      const double quota = quota_of(root + path);
+      if (quota > 0 && (tightest == 0 || quota < tightest)) tightest = quota;
+      if (path.empty() || path == "/") break;
+      path.resize(path.rfind('/'));
+    }
+  }
+  return tightest;
+}
+
+// A positive number from the environment, 0 if the variable is unset or empty.
+int threads_from_environment(const char* variable, bool strict) {
+  const char* text = std::getenv(variable);
+  if (!text || !*text) return 0;
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  if (*end == '\0' && value >= 1 && value <= 1024) return static_cast<int>(value);
+  if (strict) fail_value("num_threads", variable, " must be a whole number between 1 and 1024, got '", text, "'");
+  return 0;
+}
+
+ThreadBudget find_budget() {
+  ThreadBudget budget{1, affinity_count(), cgroup_quota(), ""};
+  std::ostringstream reason;
+  if (const int own = threads_from_environment("NEURONA_NUM_THREADS", true)) {
+    budget.threads = own;
+    reason << "NEURONA_NUM_THREADS=" << own;
+  } else if (const int omp = threads_from_environment("OMP_NUM_THREADS", false)) {
+    budget.threads = omp;
+    reason << "OMP_NUM_THREADS=" << omp;
+  } else {
+    budget.threads = budget.affinity;
+    reason << budget.affinity << " processors in the affinity mask";
+    if (budget.quota > 0 && budget.quota < budget.threads) {
+      budget.threads = std::max(1, static_cast<int>(budget.quota));
+      reason << ", cgroup quota of " << budget.quota;
+    }
+  }
+  budget.reason = reason.str();
+  return budget;
+}
+
+int64_t cache_size(int name, int64_t fallback) {
+  const long size = sysconf(name);
+  return size > 0 ? size : fallback;
+}
+
+}  // namespace
+
+bool cpu_supports(const char* isa) {
+  if (!std::strcmp(isa, "baseline")) {
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+#else
+    return true;
+#endif
+  }
+#if defined(__x86_64__)
+  // The compiler's builtin also asks the operating system (XGETBV) whether it saves the wide registers.
+  if (!std::strcmp(isa, "avx2")) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (!std::strcmp(isa, "avx512"))
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#elif defined(__aarch64__)
+  if (!std::strcmp(isa, "neon")) return true;
+#endif
+  return false;
+}
+
+std::string cpu_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);)
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
+  return "unknown";
+}
+
+const CacheSizes& cache_sizes() {
+#if defined(_SC_LEVEL1_DCACHE_SIZE)
+  static const CacheSizes sizes{cache_size(_SC_LEVEL1_DCACHE_SIZE, 32 << 10), cache_size(_SC_LEVEL2_CACHE_SIZE, 512 << 10),
+                                cache_size(_SC_LEVEL3_CACHE_SIZE, 8 << 20)};
+#else
+  static const CacheSizes sizes{32 << 10, 512 << 10, 8 << 20};
+#endif
+  return sizes;
+}
+
+const ThreadBudget& thread_budget() {
+  static const ThreadBudget budget = find_budget();
+  return budget;
+}
+
+}  // namespace neurona

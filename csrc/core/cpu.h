@@ -1,0 +1,25 @@
+// What this machine offers: vector instructions, cache sizes, and how many threads the process may use.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace neurona {
+
+struct CacheSizes {
+  int64_t l1d, l2, l3;  // bytes; l1d and l2 per core
+};
+
+struct ThreadBudget {
+  int threads;         // min(affinity, floor(cgroup quota)), or what an environment variable says; at least 1
+  int affinity;        // processors that the scheduler may run this process on
+  double quota;        // processors that the cgroup grants; 0 when there is no limit
+  std::string reason;  // one sentence
+};
+
+bool cpu_supports(const char* isa);  // "baseline", "avx2", "avx512", "neon"
+std::string cpu_name();
+const CacheSizes& cache_sizes();
+const ThreadBudget& thread_budget();  // found once; throws std::invalid_argument if NEURONA_NUM_THREADS is not a number
+
+}  // namespace neurona

@@ -1,0 +1,205 @@
+// The micro-kernel: one tile of C = A * B, m rows times n columns, accumulated in registers over the whole summed dimension.
+//
+// Contract: A is read by broadcasting single floats, either step-major (tile_columns) or through one pointer per row
+// (tile_rows; rows of a variant beyond m repeat row 0); B is read as whole vectors, b_step floats apart, so n columns are
+// rounded up to whole vectors of readable memory, unless the tile is masked. C is overwritten, or added to when out.accumulate; when not accumulating C is never read (it may hold NaN).
+// Accumulators start at zero and are added to bias and C once, at the end: the sum over k is one chain per element, in
+// order, whatever m, n and the tile variant are, so that an element's bits do not depend on where the tiles are cut.
+#pragma once
+
+#include "kernels/gemm.h"
+#include "kernels/simd.inl"
+
+namespace neurona::NEURONA_ISA {
+namespace {
+
+// Rows x vectors of the tile. The accumulators, one B vector per column group and one broadcast of A must fit the register
+// file, and there must be at least latency x ports = 8 accumulators to keep two multiply-add units busy.
+#if defined(NEURONA_ISA_avx512)
+constexpr int kTileRows = 14;    // 28 accumulators + 2 of B of 32 registers; A comes from memory by embedded broadcast
+constexpr int kPointerRows = 12; // 12 row pointers + B, k and bound are 15 of the 15 usable general registers
+#elif defined(NEURONA_ISA_neon)
+constexpr int kTileRows = 8;     // 16 accumulators + 2 of B + 2 of A; 24 accumulators spill with GCC-allocated code
+constexpr int kPointerRows = 8;
+#else
+constexpr int kTileRows = 6;     // 12 accumulators + 2 of B + 1 of A of 16 registers
+constexpr int kPointerRows = 6;
+#endif
+constexpr int kTileVectors = 2;
+static_assert(kPointerRows <= kTileRows, "the packed tile must be at least as high as the pointer tile");
+
+// Bias, accumulation, activation and the only store of one row of the tile.
+template <int V>
+NEURONA_INLINE void finish_row(const float* sums, float* c, int n, const TileOutput& out) {
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v) {
+    const int valid = n - v * kLanes;
+    if (valid <= 0) break;
+    const bool full = valid >= kLanes;
+    Vec sum = load(sums + v * kLanes) * broadcast(out.alpha);
+    if (out.bias) sum += full ? load(out.bias + v * kLanes) : load_partial(out.bias + v * kLanes, valid);
+    if (out.accumulate) sum += full ? load(c + v * kLanes) : load_partial(c + v * kLanes, valid);
+    if (out.activation == TileActivation::kRelu) {
+      sum = select(sum < Vec{}, Vec{}, sum);  // keeps NaN
+    } else if (out.activation == TileActivation::kLeakyRelu) {
+      sum = select(sum < Vec{}, sum * broadcast(0.01f), sum);
+    }
+    if (full) {
+      store(c + v * kLanes, sum);
+    } else {
+      store_partial(c + v * kLanes, sum, valid);
+    }
+  }
+}
+
+// The usual end of a tall tile, straight from the registers: all columns valid, alpha == 1.
+template <int M, int V>
+NEURONA_INLINE void finish_full(const Vec (&acc)[M][V], int m, const TileOutput& out) {
+  Vec bias[V];
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v) bias[v] = out.bias ? load(out.bias + v * kLanes) : Vec{};
+  const bool accumulate = out.accumulate;
+  const Vec slope = broadcast(out.activation == TileActivation::kNone   ? 1.0f
+                              : out.activation == TileActivation::kRelu ? 0.0f
+                                                                        : 0.01f);
+  const bool active = out.activation != TileActivation::kNone;
+#pragma GCC unroll 16
+  for (int i = 0; i < M; ++i) {
+    if (i >= m) return;
+    float* c = out.rows[i];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      Vec sum = acc[i][v] + bias[v];
+      if (accumulate) sum += load(c + v * kLanes);
+      if (active) sum = select(sum < Vec{}, sum * slope, sum);
+      store(c + v * kLanes, sum);
+    }
+  }
+}
+
+// Tall full tiles end in registers; for the rest the accumulators go through a buffer, because an epilogue unrolled over all
+// of them costs several KiB of code per variant.
+template <int M, int V>
+NEURONA_INLINE void finish(const Vec (&acc)[M][V], int m, int n, const TileOutput& out) {
+  if constexpr (M >= kPointerRows)
+    if (n == V * kLanes && out.alpha == 1.0f) return finish_full<M, V>(acc, m, out);
+  alignas(64) float sums[M][V * kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < M; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) store(&sums[i][v * kLanes], acc[i][v]);
+  for (int i = 0; i < m; ++i) finish_row<V>(sums[i], out.rows[i], n, out);
+}
+
+template <int M, int V>
+NEURONA_INLINE void clear(Vec (&acc)[M][V]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < M; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) acc[i][v] = Vec{};
+}
+
+// Loads of a row of B; the last vector of a masked tile stops at column n, so that nothing behind it is read.
+template <int V, bool Masked>
+NEURONA_INLINE void load_b(Vec (&bv)[V], const float* b, int tail) {
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v)
+    bv[v] = Masked && v == V - 1 ? load_partial(b + v * kLanes, tail) : load(b + v * kLanes);
+}
+
+// acc += a * b. By name where there is an instruction for it: left free, GCC renames the accumulators between the unrolled
+// steps of a full tile and spills some of them (measured on AVX-512: 17 cycles a step instead of 15).
+NEURONA_INLINE void multiply_add(Vec& acc, Vec a, Vec b) {
+#if defined(__FMA__)
+  asm("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+#else
+  acc += a * b;
+#endif
+}
+
+// One step of the summed dimension.
+template <int M, int V, bool Masked>
+NEURONA_INLINE void step(Vec (&acc)[M][V], const float* a, const float* b, int tail) {
+  Vec bv[V];
+  load_b<V, Masked>(bv, b, tail);
+#pragma GCC unroll 16
+  for (int i = 0; i < M; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) multiply_add(acc[i][v], broadcast(a[i]), bv[v]);
+}
+
+// Four steps of a full panel are 4 * V vectors; they are asked for kPrefetchSteps ahead, since a panel streams from L2.
+constexpr int kPrefetchSteps = 16;
+template <int V>
+NEURONA_INLINE void prefetch_panel(const float* b) {
+#pragma GCC unroll 16
+  for (int line = 0; line < 4 * V * kLanes / 16; ++line)
+    __builtin_prefetch(b + kPrefetchSteps * V * kLanes + line * 16);
+}
+
+template <int M, int V, bool Masked>
+void columns_tile(int m, int n, const TileRun* runs, int64_t run_count, int64_t a_step, int64_t b_step,
+                  const TileOutput& out) {
+  Vec acc[M][V];
+  clear(acc);
+  const int tail = n - (V - 1) * kLanes;
+  for (int64_t r = 0; r < run_count; ++r) {
+    const float* a = runs[r].a;
+    const float* b = runs[r].b;
+    int64_t k = runs[r].length;
+    if constexpr (2 * M > kTileRows && V == kTileVectors && !Masked)
+      if (a_step == M && b_step == V * kLanes) {
+        // Packed panels: constant steps, so that four of them share one pointer update; on the AVX-512 ports every scalar
+        // instruction may displace a multiply-add.
+        for (; k >= 4; k -= 4, a += 4 * M, b += 4 * V * kLanes) {
+          prefetch_panel<V>(b);
+#pragma GCC unroll 4
+          for (int u = 0; u < 4; ++u) {
+            step<M, V, false>(acc, a + u * M, b + u * V * kLanes, 0);
+            asm volatile("" ::: "memory");  // loads of a later step moved up would need registers that are not there
+          }
+        }
+      }
+    for (; k > 0; --k, a += a_step, b += b_step) step<M, V, Masked>(acc, a, b, tail);
+  }
+  finish<M, V>(acc, m, n, out);
+}
+
+template <int M, int V>
+NEURONA_INLINE void row_step(Vec (&acc)[M][V], const float* const (&a)[M], int64_t k, const float* b) {
+  Vec bv[V];
+  load_b<V, false>(bv, b, 0);
+#pragma GCC unroll 16
+  for (int i = 0; i < M; ++i) {
+    const Vec ai = broadcast(a[i][k]);
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) multiply_add(acc[i][v], ai, bv[v]);
+  }
+}
+
+template <int M, int V>
+void rows_tile(int m, int n, const float* const* a_rows, const int64_t* run_offsets, int64_t run_count,
+               int64_t run_length, const float* b, int64_t b_step, const TileOutput& out) {
+  Vec acc[M][V];
+  clear(acc);
+  for (int64_t r = 0; r < run_count; ++r) {
+    const float* a[M];
+#pragma GCC unroll 16
+    for (int i = 0; i < M; ++i) a[i] = a_rows[i] + run_offsets[r];
+    int64_t k = 0;
+    if (b_step == V * kLanes)  // a packed panel: constant steps, unrolled as in columns_tile
+      for (; k + 4 <= run_length; k += 4, b += 4 * V * kLanes) {
+        prefetch_panel<V>(b);
+#pragma GCC unroll 4
+        for (int u = 0; u < 4; ++u) {
+          row_step<M, V>(acc, a, k + u, b + u * V * kLanes);
+          asm volatile("" ::: "memory");
+        }
+      }
+    for (; k < run_length; ++k, b += b_step) row_step<M, V>(acc, a, k, b);
+  }
+  finish<M, V>(acc, m, n, out);
+}
+
+}  // namespace
+}  // namespace neurona::NEURONA_ISA

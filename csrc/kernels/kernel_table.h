@@ -1,0 +1,39 @@
+// All routines that exist once per ISA, as tables of function pointers, one struct per family.
+// A family is declared in <family>.h and implemented in <family>.isa.inl, which is compiled once for each ISA.
+#pragma once
+
+#include "kernels/activation.h"
+#include "kernels/batch_norm.h"
+#include "kernels/depthwise.h"
+#include "kernels/elementwise.h"
+#include "kernels/gemm.h"
+#include "kernels/optim.h"
+#include "kernels/pool2d.h"
+#include "kernels/probe.h"
+#include "kernels/random.h"
+#include "kernels/reduce.h"
+#include "kernels/softmax.h"
+
+// The families of the table: X(type, name). `name` is the member, and `<isa>::<name>_kernels()` the function that fills it.
+#define NEURONA_FOR_EACH_FAMILY(X) \
+  X(ActivationKernels, activation) \
+  X(BatchNormKernels, batch_norm)  \
+  X(DepthwiseKernels, depthwise)   \
+  X(ElementwiseKernels, elementwise) \
+  X(GemmKernels, gemm)             \
+  X(OptimKernels, optim)           \
+  X(PoolKernels, pool2d)           \
+  X(ProbeKernels, probe)           \
+  X(RandomKernels, random)         \
+  X(ReduceKernels, reduce)         \
+  X(SoftmaxKernels, softmax)
+
+namespace neurona {
+
+struct KernelTable {
+#define NEURONA_MEMBER(Type, name) Type name;
+  NEURONA_FOR_EACH_FAMILY(NEURONA_MEMBER)
+#undef NEURONA_MEMBER
+};
+
+}  // namespace neurona

@@ -1,0 +1,23 @@
+// The algorithms behind ops/conv2d.h, one file each. Same arguments, same results up to rounding.
+#pragma once
+
+#include "core/conv2d_shape.h"
+#include "kernels/gemm.h"
+
+namespace neurona {
+
+#define NEURONA_CONV2D_VARIANT(name)                                                                                  \
+  void conv2d_##name##_forward(const Conv2dShape& shape, const float* x, const float* weight, const float* bias,      \
+                               TileActivation activation, float* y);                                                  \
+  void conv2d_##name##_backward_data(const Conv2dShape& shape, const float* dy, const float* weight, const float* bias, \
+                                     float* dx);                                                                      \
+  void conv2d_##name##_backward_weight(const Conv2dShape& shape, const float* dy, const float* x, float* dw);
+
+NEURONA_CONV2D_VARIANT(naive)
+NEURONA_CONV2D_VARIANT(direct)
+NEURONA_CONV2D_VARIANT(im2col)
+NEURONA_CONV2D_VARIANT(pointwise)
+NEURONA_CONV2D_VARIANT(depthwise)
+#undef NEURONA_CONV2D_VARIANT
+
+}  // namespace neurona

@@ -1,0 +1,186 @@
+// C (M, N) = act(alpha * A * B + [C] + bias). The loops around the tile, after Goto and van de Geijn (2008):
+//
+//   for each block of K (kc steps)                    the only place where a sum is cut; depends on K alone
+//     pack B into panels of NR columns, and A into panels of MR rows if that pays
+//     for each block of N whose panels fit in half of L2
+//       for each tile of MR rows                      its A panel stays in L1 ...
+//         for each panel of the block                 ... while the B panels stream from L2
+//           tile
+//
+// C is overwritten by the first block of K (or added to, if asked) and added to by the others; bias and activation go with
+// the last one.
+#include "ops/gemm.h"
+
+#include <algorithm>
+
+#include "core/arena.h"
+#include "core/cpu.h"
+#include "core/thread_pool.h"
+#include "kernels/select.h"
+
+namespace neurona {
+namespace {
+
+// Steps per block of K. A panel of 14 x 384 floats is 21 KiB, which leaves a third of a 32 KiB L1 to the B panel that streams
+// through; fewer steps cost more passes over C (a tile is read and written once per block).
+constexpr int64_t kMaxDepth = 384;
+// From this many columns on, copying A into panels (about 0.6 cycles an element) costs less than 10 % of the tiles that use it.
+constexpr int64_t kPackFromColumns = 192;
+constexpr int64_t kPackFromRows = 48;
+constexpr int kMaxRows = 16;
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// One block of K: where its operands are and how its tiles end.
+struct Block {
+  GemmShape shape;  // k: the steps of this block
+  Matrix a;
+  const float* packed_a;  // panels of MR rows, or null: A is read in place
+  const float* packed_b;  // panels of NR columns
+  float* c;
+  int64_t c_stride;
+  GemmEpilogue epilogue;
+};
+
+int64_t panel_width(const GemmKernels& kernel, int64_t columns) {
+  return columns > kernel.lanes ? kernel.columns : kernel.lanes;
+}
+
+void pack_b_panel(const GemmKernels& kernel, const Matrix& b, const GemmShape& shape, int64_t panel, float* packed) {
+  const int64_t first = panel * kernel.columns, width = std::min<int64_t>(kernel.columns, shape.n - first);
+  float* target = packed + first * shape.k;
+  if (b.transposed) {
+    kernel.pack_lines(b.data + first * b.stride, b.stride, width, shape.k, target, panel_width(kernel, width));
+  } else {
+    kernel.pack_transposed(b.data + first, b.stride, width, shape.k, target, panel_width(kernel, width));
+  }
+}
+
+void pack_a_panel(const GemmKernels& kernel, const Matrix& a, const GemmShape& shape, int64_t panel, float* packed) {
+  const int64_t first = panel * kernel.rows, height = std::min<int64_t>(kernel.rows, shape.m - first);
+  float* target = packed + first * shape.k;
+  if (a.transposed) {
+    kernel.pack_transposed(a.data + first, a.stride, height, shape.k, target, kernel.rows);
+  } else {
+    kernel.pack_lines(a.data + first * a.stride, a.stride, height, shape.k, target, kernel.rows);
+  }
+}
+
+// Tiles of rows [first_row, first_row + height) against the panels [first_panel, last_panel).
+void tile_row(const GemmKernels& kernel, const Block& block, int64_t first_row, int64_t height, int64_t first_panel,
+              int64_t last_panel) {
+  const float* a_rows[kMaxRows];
+  float* c_rows[kMaxRows];
+  const bool by_pointer = !block.packed_a && !block.a.transposed;
+  if (by_pointer)
+    for (int64_t i = 0; i < height; ++i) a_rows[i] = block.a.data + (first_row + i) * block.a.stride;
+  const float* a_columns = block.packed_a ? block.packed_a + first_row * block.shape.k : block.a.data + first_row;
+  const int64_t a_step = block.packed_a ? kernel.rows : block.a.stride;
+  const int64_t no_offset = 0;
+  for (int64_t panel = first_panel; panel < last_panel; ++panel) {
+    const int64_t column = panel * kernel.columns;
+    const int width = static_cast<int>(std::min<int64_t>(kernel.columns, block.shape.n - column));
+    const int64_t b_step = panel_width(kernel, width);
+    const float* b = block.packed_b + column * block.shape.k;
+    for (int64_t i = 0; i < height; ++i) c_rows[i] = block.c + (first_row + i) * block.c_stride + column;
+    const float* bias = block.epilogue.bias ? block.epilogue.bias + column : nullptr;
+    const TileOutput out{c_rows, bias, block.epilogue.alpha, block.epilogue.accumulate, block.epilogue.activation};
+    if (by_pointer) {
+      kernel.tile_rows(static_cast<int>(height), width, a_rows, &no_offset, 1, block.shape.k, b, b_step, out);
+    } else {
+      const TileRun run{a_columns, b, block.shape.k};
+      kernel.tile_columns(static_cast<int>(height), width, &run, 1, a_step, b_step, true, out);
+    }
+  }
+}
+
+// All tiles of a block, cut among the threads along the longer side.
+void tiles(const GemmKernels& kernel, const Block& block) {
+  const int64_t tile_height = block.packed_a || block.a.transposed ? kernel.rows : kernel.pointer_rows;
+  const int64_t row_tiles = divide_up(block.shape.m, tile_height), panels = divide_up(block.shape.n, kernel.columns);
+  const int64_t panels_in_l2 =
+      std::max<int64_t>(1, cache_sizes().l2 / 2 / (kernel.columns * block.shape.k * static_cast<int64_t>(sizeof(float))));
+  const auto rectangle = [&](int64_t first_tile, int64_t last_tile, int64_t first_panel, int64_t last_panel) {
+    for (int64_t panel = first_panel; panel < last_panel; panel += panels_in_l2)
+      for (int64_t tile = first_tile; tile < last_tile; ++tile)
+        tile_row(kernel, block, tile * tile_height, std::min(tile_height, block.shape.m - tile * tile_height), panel,
+                 std::min(last_panel, panel + panels_in_l2));
+  };
+  const int64_t flops = 2 * block.shape.m * block.shape.n * block.shape.k;
+  if (row_tiles >= panels) {
+    parallel_for(row_tiles, grain_for(flops / row_tiles / 16), [&](int64_t begin, int64_t end) { rectangle(begin, end, 0, panels); });
+  } else {
+    parallel_for(panels, grain_for(flops / panels / 16), [&](int64_t begin, int64_t end) { rectangle(0, row_tiles, begin, end); });
+  }
+}
+
+// K == 0: the product is empty, the epilogue is not.
+void epilogue_only(const GemmKernels& kernel, const GemmShape& shape, float* c, int64_t c_stride, const GemmEpilogue& epilogue) {
+  const int64_t no_offset = 0;
+  for (int64_t i = 0; i < shape.m; ++i)
+    for (int64_t j = 0; j < shape.n; j += kernel.columns) {
+      float* row = c + i * c_stride + j;
+      const TileOutput out{&row, epilogue.bias ? epilogue.bias + j : nullptr, epilogue.alpha, epilogue.accumulate,
+                           epilogue.activation};
+      const float* unused = row;
+      kernel.tile_rows(1, static_cast<int>(std::min<int64_t>(kernel.columns, shape.n - j)), &unused, &no_offset, 0, 0, unused, 0, out);
+    }
+}
+
+}  // namespace
+
+void gemm(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c, int64_t c_stride, const GemmEpilogue& epilogue) {
+  const GemmKernels& kernel = kernels().gemm;
+  if (shape.m == 0 || shape.n == 0) return;
+  if (shape.k == 0) return epilogue_only(kernel, shape, c, c_stride, epilogue);
+
+  const int64_t blocks = divide_up(shape.k, kMaxDepth), depth = divide_up(shape.k, blocks);
+  const int64_t panels = divide_up(shape.n, kernel.columns), row_panels = divide_up(shape.m, kernel.rows);
+  const bool pack_a = shape.n >= kPackFromColumns && shape.m >= kPackFromRows;
+  const Scratch<float> packed_b(panels * kernel.columns * depth);
+  const Scratch<float> packed_a(pack_a ? row_panels * kernel.rows * depth : 1);
+  for (int64_t k = 0; k < shape.k; k += depth) {
+    const GemmShape part{shape.m, shape.n, std::min(depth, shape.k - k)};
+    const Matrix a_part{a.data + (a.transposed ? k * a.stride : k), a.stride, a.transposed};
+    const Matrix b_part{b.data + (b.transposed ? k : k * b.stride), b.stride, b.transposed};
+    // Panels of A and B in one go; those of A are smaller, which the static cut may ignore.
+    parallel_for(panels + (pack_a ? row_panels : 0), grain_for(kernel.columns * part.k / 2), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        if (i < panels) {
+          pack_b_panel(kernel, b_part, part, i, packed_b.data());
+        } else {
+          pack_a_panel(kernel, a_part, part, i - panels, packed_a.data());
+        }
+      }
+    });
+    const bool last = k + depth >= shape.k;
+    tiles(kernel, Block{part, a_part, pack_a ? packed_a.data() : nullptr, packed_b.data(), c, c_stride,
+                        GemmEpilogue{epilogue.alpha, k > 0 || epilogue.accumulate, last ? epilogue.bias : nullptr,
+                                     last ? epilogue.activation : TileActivation::kNone}});
+  }
+}
+
+void column_sums(const float* x, int64_t rows, int64_t columns, int64_t stride, float* sums) {
+  // A product with a row of ones. 256 rows per chunk keep the rounding error of a sum near sqrt(chunks) * eps.
+  constexpr int64_t kChunk = 256;
+  const GemmKernels& kernel = kernels().gemm;
+  const float one = 1.0f;
+  const int64_t chunks = divide_up(rows, kChunk);
+  if (chunks == 0) {
+    std::fill_n(sums, columns, 0.0f);
+    return;
+  }
+  const Scratch<float> partial(chunks > 1 ? chunks * columns : 1);
+  parallel_for(chunks, grain_for(kChunk * columns), [&](int64_t begin, int64_t end) {
+    for (int64_t chunk = begin; chunk < end; ++chunk)
+      for (int64_t column = 0; column < columns; column += kernel.columns) {
+        const TileRun run{&one, x + chunk * kChunk * stride + column, std::min(kChunk, rows - chunk * kChunk)};
+        float* row = (chunks > 1 ? partial.data() + chunk * columns : sums) + column;
+        const TileOutput out{&row, nullptr, 1.0f, false, TileActivation::kNone};
+        kernel.tile_columns(1, static_cast<int>(std::min<int64_t>(kernel.columns, columns - column)), &run, 1, 0, stride, false, out);
+      }
+  });
+  if (chunks > 1) column_sums(partial.data(), chunks, columns, columns, sums);
+}
+
+}  // namespace neurona
