@@ -1,7 +1,8 @@
 """The k-loops of the matrix tiles hold the expected multiply-adds and no spill.
 
-Disassembles the gemm object of each FMA ISA under BUILD_FOLDER, finds every innermost loop of the tile functions, and fails
-when one moves a vector to or from the stack, or when the full tile's loop is missing.
+Disassembles the gemm object of each FMA ISA under BUILD_FOLDER, finds every innermost loop of the
+tile functions, and fails when one moves a vector to or from the stack, or when the full tile's loop
+is missing.
 """
 
 import platform
@@ -11,7 +12,10 @@ import sys
 from pathlib import Path
 
 # ISA -> (name of the packed tile, multiply-adds in one step of it).
-FULL_TILE = {"avx2": ("columns_tile<6, 2, false>", 12), "avx512": ("columns_tile<14, 2, false>", 28)}
+FULL_TILE = {
+    "avx2": ("columns_tile<6, 2, false>", 12),
+    "avx512": ("columns_tile<14, 2, false>", 28),
+}
 
 
 def innermost_loops(listing: str) -> list[list[str]]:
@@ -65,7 +69,7 @@ def main() -> int:
             ).stdout
             problems += check(isa, listing)
     if platform.machine() == "x86_64" and objects != len(FULL_TILE):
-        problems.append(f"expected {len(FULL_TILE)} gemm objects under {sys.argv[1]}, found {objects}")
+        problems.append(f"expected {len(FULL_TILE)} gemm objects, found {objects}")
     print("\n".join(problems) or f"{objects} objects: full tiles, no spill")
     return 1 if problems else 0
 

@@ -1,4 +1,4 @@
-"""`import neurona` costs at most 50 ms more than `import numpy`, as the median of interleaved runs in fresh processes."""
+"""`import neurona` costs at most 50 ms more than `import numpy`: median of interleaved runs."""
 
 import statistics
 import subprocess

@@ -1,4 +1,4 @@
-"""The committed stub python/neurona/_core.pyi is what the built extension says; --write renews it."""
+"""The committed stub of the extension is what the built one says; --write renews it."""
 
 import subprocess
 import sys
@@ -11,7 +11,10 @@ COMMITTED = Path(__file__).parent.parent / "python" / "neurona" / "_core.pyi"
 def generate() -> str:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
-            [sys.executable, "-m", "pybind11_stubgen", "neurona._core", "-o", folder, "--exit-code"],
+            [
+                *(sys.executable, "-m", "pybind11_stubgen"),
+                *("neurona._core", "-o", folder, "--exit-code"),
+            ],
             check=True,
         )
         return (Path(folder) / "neurona" / "_core.pyi").read_text()

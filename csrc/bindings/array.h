@@ -52,6 +52,13 @@ StridedInput strided_array(const char* op, const char* argument, py::handle obje
 // The order in which `object` already is dense (channels-last wins when both hold); C if it is dense in neither.
 Order natural_order(py::handle object);
 
+// The order in which elements are counted and summed whatever the strides of `object`, so that the same values give the same bits:
+// channels-last for 4-D arrays, which is how activations lie in memory, and C for all others.
+inline Order canonical_order(py::handle object) {
+  const bool is_image = py::isinstance<py::array>(object) && py::reinterpret_borrow<py::array>(object).ndim() == 4;
+  return is_image ? Order::kChannelsLast : Order::kC;
+}
+
 // A writable, dense (in `order`), aligned float32 array that the op changes in place: ValueError when it is read-only or
 // not dense, TypeError when it is not a float32 array. Never a copy.
 struct InOut {

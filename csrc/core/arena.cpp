@@ -1,5 +1,6 @@
 #include "core/arena.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <array>
@@ -54,6 +55,10 @@ Arena& arena() {
   static Arena* instance = new Arena;
   return *instance;
 }
+
+// A child forked while another thread allocates must not inherit a locked mutex.
+const bool fork_handler_installed =
+    pthread_atfork([] { arena().mutex.lock(); }, [] { arena().mutex.unlock(); }, [] { arena().mutex.unlock(); }) == 0;
 
 Header* header_of(void* payload) { return reinterpret_cast<Header*>(static_cast<char*>(payload) - kHeader); }
 

@@ -28,6 +28,13 @@ constexpr int kPointerRows = 6;
 constexpr int kTileVectors = 2;
 static_assert(kPointerRows <= kTileRows, "the packed tile must be at least as high as the pointer tile");
 
+// Comparisons are false for NaN, which therefore passes.
+NEURONA_INLINE Vec activate(Vec sum, TileActivation activation) {
+  if (activation == TileActivation::kRelu) return select(sum < Vec{}, Vec{}, sum);
+  if (activation == TileActivation::kLeakyRelu) return select(sum < Vec{}, sum * broadcast(0.01f), sum);
+  return sum;
+}
+
 // Bias, accumulation, activation and the only store of one row of the tile.
 template <int V>
 NEURONA_INLINE void finish_row(const float* sums, float* c, int n, const TileOutput& out) {
@@ -39,11 +46,7 @@ NEURONA_INLINE void finish_row(const float* sums, float* c, int n, const TileOut
     Vec sum = load(sums + v * kLanes) * broadcast(out.alpha);
     if (out.bias) sum += full ? load(out.bias + v * kLanes) : load_partial(out.bias + v * kLanes, valid);
     if (out.accumulate) sum += full ? load(c + v * kLanes) : load_partial(c + v * kLanes, valid);
-    if (out.activation == TileActivation::kRelu) {
-      sum = select(sum < Vec{}, Vec{}, sum);  // keeps NaN
-    } else if (out.activation == TileActivation::kLeakyRelu) {
-      sum = select(sum < Vec{}, sum * broadcast(0.01f), sum);
-    }
+    sum = activate(sum, out.activation);
     if (full) {
       store(c + v * kLanes, sum);
     } else {
@@ -52,37 +55,48 @@ NEURONA_INLINE void finish_row(const float* sums, float* c, int n, const TileOut
   }
 }
 
-// The usual end of a tall tile, straight from the registers: all columns valid, alpha == 1.
-template <int M, int V>
-NEURONA_INLINE void finish_full(const Vec (&acc)[M][V], int m, const TileOutput& out) {
+// The usual end of a tall tile, straight from the registers: alpha == 1, and all columns valid or, with Tail, all vectors but
+// the last one.
+template <int M, int V, bool Tail>
+NEURONA_INLINE void finish_in_registers(const Vec (&acc)[M][V], int m, int n, const TileOutput& out) {
+  const int tail = n - (V - 1) * kLanes;
   Vec bias[V];
 #pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) bias[v] = out.bias ? load(out.bias + v * kLanes) : Vec{};
+  for (int v = 0; v < V; ++v)
+    bias[v] = !out.bias ? Vec{} : Tail && v == V - 1 ? load_partial(out.bias + v * kLanes, tail) : load(out.bias + v * kLanes);
   const bool accumulate = out.accumulate;
-  const Vec slope = broadcast(out.activation == TileActivation::kNone   ? 1.0f
-                              : out.activation == TileActivation::kRelu ? 0.0f
-                                                                        : 0.01f);
-  const bool active = out.activation != TileActivation::kNone;
+  const TileActivation activation = out.activation;
 #pragma GCC unroll 16
   for (int i = 0; i < M; ++i) {
     if (i >= m) return;
     float* c = out.rows[i];
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
+      const bool partial = Tail && v == V - 1;
       Vec sum = acc[i][v] + bias[v];
-      if (accumulate) sum += load(c + v * kLanes);
-      if (active) sum = select(sum < Vec{}, sum * slope, sum);
-      store(c + v * kLanes, sum);
+      if (accumulate) sum += partial ? load_partial(c + v * kLanes, tail) : load(c + v * kLanes);
+      sum = activate(sum, activation);
+      if (partial) {
+        store_partial(c + v * kLanes, sum, tail);
+      } else {
+        store(c + v * kLanes, sum);
+      }
     }
   }
 }
 
-// Tall full tiles end in registers; for the rest the accumulators go through a buffer, because an epilogue unrolled over all
-// of them costs several KiB of code per variant.
+// Tall tiles end in registers, with a partial last vector where masked stores are cheap; for the rest the accumulators go
+// through a buffer, because an epilogue unrolled over all of them costs several KiB of code per variant.
 template <int M, int V>
 NEURONA_INLINE void finish(const Vec (&acc)[M][V], int m, int n, const TileOutput& out) {
-  if constexpr (M >= kPointerRows)
-    if (n == V * kLanes && out.alpha == 1.0f) return finish_full<M, V>(acc, m, out);
+  if constexpr (M >= kPointerRows) {
+    if (out.alpha == 1.0f) {
+      if (n == V * kLanes) return finish_in_registers<M, V, false>(acc, m, n, out);
+#if defined(NEURONA_ISA_avx512)
+      return finish_in_registers<M, V, true>(acc, m, n, out);
+#endif
+    }
+  }
   alignas(64) float sums[M][V * kLanes];
 #pragma GCC unroll 16
   for (int i = 0; i < M; ++i)

@@ -23,9 +23,9 @@ namespace neurona {
 namespace {
 
 constexpr int kMaxRows = 16;
-// Pixels per block. Read in place, a panel of 32 columns over 128 pixels is 16 KiB, half of L1; panels stream, and longer
-// blocks pass less often over the accumulators.
-constexpr int64_t kBlockPixels = 128;
+// Pixels per block. Read in place, the channels of x and a panel of dy over the block take half of a 32 KiB L1; panels stream,
+// and longer blocks pass less often over the accumulators.
+constexpr int64_t kBlockFloats = 4096;
 constexpr int64_t kPackedBlockPixels = 256;
 constexpr int kMaxRuns = 256;
 // From this many channels on a panel is filled well enough to be worth the copy.
@@ -58,10 +58,10 @@ struct Pass {
     x_panels = divide_up(group_c, kernel.rows);
     x_width = divide_up(group_c, x_panels);
     k_panels = divide_up(group_k, kernel.columns);
-    const int64_t pixels = packed ? kPackedBlockPixels : kBlockPixels;
-    block_rows = std::clamp<int64_t>(pixels / s.q, 1, s.p);
+    const int64_t pixels = packed ? kPackedBlockPixels : kBlockFloats / (group_c + std::min<int64_t>(group_k, kernel.columns));
+    block_rows = std::clamp<int64_t>(pixels / s.q, 1, std::min<int64_t>(s.p, kMaxRuns));
     blocks = divide_up(s.p, block_rows);
-    block_images = blocks > 1 ? 1 : std::clamp<int64_t>(pixels / (s.p * s.q), 1, std::max<int64_t>(1, s.n));
+    block_images = blocks > 1 ? 1 : std::clamp<int64_t>(std::min(pixels / s.q, int64_t{kMaxRuns}) / s.p, 1, std::max<int64_t>(1, s.n));
     use_slab = packed || s.padding[0] > 0 || s.padding[1] > 0 || (s.groups > 1 && s.s > 1);
     merged = !packed && s.dilation[1] == 1 && (use_slab || s.groups == 1);
     slab_columns = (s.q - 1) * s.stride[1] + (s.s - 1) * s.dilation[1] + 1;

@@ -14,6 +14,7 @@ enum class Conv2dVariant {
   kDirect,     // matrix tiles on rows of pixels, no copy of the patches (indirect GEMM, Dukhan 2019)
   kIm2col,     // patches copied into a matrix, then one product (Chellapilla et al. 2006)
   kPointwise,  // 1x1: the images are the matrix
+  kScatter,    // backward data only: each output pixel's gradient is spread over what it read
   kDepthwise,  // one filter per channel, vectors along the channels
 };
 

@@ -11,6 +11,7 @@ namespace neurona {
 namespace {
 
 constexpr int kMaxRows = 16;
+constexpr int kMaxKernelRows = 32;
 // Pixels from which on a partly filled last tile no longer matters: 16 tiles of 12.
 constexpr int64_t kTaskPixels = 192;
 
@@ -29,6 +30,7 @@ struct Plan {
   int64_t block_rows, blocks;  // grid rows per task, blocks per image
   int64_t block_images;        // images per task: more than one only where a task holds whole images
   bool panels_outside;
+  bool one_channel;
 
   explicit Plan(const TapConvolution& c) : conv(c), kernel(kernels().gemm) {
     const ImageView& source = conv.source;
@@ -43,6 +45,8 @@ struct Plan {
     depth = empty ? 0 : static_cast<int64_t>(conv.rows.size() * conv.columns.size()) * source.channels;
     choose_blocks();
     find_runs(empty);
+    one_channel = !empty && run_offsets.size() == conv.rows.size() && run_offsets.size() <= kMaxKernelRows && conv.step[1] == 1 &&
+                  (use_slab ? source.channels : source.pixel) == 1;
     panels_outside = depth * conv.out_channels * static_cast<int64_t>(sizeof(float)) > cache_sizes().l2 / 2;
   }
 
@@ -106,10 +110,38 @@ struct TaskView {
   int64_t images, rows;
 };
 
+// One source channel, unit step: the pixels of an output row read the same floats one apart, so a tile takes all of them through
+// one pointer and needs no list of rows. For a 5x5 kernel on 28 columns that is 2 tiles of 14 pixels and 25 steps.
+void run_rows(const Plan& plan, const float* packed, const TaskView& view, int64_t first_panel, int64_t last_panel) {
+  const TapConvolution& conv = plan.conv;
+  const GemmKernels& kernel = plan.kernel;
+  TileRun runs[kMaxKernelRows];
+  float* c_rows[kMaxRows];
+  for (int64_t row = 0; row < view.images * view.rows; ++row) {
+    const int64_t n = row / view.rows, i = row % view.rows;
+    const float* source = view.origin + n * view.image + i * conv.step[0] * view.line;
+    float* out = view.out + n * conv.out_image + i * conv.out_row;
+    for (int64_t j = 0; j < conv.grid_columns; j += kernel.rows) {
+      const int height = static_cast<int>(std::min<int64_t>(kernel.rows, conv.grid_columns - j));
+      for (int64_t panel = first_panel; panel < last_panel; ++panel) {
+        const int64_t first = panel * kernel.columns, step = plan.panel_width(first);
+        const float* weights = packed + first * plan.depth;
+        for (size_t r = 0; r < plan.run_offsets.size(); ++r)
+          runs[r] = {source + plan.run_offsets[r] + j, weights + static_cast<int64_t>(r) * plan.run_length * step, plan.run_length};
+        for (int t = 0; t < height; ++t) c_rows[t] = out + (j + t) * conv.out_pixel + first;
+        kernel.tile_columns(height, static_cast<int>(std::min<int64_t>(kernel.columns, conv.out_channels - first)), runs,
+                            static_cast<int64_t>(plan.run_offsets.size()), 1, step, true,
+                            {c_rows, conv.bias ? conv.bias + first : nullptr, 1.0f, false, conv.activation});
+      }
+    }
+  }
+}
+
 // All tiles of a task against the panels [first_panel, last_panel).
 void run_panels(const Plan& plan, const float* packed, const TaskView& view, int64_t first_panel, int64_t last_panel) {
   const TapConvolution& conv = plan.conv;
   const GemmKernels& kernel = plan.kernel;
+  if (plan.one_channel) return run_rows(plan, packed, view, first_panel, last_panel);
   const float* a_rows[kMaxRows];
   float* out_pixels[kMaxRows];
   float* c_rows[kMaxRows];

@@ -20,4 +20,6 @@ NEURONA_CONV2D_VARIANT(pointwise)
 NEURONA_CONV2D_VARIANT(depthwise)
 #undef NEURONA_CONV2D_VARIANT
 
+void conv2d_scatter_backward_data(const Conv2dShape& shape, const float* dy, const float* weight, const float* bias, float* dx);
+
 }  // namespace neurona

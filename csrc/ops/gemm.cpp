@@ -46,25 +46,34 @@ int64_t panel_width(const GemmKernels& kernel, int64_t columns) {
   return columns > kernel.lanes ? kernel.columns : kernel.lanes;
 }
 
-void pack_b_panel(const GemmKernels& kernel, const Matrix& b, const GemmShape& shape, int64_t panel, float* packed) {
-  const int64_t first = panel * kernel.columns, width = std::min<int64_t>(kernel.columns, shape.n - first);
-  float* target = packed + first * shape.k;
-  if (b.transposed) {
-    kernel.pack_lines(b.data + first * b.stride, b.stride, width, shape.k, target, panel_width(kernel, width));
-  } else {
-    kernel.pack_transposed(b.data + first, b.stride, width, shape.k, target, panel_width(kernel, width));
-  }
-}
+// One operand of a block as panels of `width` lines: A's rows or B's columns. The last panel may be narrower.
+struct Panels {
+  Matrix matrix;           // lines are rows of the matrix, or its columns when `across`
+  bool across;
+  int64_t lines, depth;
+  int64_t width, last_width;  // floats per step: of a full panel, of the last one
+  float* packed;
 
-void pack_a_panel(const GemmKernels& kernel, const Matrix& a, const GemmShape& shape, int64_t panel, float* packed) {
-  const int64_t first = panel * kernel.rows, height = std::min<int64_t>(kernel.rows, shape.m - first);
-  float* target = packed + first * shape.k;
-  if (a.transposed) {
-    kernel.pack_transposed(a.data + first, a.stride, height, shape.k, target, kernel.rows);
-  } else {
-    kernel.pack_lines(a.data + first * a.stride, a.stride, height, shape.k, target, kernel.rows);
+  int64_t count() const { return divide_up(lines, width); }
+  // Along the lines a panel is read line by line; across them, eight steps of all panels at a time, since a step of the whole
+  // operand is contiguous while those of one panel lie far apart.
+  static constexpr int64_t kSteps = 8;
+  int64_t pieces() const { return across ? divide_up(depth, kSteps) : count(); }
+
+  void pack_piece(const GemmKernels& kernel, int64_t piece) const {
+    const int64_t first_step = across ? piece * kSteps : 0, steps = across ? std::min(kSteps, depth - first_step) : depth;
+    for (int64_t panel = across ? 0 : piece; panel < (across ? count() : piece + 1); ++panel) {
+      const int64_t line = panel * width, valid = std::min(width, lines - line);
+      const int64_t step = panel == count() - 1 ? last_width : width;
+      float* target = packed + line * depth + first_step * step;
+      if (across) {
+        kernel.pack_transposed(matrix.data + first_step * matrix.stride + line, matrix.stride, valid, steps, target, step);
+      } else {
+        kernel.pack_lines(matrix.data + line * matrix.stride, matrix.stride, valid, steps, target, step);
+      }
+    }
   }
-}
+};
 
 // Tiles of rows [first_row, first_row + height) against the panels [first_panel, last_panel).
 void tile_row(const GemmKernels& kernel, const Block& block, int64_t first_row, int64_t height, int64_t first_panel,
@@ -143,13 +152,16 @@ void gemm(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c, in
     const GemmShape part{shape.m, shape.n, std::min(depth, shape.k - k)};
     const Matrix a_part{a.data + (a.transposed ? k * a.stride : k), a.stride, a.transposed};
     const Matrix b_part{b.data + (b.transposed ? k : k * b.stride), b.stride, b.transposed};
-    // Panels of A and B in one go; those of A are smaller, which the static cut may ignore.
-    parallel_for(panels + (pack_a ? row_panels : 0), grain_for(kernel.columns * part.k / 2), [&](int64_t begin, int64_t end) {
+    const int64_t last_width = panel_width(kernel, shape.n - (panels - 1) * kernel.columns);
+    const Panels of_b{b_part, !b.transposed, shape.n, part.k, kernel.columns, last_width, packed_b.data()};
+    const Panels of_a{a_part, a.transposed, shape.m, part.k, kernel.rows, kernel.rows, packed_a.data()};
+    const int64_t b_pieces = of_b.pieces(), pieces = b_pieces + (pack_a ? of_a.pieces() : 0);
+    parallel_for(pieces, grain_for((shape.n + (pack_a ? shape.m : 0)) * part.k / pieces / 2), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        if (i < panels) {
-          pack_b_panel(kernel, b_part, part, i, packed_b.data());
+        if (i < b_pieces) {
+          of_b.pack_piece(kernel, i);
         } else {
-          pack_a_panel(kernel, a_part, part, i - panels, packed_a.data());
+          of_a.pack_piece(kernel, i - b_pieces);
         }
       }
     });

@@ -1,0 +1,1 @@
+"""Entry scripts of the benchmarks; the harness is ``neurona.bench``."""

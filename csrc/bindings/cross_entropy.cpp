@@ -1,0 +1,99 @@
+// Cross-entropy: labels of any integer type, or probabilities.
+#include "ops/cross_entropy.h"
+
+#include "bindings/array.h"
+#include "bindings/register.h"
+
+namespace neurona {
+namespace {
+
+constexpr const char* kOp = "cross_entropy";
+
+// The labels as a contiguous, aligned array in native byte order, whatever their integer type.
+py::array label_array(py::array target, int64_t n) {
+  if (target.ndim() != 1 || target.shape(0) != n)
+    fail_value(kOp, "target must have shape (", n, ",), got shape ", shape_text(target.shape(), target.ndim()));
+  const bool ready = (target.flags() & py::array::c_style) != 0 && target.dtype().byteorder() != '>' &&
+                     reinterpret_cast<uintptr_t>(target.data()) % target.itemsize() == 0;
+  return ready ? target : py::array(target.attr("astype")(target.dtype().attr("newbyteorder")("=")));
+}
+
+Input probability_array(py::handle target, const Input& x, int64_t ignore_index) {
+  const Input probabilities = input_array(kOp, "target", target, Order::kC);
+  if (probabilities.ndim() == 1)
+    fail_type(kOp, "target of shape (N,) must have an integer dtype, got float32; use .astype(np.int64)");
+  if (probabilities.shape != x.shape)
+    fail_value(kOp, "target must have shape ", shape_text(x.shape.data(), 2), ", got shape ",
+               shape_text(probabilities.shape.data(), probabilities.ndim()));
+  if (ignore_index >= 0)
+    fail_value(kOp, "ignore_index must be negative when target holds probabilities, got ", ignore_index);
+  return probabilities;
+}
+
+Reduction reduction_parameter(py::handle value) {
+  if (!PyUnicode_Check(value.ptr()))
+    fail_type(kOp, "reduction must be 'mean', 'sum' or 'none', got ", std::string(py::repr(value)));
+  if (PyUnicode_CompareWithASCIIString(value.ptr(), "mean") == 0) return Reduction::kMean;
+  if (PyUnicode_CompareWithASCIIString(value.ptr(), "sum") == 0) return Reduction::kSum;
+  if (PyUnicode_CompareWithASCIIString(value.ptr(), "none") == 0) return Reduction::kNone;
+  fail_value(kOp, "reduction must be 'mean', 'sum' or 'none', got ", std::string(py::repr(value)));
+}
+
+py::tuple cross_entropy_forward(py::object x_object, py::object target_object, py::object weight_object,
+                                py::object ignore_index, py::object reduction, py::object label_smoothing,
+                                py::object with_grad) {
+  const Input x = input_array(kOp, "x", x_object, Order::kC, 2, "(N, C)");
+  const int64_t n = x.shape[0], c = x.shape[1];
+  if (c == 0) fail_value(kOp, "x must have C >= 1, got shape ", shape_text(x.shape.data(), 2));
+  CrossEntropyOptions options{};
+  options.ignore_index = int_parameter(kOp, "ignore_index", ignore_index);
+  options.reduction = reduction_parameter(reduction);
+  options.label_smoothing = float_parameter(kOp, "label_smoothing", label_smoothing);
+  if (!(options.label_smoothing >= 0 && options.label_smoothing <= 1))
+    fail_value(kOp, "label_smoothing must be between 0 and 1, got ", options.label_smoothing);
+  const Input weight = optional_array(kOp, "weight", weight_object, Order::kC);
+  if (weight.data && (weight.ndim() != 1 || weight.shape[0] != c))
+    fail_value(kOp, "weight must have shape (", c, ",), got shape ", shape_text(weight.shape.data(), weight.ndim()));
+  options.weight = weight.data;
+
+  CrossEntropyTarget target{};
+  py::array labels;
+  Input probabilities;
+  if (!py::isinstance<py::array>(target_object))
+    fail_type(kOp, "target must be a NumPy array, got ",
+              std::string(py::str(py::type::handle_of(target_object).attr("__name__"))));
+  const auto array = py::reinterpret_borrow<py::array>(target_object);
+  if (const char kind = array.dtype().kind(); kind == 'i' || kind == 'u') {
+    labels = label_array(array, n);
+    target = {labels.data(), static_cast<int>(labels.itemsize()), kind == 'i', nullptr};
+  } else {
+    probabilities = probability_array(target_object, x, options.ignore_index);
+    target.probabilities = probabilities.data;
+  }
+
+  const bool rowwise = options.reduction == Reduction::kNone;
+  py::array loss = new_floats(rowwise ? std::vector<int64_t>{n} : std::vector<int64_t>{}, Order::kC);
+  float *loss_data = floats(loss), *dx_data = nullptr;
+  py::object dx = py::none();
+  if (bool_parameter(kOp, "with_grad", with_grad)) {
+    py::array gradient = new_floats(x.shape, Order::kC);
+    dx_data = floats(gradient);
+    dx = std::move(gradient);
+  }
+  {
+    py::gil_scoped_release release;
+    cross_entropy(x.data, n, c, target, options, loss_data, dx_data);
+  }
+  return py::make_tuple(std::move(loss), std::move(dx));
+}
+
+}  // namespace
+
+void register_cross_entropy(py::module_& m) {
+  m.def("cross_entropy_forward", &cross_entropy_forward, py::arg("x"), py::arg("target"), py::kw_only(),
+        py::arg("weight") = py::none(), py::arg("ignore_index") = -100, py::arg("reduction") = "mean",
+        py::arg("label_smoothing") = 0.0, py::arg("with_grad") = true,
+        "(loss, dx) of logits x (N, C) against target: classes (N,) of any integer type, or probabilities (N, C).");
+}
+
+}  // namespace neurona

@@ -1,0 +1,22 @@
+// One function per topic adds its ops to the module; module.cpp lists them.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace neurona {
+
+void register_activation(pybind11::module_& m);
+void register_batch_norm(pybind11::module_& m);
+void register_conv2d(pybind11::module_& m);
+void register_cross_entropy(pybind11::module_& m);
+void register_elementwise(pybind11::module_& m);
+void register_gemm(pybind11::module_& m);
+void register_optim(pybind11::module_& m);
+void register_pool2d(pybind11::module_& m);
+void register_avg_pool2d(pybind11::module_& m);
+void register_softmax(pybind11::module_& m);
+void register_reduce(pybind11::module_& m);
+void register_random(pybind11::module_& m);
+void register_runtime(pybind11::module_& m);
+
+}  // namespace neurona

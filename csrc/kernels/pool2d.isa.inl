@@ -1,0 +1,273 @@
+// Max and min pooling of channels-last rows, forward and backward; averages are in avg_pool2d.inl.
+//
+//   y[q, c] = best over r, s of x[h + r dilation, w + s dilation, c],  offsets[q, c] = r S + s of the first winner
+//   dx[h, w, c] = sum of dy[p, q, c] over the windows whose offset names (h, w); each pixel of dx is written once
+//
+// Vectors run along the channels. With fewer channels than lanes, a vector takes the next pixels along: its surplus lanes are
+// overwritten by those pixels, in ascending order, and only the last vectors of an array are cut short.
+#include "kernels/pool2d.h"
+
+#include "kernels/avg_pool2d.inl"
+#include "kernels/pool2d_vectors.inl"
+#include "kernels/simd.inl"
+
+namespace neurona::NEURONA_ISA {
+namespace {
+
+// Strictly better, or the first NaN.
+template <bool kMin>
+NEURONA_INLINE IntVec replaces(Vec value, Vec best) {
+  const IntVec no_better = kMin ? value >= best : value <= best;
+  return ~no_better & (best == best);
+}
+
+struct Window {
+  const float* x;  // the first tap inside the image
+  int64_t row_step, column_step;
+  int64_t rows, columns;        // taps inside the image
+  int32_t first_tap, tap_step;  // r * S + s of the first tap; S
+
+  int64_t last() const { return (rows - 1) * row_step + (columns - 1) * column_step; }
+};
+
+template <bool kMin, int kOffsets, int kVecs, bool kPartial>
+NEURONA_INLINE void select_tap(const float* pixel, int32_t tap, int n, Vec* best, IntVec* winner) {
+#pragma GCC unroll 4
+  for (int i = 0; i < kVecs; ++i) {
+    const Vec value = load_lanes<kPartial>(pixel + i * kLanes, n);
+    const IntVec better = replaces<kMin>(value, best[i]);
+    best[i] = select(better, value, best[i]);
+    if constexpr (kOffsets != kNoOffsets) winner[i] = better ? broadcast_int(tap) : winner[i];
+  }
+}
+
+// The best of one window for kVecs vectors of channels, or for the first n lanes of one vector. kSquare is 2 for a whole window of
+// 2 x 2, else 0: with few channels the loops would cost more than the work in them.
+template <bool kMin, int kOffsets, int kSquare, int kVecs, bool kPartial>
+NEURONA_INLINE void select_window(const Window& window, int64_t channel, float* y, void* offsets, int64_t at, int n) {
+  Vec best[kVecs];
+  IntVec winner[kVecs];
+  const float* row = window.x + channel;
+#pragma GCC unroll 4
+  for (int i = 0; i < kVecs; ++i) {
+    best[i] = load_lanes<kPartial>(row + i * kLanes, n);
+    winner[i] = broadcast_int(window.first_tap);
+  }
+  if constexpr (kSquare != 0) {
+#pragma GCC unroll 4
+    for (int tap = 1; tap < kSquare * kSquare; ++tap)
+      select_tap<kMin, kOffsets, kVecs, kPartial>(
+          row + tap / kSquare * window.row_step + tap % kSquare * window.column_step, tap, n, best, winner);
+  } else {
+    int64_t column = 1;
+    for (int64_t r = 0; r < window.rows; ++r, column = 0, row += window.row_step) {
+      const float* pixel = row + column * window.column_step;
+      int32_t tap = window.first_tap + static_cast<int32_t>(r) * window.tap_step + static_cast<int32_t>(column);
+      for (; column < window.columns; ++column, ++tap, pixel += window.column_step)
+        select_tap<kMin, kOffsets, kVecs, kPartial>(pixel, tap, n, best, winner);
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < kVecs; ++i) {
+    store_lanes<kPartial>(y + at + i * kLanes, best[i], n);
+    store_offsets<kOffsets, kPartial>(offsets, at + i * kLanes, winner[i], n);
+  }
+}
+
+// All channels of `count` windows of the same taps, `step` apart.
+template <bool kMin, int kOffsets, int kSquare>
+NEURONA_INLINE void select_run(Window window, int64_t count, int64_t step, int64_t channels, const float* x_end, float* y,
+                               const float* y_end, void* offsets, int64_t at) {
+  if (channels < kLanes) {
+    // Full vectors as long as they end inside both arrays.
+    const int64_t last = window.last();
+    for (; count > 0 && x_end - window.x >= last + kLanes && y_end - y >= at + kLanes; --count, window.x += step, at += channels)
+      select_window<kMin, kOffsets, kSquare, 1, false>(window, 0, y, offsets, at, 0);
+    for (; count > 0; --count, window.x += step, at += channels)
+      select_window<kMin, kOffsets, 0, 1, true>(window, 0, y, offsets, at, static_cast<int>(channels));
+    return;
+  }
+  for (; count > 0; --count, window.x += step, at += channels) {
+    int64_t c = 0;
+    for (; c + 4 * kLanes <= channels; c += 4 * kLanes)
+      select_window<kMin, kOffsets, kSquare, 4, false>(window, c, y, offsets, at + c, 0);
+    for (; c < channels; c += kLanes) {
+      const int64_t from = c + kLanes <= channels ? c : channels - kLanes;
+      select_window<kMin, kOffsets, kSquare, 1, false>(window, from, y, offsets, at + from, 0);
+    }
+  }
+}
+
+template <bool kMin, int kOffsets>
+void select_row(const PoolGeometry& geometry, int64_t p, const float* x, const float* x_end, float* y, const float* y_end,
+                void* offsets) {
+  const PoolAxis &height = geometry.height, &width = geometry.width;
+  const int64_t channels = geometry.channels, step = width.stride * channels;
+  const TapRange rows = taps_inside(height, p);
+  Window window;
+  window.row_step = height.dilation * width.size * channels;
+  window.column_step = width.dilation * channels;
+  window.rows = rows.end - rows.begin;
+  window.tap_step = static_cast<int32_t>(width.taps);
+  const float* image_row = x + (p * height.stride - height.padding + rows.begin * height.dilation) * width.size * channels;
+  const auto run = [&](int64_t q, int64_t count, TapRange columns) {
+    window.x = image_row + (q * width.stride - width.padding + columns.begin * width.dilation) * channels;
+    window.columns = columns.end - columns.begin;
+    window.first_tap = static_cast<int32_t>(rows.begin * width.taps + columns.begin);
+    if (window.rows == 2 && window.columns == 2 && height.taps == 2 && width.taps == 2)
+      select_run<kMin, kOffsets, 2>(window, count, step, channels, x_end, y, y_end, offsets, q * channels);
+    else
+      select_run<kMin, kOffsets, 0>(window, count, step, channels, x_end, y, y_end, offsets, q * channels);
+  };
+  for (int64_t q = 0; q < width.first_whole; ++q) run(q, 1, taps_inside(width, q));
+  run(width.first_whole, width.end_whole - width.first_whole, {0, width.taps});
+  for (int64_t q = width.end_whole; q < width.windows; ++q) run(q, 1, taps_inside(width, q));
+}
+
+void fill_zero(float* y, int64_t count) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(y + i, Vec{});
+  store_partial(y + i, Vec{}, static_cast<int>(count - i));
+}
+
+// Calls body<vectors>(c, n) for the channels of one pixel: four vectors, one vector (the last one moved back so that it is whole),
+// or the first n lanes of one when there are few channels. `whole` says that a full vector may be used for those all the same.
+template <typename Body>
+NEURONA_INLINE void for_each_block(int64_t channels, bool whole, const Body& body) {
+  if (channels < kLanes) {
+    if (whole) return body.template operator()<1>(0, kLanes);
+    return body.template operator()<1>(0, static_cast<int>(channels));
+  }
+  int64_t c = 0;
+  for (; c + 4 * kLanes <= channels; c += 4 * kLanes) body.template operator()<4>(c, kLanes);
+  for (; c < channels; c += kLanes) body.template operator()<1>(c + kLanes <= channels ? c : channels - kLanes, kLanes);
+}
+
+// One dy of kVecs vectors goes to one of the pixels s = begin .. end - 1 of its window, `tap` being the number of s = 0.
+template <int kOffsets, int kVecs>
+NEURONA_INLINE void scatter_pixel(const float* dy, const void* offsets, int64_t at, int64_t begin, int64_t end, int32_t tap,
+                                  int64_t channels, float* pixel, int n) {
+  Vec gradient[kVecs];
+  IntVec winner[kVecs];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVecs; ++v) {
+    gradient[v] = load_first(dy + at + v * kLanes, n);
+    winner[v] = load_offsets<kOffsets>(offsets, at + v * kLanes, n);
+  }
+#pragma GCC unroll 2
+  for (int64_t s = begin; s < end; ++s, pixel += channels) {
+    const IntVec mine = broadcast_int(tap + static_cast<int32_t>(s));
+#pragma GCC unroll 4
+    for (int v = 0; v < kVecs; ++v) store_first(pixel + v * kLanes, select(winner[v] == mine, gradient[v], Vec{}), n);
+  }
+}
+
+// Windows that do not overlap: each dy goes to one pixel of the row, or to none when its winner is in another row.
+template <int kOffsets>
+void disjoint_backward_row(const PoolGeometry& geometry, int64_t h, const float* dy, const void* offsets, const float* dy_end,
+                           float* dx, float* dx_end) {
+  const PoolAxis &height = geometry.height, &width = geometry.width;
+  const int64_t channels = geometry.channels, row_length = width.size * channels;
+  const int64_t p = (h + height.padding) / height.stride, r = h + height.padding - p * height.stride;
+  // Zeros where no window is; they are laid before anything else because windows leave gaps when stride > S.
+  if (p >= height.windows || r >= height.taps) return fill_zero(dx, row_length);
+  if (width.taps < width.stride) fill_zero(dx, row_length);
+  const int64_t covered = width.windows * width.stride - width.padding;
+  const auto tap = static_cast<int32_t>(r * width.taps);
+  int64_t at = p * width.windows * channels;
+  for (int64_t q = 0; q < width.windows; ++q, at += channels) {
+    const int64_t start = q * width.stride - width.padding;
+    const int64_t begin = start < 0 ? -start : 0;
+    const int64_t end = start + width.taps < width.size ? width.taps : width.size - start;
+    float* pixel = dx + (start + begin) * channels;
+    if (channels >= kLanes) {
+      int64_t c = 0;
+      for (; c + 4 * kLanes <= channels; c += 4 * kLanes)
+        scatter_pixel<kOffsets, 4>(dy, offsets, at + c, begin, end, tap, channels, pixel + c, kLanes);
+      for (; c < channels; c += kLanes) {
+        const int64_t from = c + kLanes <= channels ? c : channels - kLanes;
+        scatter_pixel<kOffsets, 1>(dy, offsets, at + from, begin, end, tap, channels, pixel + from, kLanes);
+      }
+      continue;
+    }
+    // Without gaps, what a full vector spills over is written later.
+    const bool whole = width.taps == width.stride && dy_end - dy >= at + kLanes &&
+                       dx_end - pixel >= (end - begin - 1) * channels + kLanes;
+    if (whole && begin == 0 && end == 2)
+      scatter_pixel<kOffsets, 1>(dy, offsets, at, 0, 2, tap, channels, pixel, kLanes);
+    else if (whole)
+      scatter_pixel<kOffsets, 1>(dy, offsets, at, begin, end, tap, channels, pixel, kLanes);
+    else
+      scatter_pixel<kOffsets, 1>(dy, offsets, at, begin, end, tap, channels, pixel, static_cast<int>(channels));
+  }
+  if (covered < width.size) fill_zero(dx + covered * channels, (width.size - covered) * channels);
+}
+
+// The number of the tap at `distance` from the start of its window, or -1 when dilation steps over it.
+NEURONA_INLINE int64_t tap_at(const PoolAxis& axis, int64_t distance) {
+  if (axis.dilation == 1) return distance;
+  return distance % axis.dilation == 0 ? distance / axis.dilation : -1;
+}
+
+// Windows p_begin <= p < p_end of an axis reach the pixel at `position`; both only grow with the position.
+NEURONA_INLINE void advance(const PoolAxis& axis, int64_t position, int64_t& begin, int64_t& end) {
+  const int64_t from_padding = position + axis.padding, extent = (axis.taps - 1) * axis.dilation;
+  while (end < axis.windows && end * axis.stride <= from_padding) ++end;
+  while (begin < end && begin * axis.stride + extent < from_padding) ++begin;
+}
+
+template <int kOffsets>
+void overlapping_backward_row(const PoolGeometry& geometry, int64_t h, const float* dy, const void* offsets,
+                              const float* dy_end, float* dx, float* dx_end) {
+  const PoolAxis &height = geometry.height, &width = geometry.width;
+  const int64_t channels = geometry.channels;
+  int64_t p_begin = 0, p_end = 0, q_begin = 0, q_end = 0;
+  advance(height, h, p_begin, p_end);
+  for (int64_t w = 0; w < width.size; ++w) {
+    advance(width, w, q_begin, q_end);
+    const float* last = dy + ((p_end - 1) * width.windows + q_end - 1) * channels;
+    const bool whole = dx_end - (dx + w * channels) >= kLanes && dy_end - last >= kLanes;
+    for_each_block(channels, whole, [&]<int kVecs>(int64_t c, int n) __attribute__((always_inline)) {
+      Vec sum[kVecs] = {};
+      for (int64_t p = p_begin; p < p_end; ++p) {
+        const int64_t r = tap_at(height, h + height.padding - p * height.stride);
+        if (r < 0) continue;
+        for (int64_t q = q_begin; q < q_end; ++q) {
+          const int64_t s = tap_at(width, w + width.padding - q * width.stride);
+          if (s < 0) continue;
+          const int64_t at = (p * width.windows + q) * channels + c;
+          const IntVec tap = broadcast_int(static_cast<int32_t>(r * width.taps + s));
+#pragma GCC unroll 4
+          for (int v = 0; v < kVecs; ++v) {
+            const IntVec mine = load_offsets<kOffsets>(offsets, at + v * kLanes, n) == tap;
+            sum[v] += select(mine, load_first(dy + at + v * kLanes, n), Vec{});
+          }
+        }
+      }
+#pragma GCC unroll 4
+      for (int v = 0; v < kVecs; ++v) store_first(dx + w * channels + c + v * kLanes, sum[v], n);
+    });
+  }
+}
+
+template <int kOffsets>
+void select_backward_row(const PoolGeometry& geometry, int64_t h, const float* dy, const void* offsets, const float* dy_end,
+                         float* dx, float* dx_end) {
+  if (geometry.disjoint())
+    disjoint_backward_row<kOffsets>(geometry, h, dy, offsets, dy_end, dx, dx_end);
+  else
+    overlapping_backward_row<kOffsets>(geometry, h, dy, offsets, dy_end, dx, dx_end);
+}
+
+}  // namespace
+
+PoolKernels pool2d_kernels() {
+  return {{{select_row<false, kNoOffsets>, select_row<false, kByteOffsets>, select_row<false, kIntOffsets>},
+           {select_row<true, kNoOffsets>, select_row<true, kByteOffsets>, select_row<true, kIntOffsets>}},
+          {nullptr, select_backward_row<kByteOffsets>, select_backward_row<kIntOffsets>},
+          {nullptr, largest_byte, largest_int},
+          average_row,
+          average_backward_row};
+}
+
+}  // namespace neurona::NEURONA_ISA

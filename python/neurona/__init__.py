@@ -1,0 +1,128 @@
+"""neurona: neural networks on hand-written kernels, with PyTorch's names.
+
+>>> import neurona
+>>> x = neurona.tensor([1.0, 2.0], requires_grad=True)
+>>> (x * x).sum().backward()
+>>> x.grad
+tensor([2., 4.])
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as _np
+
+from . import autograd
+from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .backends import cpu as _cpu
+from .backends import use_backend, verify
+from .creation import (
+    arange,
+    cat,
+    empty,
+    empty_like,
+    eye,
+    from_dlpack,
+    from_numpy,
+    full,
+    full_like,
+    is_tensor,
+    linspace,
+    matmul,
+    maximum,
+    minimum,
+    ones,
+    ones_like,
+    rand,
+    randint,
+    randn,
+    randperm,
+    stack,
+    tensor,
+    where,
+    zeros,
+    zeros_like,
+)
+from .random import Generator, default_generator, get_rng_state, manual_seed, set_rng_state
+from .tensor import Tensor
+
+__version__ = "0.1.0"
+
+float32 = _np.dtype(_np.float32)
+float64 = _np.dtype(_np.float64)
+int8 = _np.dtype(_np.int8)
+int16 = _np.dtype(_np.int16)
+int32 = _np.dtype(_np.int32)
+int64 = _np.dtype(_np.int64)
+uint8 = _np.dtype(_np.uint8)
+bool_ = _np.dtype(_np.bool_)
+
+# Loaded when first used, so that `import neurona` costs little more than NumPy.
+_SUBMODULES = (
+    "backends", "callbacks", "checkpoint", "cli", "creation", "datasets", "errors", "files",
+    "functions", "history", "kernels", "metrics", "models", "nn", "optim", "random", "reference",
+    "safetensors", "trainer", "utils",
+)  # fmt: skip
+_LAZY_NAMES = {
+    "FormatError": "errors",
+    "History": "history",
+    "Trainer": "trainer",
+    "summary": "summary",
+}
+
+if TYPE_CHECKING:
+    from . import callbacks, datasets, kernels, metrics, models, nn, optim, reference, utils
+    from .errors import FormatError
+    from .history import History
+    from .summary import summary
+    from .trainer import Trainer
+
+__all__ = [
+    "FormatError", "Generator", "History", "Tensor", "Trainer", "__version__", "arange",
+    "autograd", "bool_", "callbacks", "cat", "datasets", "default_generator", "empty",
+    "empty_cache", "empty_like", "enable_grad", "eye", "float32", "float64", "from_dlpack",
+    "from_numpy", "full", "full_like", "get_num_threads", "get_rng_state", "int8", "int16",
+    "int32", "int64", "is_grad_enabled", "is_tensor", "kernels", "linspace", "manual_seed",
+    "matmul", "maximum", "metrics", "minimum", "models", "nn", "no_grad", "ones", "ones_like",
+    "optim", "rand", "randint", "randn", "randperm", "reference", "set_grad_enabled",
+    "set_num_threads", "set_rng_state", "stack", "summary", "tensor", "uint8", "use_backend",
+    "utils", "verify", "where", "zeros", "zeros_like",
+]  # fmt: skip
+
+
+def set_num_threads(threads: int) -> None:
+    """Let the kernels use `threads` threads; results do not depend on it. TypeError, ValueError.
+
+    >>> import neurona
+    >>> neurona.set_num_threads(1)
+    >>> neurona.get_num_threads()
+    1
+    """
+    _cpu.core.set_num_threads(threads)
+
+
+def get_num_threads() -> int:
+    """The number of threads that the kernels use."""
+    return _cpu.core.num_threads()
+
+
+def empty_cache() -> None:
+    """Give memory that freed arrays left in the cache back to the system."""
+    _cpu.core.empty_cache()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY_NAMES:
+        value = getattr(importlib.import_module(f".{_LAZY_NAMES[name]}", __name__), name)
+    elif name in _SUBMODULES:
+        value = importlib.import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module 'neurona' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES, *_LAZY_NAMES})

@@ -1,0 +1,146 @@
+"""The inputs of every row, the same bits in every worker.
+
+Arrays come from ``numpy.random.RandomState``, whose stream is frozen across NumPy versions, so
+peers with different interpreters see the same numbers. Activations are (N, C, H, W), weights (K,
+C/groups, R, S).
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Arrays = dict[str, Array]
+Parameters = dict[str, Any]
+
+
+def pair(value: int | list[int]) -> tuple[int, int]:
+    """An int or a list of two as (height, width)."""
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def conv_output_size(p: Parameters) -> tuple[int, int]:
+    stride, padding = pair(p["stride"]), pair(p["padding"])
+    return (
+        (p["H"] + 2 * padding[0] - p["R"]) // stride[0] + 1,
+        (p["W"] + 2 * padding[1] - p["S"]) // stride[1] + 1,
+    )
+
+
+def conv_transpose_output_size(p: Parameters) -> tuple[int, int]:
+    stride, padding = pair(p["stride"]), pair(p["padding"])
+    return (
+        (p["H"] - 1) * stride[0] - 2 * padding[0] + p["R"],
+        (p["W"] - 1) * stride[1] - 2 * padding[1] + p["S"],
+    )
+
+
+def pool_output_size(p: Parameters) -> tuple[int, int]:
+    return conv_output_size({**p, "R": p["kernel_size"], "S": p["kernel_size"]})
+
+
+def generator(name: str, seed: int) -> np.random.RandomState:
+    """The random numbers of one row: a stream of its own, whatever else runs."""
+    return np.random.RandomState((zlib.crc32(name.encode()) + seed) % 2**32)
+
+
+def _normal(random: np.random.RandomState, *shape: int) -> Array:
+    return random.standard_normal(shape).astype(np.float32)
+
+
+def _gemm(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+    m, n, k = p["M"], p["N"], p["K"]
+    return {
+        "a": _normal(random, *((k, m) if p["trans_a"] else (m, k))),
+        "b": _normal(random, *((n, k) if p["trans_b"] else (k, n))),
+    }
+
+
+def _weighted(
+    direction: str, random: np.random.RandomState, shapes: dict[str, tuple[int, ...]]
+) -> Arrays:
+    """The arrays that a direction of a layer with x, weight, bias and y reads."""
+    names = {"F": ("x", "weight", "bias"), "D": ("dy", "weight"), "W": ("dy", "x")}[direction]
+    return {name: _normal(random, *shapes[name]) for name in names if name in shapes}
+
+
+def _linear(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+    rows, in_features, out_features = p["N"], p["in_features"], p["out_features"]
+    shapes: dict[str, tuple[int, ...]] = {
+        "x": (rows, in_features),
+        "weight": (out_features, in_features),
+        "dy": (rows, out_features),
+    }
+    return _weighted(direction, random, shapes | ({"bias": (out_features,)} if p["bias"] else {}))
+
+
+def _conv2d(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+    shapes = {
+        "x": (p["N"], p["C"], p["H"], p["W"]),
+        "weight": (p["K"], p["C"] // p["groups"], p["R"], p["S"]),
+        "dy": (p["N"], p["K"], *conv_output_size(p)),
+    }
+    return _weighted(direction, random, shapes | ({"bias": (p["K"],)} if p["bias"] else {}))
+
+
+def _conv_transpose2d(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+    shapes = {
+        "x": (p["N"], p["C"], p["H"], p["W"]),
+        "weight": (p["C"], p["K"], p["R"], p["S"]),
+        "dy": (p["N"], p["K"], *conv_transpose_output_size(p)),
+    }
+    return _weighted(direction, random, shapes | ({"bias": (p["K"],)} if p["bias"] else {}))
+
+
+def _max_pool2d(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+    arrays = {"x": _normal(random, p["N"], p["C"], p["H"], p["W"])}
+    if direction == "B":
+        arrays["dy"] = _normal(random, p["N"], p["C"], *pool_output_size(p))
+    return arrays
+
+
+def _batch_norm_relu(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+    shape, channels = (p["N"], p["C"], p["H"], p["W"]), p["C"]
+    arrays = {"x": _normal(random, *shape), "weight": _normal(random, channels)}
+    if direction == "F":
+        arrays["bias"] = _normal(random, channels)
+        arrays["running_mean"] = np.zeros(channels, np.float32)
+        arrays["running_var"] = np.ones(channels, np.float32)
+        return arrays
+    # y only decides which gradients ReLU lets through: its own random numbers spare the comparison
+    # the elements whose sign depends on rounding.
+    arrays["y"] = np.maximum(_normal(random, *shape), 0)
+    arrays["dy"] = _normal(random, *shape)
+    arrays["mean"] = arrays["x"].mean(axis=(0, 2, 3), dtype=np.float64).astype(np.float32)
+    variance = arrays["x"].var(axis=(0, 2, 3), dtype=np.float64)
+    arrays["invstd"] = (1 / np.sqrt(variance + 1e-5)).astype(np.float32)
+    return arrays
+
+
+def _cross_entropy(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+    target = random.randint(0, p["C"], (p["N"],), dtype=np.int64)
+    return {"x": _normal(random, p["N"], p["C"]), "target": target}
+
+
+def _adam(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+    return {"param": _normal(random, p["count"]), "grad": _normal(random, p["count"])}
+
+
+BUILDERS = {
+    "gemm": _gemm,
+    "linear": _linear,
+    "conv2d": _conv2d,
+    "conv_transpose2d": _conv_transpose2d,
+    "max_pool2d": _max_pool2d,
+    "batch_norm_relu": _batch_norm_relu,
+    "cross_entropy": _cross_entropy,
+    "adam": _adam,
+}
+
+
+def build_inputs(name: str, op: str, direction: str, p: Parameters, seed: int) -> Arrays:
+    """The arrays one direction of an op reads, by name."""
+    return BUILDERS[op](p, direction, generator(f"{name}:{direction}", seed))

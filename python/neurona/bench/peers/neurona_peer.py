@@ -1,0 +1,197 @@
+"""neurona itself, in a process of its own like every other library.
+
+Ops run through ``neurona.kernels``, networks through ``neurona.nn``. With the option
+``backend="reference"`` networks run in float64 on the NumPy reference: the truth that training
+steps are held against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import neurona
+from neurona import kernels
+from neurona.backends import cpu
+
+from .inputs import Array, Arrays, Parameters, build_inputs
+from .steps import network_task
+from .worker import Request, Task, Unsupported
+
+NAME = "neurona"
+
+
+def versions() -> dict[str, str]:
+    return {"neurona": neurona.__version__, "numpy": np.__version__, "isa": cpu.isa()}
+
+
+def extra(command: str, request: dict[str, Any]) -> dict[str, Any]:
+    """``probe``: the machine's own peak, so that a row can be a share of it."""
+    if command != "probe":
+        raise ValueError(f"{NAME}: command must be a known one, got {command!r}")
+    threads = request["threads"]
+    return {
+        "fma_flops": cpu.measure_fma_peak(request["seconds"], threads),
+        "bandwidth_bytes": cpu.measure_bandwidth(request["mebibytes"], threads),
+    }
+
+
+def _as_in_a_network(name: str, array: Array) -> Array:
+    """A copy in memory as inside a network: of the arena, activations channels-last."""
+    if array.dtype != np.float32:
+        return array
+    copy: Array = cpu.empty(array.shape, channels_last=array.ndim == 4 and name != "weight")
+    copy[...] = array
+    return copy
+
+
+def _named(*names: str) -> Callable[[Any], dict[str, Array]]:
+    """Gives names to the arrays of a result; None, as an absent bias gradient, is left out."""
+
+    def outputs(result: Any) -> dict[str, Array]:
+        values = result if isinstance(result, tuple) else (result,)
+        return {k: v for k, v in zip(names, values, strict=False) if v is not None}
+
+    return outputs
+
+
+def _gemm(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    a, b, trans_a, trans_b = t["a"], t["b"], bool(p["trans_a"]), bool(p["trans_b"])
+    gemm = kernels.gemm
+    return Task(lambda: gemm(a, b, trans_a=trans_a, trans_b=trans_b), _named("y"))
+
+
+def _linear(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    if direction == "F":
+        x, weight, bias = t["x"], t["weight"], t.get("bias")
+        forward = kernels.linear_forward
+        return Task(lambda: forward(x, weight, bias), _named("y"))
+    dy = t["dy"]
+    if direction == "D":
+        weight, backward_data = t["weight"], kernels.linear_backward_data
+        return Task(lambda: backward_data(dy, weight), _named("dx"))
+    x, with_bias = t["x"], bool(p["bias"])
+    backward = kernels.linear_backward_weight
+    return Task(lambda: backward(dy, x, with_bias=with_bias), _named("dw", "db"))
+
+
+def _geometry(p: Parameters) -> dict[str, Any]:
+    def int_or_pair(value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    return {name: int_or_pair(p[name]) for name in ("stride", "padding", "groups") if name in p}
+
+
+def _conv2d(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    geometry: dict[str, Any] = {**_geometry(p), "variant": variant}
+    names = {"F": "forward", "D": "backward_data", "W": "backward_weight"}
+    plan = kernels.conv2d_plan(
+        (p["N"], p["C"], p["H"], p["W"]),
+        (p["K"], p["C"] // p["groups"], p["R"], p["S"]),
+        direction=names[direction],
+        **geometry,
+    )
+    if direction == "F":
+        x, weight, bias = t["x"], t["weight"], t.get("bias")
+        forward = kernels.conv2d_forward
+        return Task(lambda: forward(x, weight, bias, **geometry), _named("y"), plan=plan)
+    dy = t["dy"]
+    if direction == "D":
+        weight, size = t["weight"], (p["H"], p["W"])
+        backward = kernels.conv2d_backward_data
+        return Task(lambda: backward(dy, weight, size, **geometry), _named("dx"), plan=plan)
+    x, size = t["x"], (p["R"], p["S"])
+    geometry["with_bias"] = bool(p["bias"])
+    backward = kernels.conv2d_backward_weight
+    return Task(lambda: backward(dy, x, size, **geometry), _named("dw", "db"), plan=plan)
+
+
+def _conv_transpose2d(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    geometry = _geometry(p)
+    if direction == "F":
+        x, weight, bias = t["x"], t["weight"], t.get("bias")
+        forward = kernels.conv_transpose2d_forward
+        return Task(lambda: forward(x, weight, bias, **geometry), _named("y"))
+    dy = t["dy"]
+    if direction == "D":
+        weight, backward = t["weight"], kernels.conv_transpose2d_backward_data
+        return Task(lambda: backward(dy, weight, **geometry), _named("dx"))
+    x, size = t["x"], (p["R"], p["S"])
+    geometry["with_bias"] = bool(p["bias"])
+    backward = kernels.conv_transpose2d_backward_weight
+    return Task(lambda: backward(dy, x, size, **geometry), _named("dw", "db"))
+
+
+def _max_pool2d(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    x, size = t["x"], p["kernel_size"]
+    geometry = _geometry(p)
+    forward, backward = kernels.max_pool2d_forward, kernels.max_pool2d_backward
+    if direction == "F":
+        return Task(lambda: forward(x, size, **geometry), lambda result: {"y": result[0]})
+    offsets, dy, input_size = forward(x, size, **geometry)[1], t["dy"], x.shape[2:]
+    return Task(lambda: backward(dy, offsets, input_size, size, **geometry), _named("dx"))
+
+
+def _batch_norm_relu(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    x, weight = t["x"], t["weight"]
+    if direction == "F":
+        bias, mean, var = t["bias"], t["running_mean"], t["running_var"]
+
+        def forward() -> Array:
+            y = kernels.batch_norm_forward(x, weight, bias, mean, var, training=True)[0]
+            z: Array = kernels.relu_forward(y)
+            return z
+
+        return Task(forward, _named("y"))
+    y, dy, mean, invstd = t["y"], t["dy"], t["mean"], t["invstd"]
+
+    def backward() -> Any:
+        dz = kernels.relu_backward(dy, y)
+        return kernels.batch_norm_backward(dz, x, weight, mean, invstd, training=True)
+
+    return Task(backward, _named("dx", "dw", "db"))
+
+
+def _cross_entropy(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    x, target, cross_entropy = t["x"], t["target"], kernels.cross_entropy_forward
+    return Task(lambda: cross_entropy(x, target), _named("loss", "dx"))
+
+
+def _adam(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    param, grad = t["param"], t["grad"]
+    state = {"step": 0}
+    averages, squares = np.zeros_like(param), np.zeros_like(param)
+
+    def step() -> None:
+        state["step"] += 1
+        kernels.adam_step([param], [grad], [averages], [squares], step=state["step"], lr=1e-3)
+
+    return Task(step, lambda _: {"param": param})
+
+
+OPS: dict[str, Callable[[Parameters, str, Arrays, str | None], Task]] = {
+    "gemm": _gemm,
+    "linear": _linear,
+    "conv2d": _conv2d,
+    "conv_transpose2d": _conv_transpose2d,
+    "max_pool2d": _max_pool2d,
+    "batch_norm_relu": _batch_norm_relu,
+    "cross_entropy": _cross_entropy,
+    "adam": _adam,
+}
+
+
+def prepare(request: Request) -> Task:
+    """The row through the C++ kernels, or for networks through ``neurona.nn`` and autograd."""
+    if request.op in ("train_step", "infer"):
+        if request.options.get("backend") == "reference":
+            return network_task(neurona, request, adapt=lambda value: value.to(neurona.float64))
+        return network_task(neurona, request)
+    if request.op not in OPS:
+        raise Unsupported(f"no counterpart of {request.op}")
+    p = request.parameters
+    arrays = build_inputs(request.name, request.op, request.direction, p, request.seed)
+    arrays = {name: _as_in_a_network(name, array) for name, array in arrays.items()}
+    return OPS[request.op](p, request.direction, arrays, request.options.get("variant"))

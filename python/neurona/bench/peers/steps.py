@@ -1,0 +1,135 @@
+"""A training step and an inference, written once in PyTorch's names, run by neurona and torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .inputs import Array, Arrays, generator
+from .models import NETWORKS, build, classes
+from .worker import Request, Task
+
+VERIFIED_LOSSES = 3
+
+
+def initial_parameters(model: Any, random: np.random.RandomState) -> Arrays:
+    """He-scaled weights, batch-norm scales near 1, biases near 0, by name."""
+    arrays = {}
+    for name, parameter in model.named_parameters():
+        shape = tuple(parameter.shape)
+        values = random.standard_normal(shape)
+        if len(shape) > 1:
+            values *= np.sqrt(2 / np.prod(shape[1:]))
+        else:
+            values = 0.1 * values + (1.0 if name.endswith("weight") else 0.0)
+        arrays[name] = values.astype(np.float32)
+    return arrays
+
+
+def load_parameters(lib: Any, model: Any, arrays: Arrays) -> None:
+    with lib.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(
+                lib.tensor(arrays[name].astype(str(parameter.dtype).rpartition(".")[2]))
+            )
+
+
+def current_parameters(model: Any) -> Arrays:
+    return {
+        name: np.array(parameter.detach().numpy(), np.float64)
+        for name, parameter in model.named_parameters()
+    }
+
+
+class Network:
+    """The network, inputs and labels of a row in one library.
+
+    ``adapt`` moves a tensor or module to the dtype and memory format of the variant.
+    """
+
+    def __init__(self, lib: Any, request: Request, adapt: Callable[[Any], Any]) -> None:
+        p = request.parameters
+        random = generator(p["model"], request.seed)
+        self.lib = lib
+        self.model = adapt(build(lib.nn, p["model"]))
+        self.initial = initial_parameters(self.model, random)
+        load_parameters(lib, self.model, self.initial)
+        x = random.standard_normal((p["batch"], *NETWORKS[p["model"]][0])).astype(np.float32)
+        labels = random.randint(0, classes(p["model"]), (p["batch"],), dtype=np.int64)
+        self.x = adapt(lib.tensor(x))
+        self.labels = lib.tensor(labels)
+
+
+def training_task(network: Network, make_optimizer: Callable[[Any], Any]) -> Task:
+    """zero_grad, forward, cross-entropy, backward, optimizer step.
+
+    Verified are what the first step does to every parameter and the losses of the first three: the
+    second loss follows from the first step, the third also from the momentum of the second. Later
+    parameters are not compared, because ResNet-18 on 8 images triples a rounding error per step.
+    Each sample starts from the initial parameters, so that no sample trains on
+    a solved problem.
+    """
+    lib, model = network.lib, network.model
+    x, labels = network.x, network.labels
+    cross_entropy = lib.nn.functional.cross_entropy
+    state = {"optimizer": make_optimizer(model.parameters())}
+
+    def step() -> Any:
+        optimizer = state["optimizer"]
+        optimizer.zero_grad()
+        loss = cross_entropy(model(x), labels)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    def outputs(first_loss: Any) -> dict[str, Array]:
+        arrays = {}
+        for name, after in current_parameters(model).items():
+            arrays[f"before:{name}"] = network.initial[name].astype(np.float64)
+            arrays[f"update:{name}"] = after - arrays[f"before:{name}"]
+        losses = [float(first_loss.item())]
+        losses += [float(step().item()) for _ in range(VERIFIED_LOSSES - 1)]
+        arrays["losses"] = np.array(losses)
+        return arrays
+
+    def reset() -> None:
+        load_parameters(lib, model, network.initial)
+        state["optimizer"] = make_optimizer(model.parameters())
+        step()
+
+    model.train()
+    return Task(step, outputs, reset)
+
+
+def inference_task(network: Network) -> Task:
+    """Forward pass in evaluation mode without gradients."""
+    lib, model, x = network.lib, network.model, network.x
+    without_gradients = getattr(lib, "inference_mode", lib.no_grad)
+
+    def infer() -> Any:
+        with without_gradients():
+            return model(x)
+
+    model.eval()
+    return Task(infer, lambda y: {"y": np.asarray(y.numpy())})
+
+
+def network_task(
+    lib: Any,
+    request: Request,
+    *,
+    adapt: Callable[[Any], Any] = lambda value: value,
+    **optimizer_options: Any,
+) -> Task:
+    """The task of a ``train_step`` or ``infer`` row; further options go to the optimizer."""
+    network = Network(lib, request, adapt)
+    if request.op == "infer":
+        return inference_task(network)
+    p = request.parameters
+
+    def make_optimizer(parameters: Any) -> Any:
+        return lib.optim.SGD(parameters, lr=p["lr"], momentum=p["momentum"], **optimizer_options)
+
+    return training_task(network, make_optimizer)

@@ -1,0 +1,92 @@
+"""Convolutions: shapes are logical (N, C, H, W), memory is channels-last and only kernels care."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd import Function, ndarray
+from ..backends import current
+from .activation import fused_backward
+
+
+class Conv2d(Function):
+    """y = act(x * weight + bias): x (N, C, H, W), weight (K, C/groups, R, S), y (N, K, P, Q).
+
+    `geometry` holds stride, padding, dilation, groups and variant, as the kernels take them.
+    """
+
+    __slots__ = ()
+    fresh_grads = True
+
+    def forward(
+        ctx,
+        x: ndarray,
+        weight: ndarray,
+        bias: ndarray | None,
+        activation: str | None,
+        geometry: dict[str, Any],
+    ) -> ndarray:
+        y = current(x.dtype).conv2d_forward(x, weight, bias, activation=activation, **geometry)
+        needs = ctx.needs
+        ctx.saved = (
+            x if needs[1] else None,
+            weight if needs[0] else None,
+            x.shape[2:],
+            weight.shape[2:],
+            activation,
+            None if activation is None else y,
+            geometry,
+        )
+        return y
+
+    def backward(ctx, dy: ndarray) -> tuple[Any, ...]:
+        x, weight, input_size, kernel_size, activation, y, geometry = ctx.saved
+        need_x, need_weight, need_bias, *_ = ctx.needs
+        backend = current(dy.dtype)
+        if activation is not None:
+            dy = fused_backward(activation, dy, y)
+        dx = dw = db = None
+        if need_x:
+            dx = backend.conv2d_backward_data(dy, weight, input_size, **geometry)
+        if need_weight:
+            dw, db = backend.conv2d_backward_weight(
+                dy, x, kernel_size, with_bias=need_bias, **geometry
+            )
+        elif need_bias:
+            db = backend.conv2d_backward_bias(dy)
+        return dx, dw, db
+
+
+class ConvTranspose2d(Function):
+    """The adjoint of Conv2d's map: x (N, C, H, W), weight (C, K/groups, R, S), y (N, K, P, Q)."""
+
+    __slots__ = ()
+    fresh_grads = True
+
+    def forward(
+        ctx, x: ndarray, weight: ndarray, bias: ndarray | None, geometry: dict[str, Any]
+    ) -> ndarray:
+        y = current(x.dtype).conv_transpose2d_forward(x, weight, bias, **geometry)
+        needs = ctx.needs
+        ctx.saved = (
+            x if needs[1] else None,
+            weight if needs[0] else None,
+            weight.shape[2:],
+            geometry,
+        )
+        return y
+
+    def backward(ctx, dy: ndarray) -> tuple[Any, ...]:
+        x, weight, kernel_size, geometry = ctx.saved
+        need_x, need_weight, need_bias, _ = ctx.needs
+        backend = current(dy.dtype)
+        dx = dw = db = None
+        if need_x:
+            dx = backend.conv_transpose2d_backward_data(dy, weight, **geometry)
+        if need_weight:
+            dw, db = backend.conv_transpose2d_backward_weight(
+                dy, x, kernel_size, with_bias=need_bias, **geometry
+            )
+        elif need_bias:
+            db = backend.conv2d_backward_bias(dy)
+        return dx, dw, db

@@ -1,0 +1,133 @@
+"""Operations that move elements and change none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Function, ndarray
+from .elementwise import unbroadcast
+
+
+class Reshape(Function):
+    """The same elements in another shape, a view where the strides allow it."""
+
+    __slots__ = ()
+
+    def forward(ctx, x: ndarray, shape: tuple[int, ...]) -> ndarray:
+        ctx.saved = (x.shape,)
+        return x.reshape(shape)
+
+    def backward(ctx, dy: ndarray) -> ndarray:
+        return dy.reshape(ctx.saved[0])
+
+
+class Permute(Function):
+    """The axes in another order."""
+
+    __slots__ = ()
+
+    def forward(ctx, x: ndarray, dims: tuple[int, ...]) -> ndarray:
+        ctx.saved = (dims,)
+        return x.transpose(dims)
+
+    def backward(ctx, dy: ndarray) -> ndarray:
+        (dims,) = ctx.saved
+        return dy.transpose(np.argsort([d % dy.ndim for d in dims]))
+
+
+class Expand(Function):
+    """Axes of length 1 repeated without a copy."""
+
+    __slots__ = ()
+
+    def forward(ctx, x: ndarray, shape: tuple[int, ...]) -> ndarray:
+        ctx.saved = (x.shape,)
+        return np.broadcast_to(x, shape)
+
+    def backward(ctx, dy: ndarray) -> ndarray:
+        return unbroadcast(dy, ctx.saved[0])
+
+
+class GetItem(Function):
+    """x[index] for NumPy's basic and advanced indexing."""
+
+    __slots__ = ()
+    fresh_grads = True
+
+    def forward(ctx, x: ndarray, index: Any) -> ndarray:
+        ctx.saved = (x.shape, index)
+        return np.asarray(x[index])
+
+    def backward(ctx, dy: ndarray) -> ndarray:
+        shape, index = ctx.saved
+        dx = np.zeros(shape, dy.dtype)
+        parts = index if isinstance(index, tuple) else (index,)
+        if any(isinstance(part, (ndarray, list)) for part in parts):
+            np.add.at(dx, index, dy)  # an element may be picked more than once
+        else:
+            dx[index] = dy
+        return dx
+
+
+class SetItem(Function):
+    """A copy of x in which x[index] is `value`."""
+
+    __slots__ = ()
+
+    def forward(ctx, x: ndarray, index: Any, value: ndarray | float) -> ndarray:
+        ctx.saved = (index, np.shape(value))
+        y = x.copy(order="K")
+        y[index] = value
+        return y
+
+    def backward(ctx, dy: ndarray) -> tuple[Any, ...]:
+        index, shape = ctx.saved
+        need_x, _, need_value = ctx.needs
+        dx = dvalue = None
+        if need_x:
+            dx = dy.copy(order="K")
+            dx[index] = 0
+        if need_value:
+            dvalue = unbroadcast(np.asarray(dy[index]), shape)
+        return dx, None, dvalue
+
+
+class Copy(Function):
+    """A copy in memory of its own."""
+
+    __slots__ = ()
+
+    def forward(ctx, x: ndarray) -> ndarray:
+        return x.copy(order="K")
+
+    def backward(ctx, dy: ndarray) -> ndarray:
+        return dy
+
+
+class Cat(Function):
+    """Tensors joined along an axis that they have."""
+
+    __slots__ = ()
+
+    def forward(ctx, dim: int, *arrays: ndarray) -> ndarray:
+        ctx.saved = (dim, [array.shape[dim] for array in arrays])
+        return np.concatenate(arrays, axis=dim)
+
+    def backward(ctx, dy: ndarray) -> tuple[Any, ...]:
+        dim, lengths = ctx.saved
+        return (None, *np.split(dy, np.cumsum(lengths[:-1]), axis=dim))
+
+
+class Stack(Function):
+    """Tensors of one shape joined along a new axis."""
+
+    __slots__ = ()
+
+    def forward(ctx, dim: int, *arrays: ndarray) -> ndarray:
+        ctx.saved = (dim,)
+        return np.stack(arrays, axis=dim)
+
+    def backward(ctx, dy: ndarray) -> tuple[Any, ...]:
+        return (None, *np.moveaxis(dy, ctx.saved[0], 0))

@@ -1,0 +1,155 @@
+"""Sequential and ModuleList: modules kept in order under the names "0", "1", ..."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Self, overload
+
+from .activation import ReLU
+from .conv import Conv2d
+from .layer_errors import name_layer
+from .linear import Linear
+from .module import Module
+
+
+class _ModuleSequence(Module):
+    """What Sequential and ModuleList share: list access to the submodules."""
+
+    def _layers(self) -> list[Module]:
+        return [module for _, module in self._members("module")]
+
+    def __len__(self) -> int:
+        return len(self._layers())
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._layers())
+
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    def __getitem__(self, index: int | slice) -> Module | Self:
+        if isinstance(index, slice):
+            part = type(self)()
+            for name, module in self._members("module")[index]:
+                part.add_module(name if isinstance(self, Sequential) else str(len(part)), module)
+            return part
+        return self._layers()[index]
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        name = self._members("module")[index][0]
+        if not isinstance(module, Module):
+            raise TypeError(
+                f"{type(self).__name__}: item must be a Module, got {type(module).__name__}"
+            )
+        setattr(self, name, module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        layers = self._layers()
+        del layers[index]
+        self._replace(layers)
+
+    def _replace(self, layers: Iterable[Module]) -> None:
+        for name, _ in self._members("module"):
+            delattr(self, name)
+        for module in layers:
+            self.append(module)
+
+    def append(self, module: Module) -> Self:
+        """Add `module` at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Add all of `modules` at the end."""
+        for module in list(modules):
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Self:
+        """Put `module` before position `index`; the names of the later ones move up."""
+        if not isinstance(module, Module):
+            raise TypeError(
+                f"{type(self).__name__}: item must be a Module, got {type(module).__name__}"
+            )
+        layers = self._layers()
+        layers.insert(index, module)
+        self._replace(layers)
+        return self
+
+    def pop(self, index: int = -1) -> Module:
+        """Remove and return the module at `index`."""
+        module = self._layers()[index]
+        del self[index]
+        return module
+
+
+class Sequential(_ModuleSequence):
+    """Calls its modules one after another: y = f_n(...f_2(f_1(x))).
+
+    Takes modules, named "0", "1", ..., or one mapping name -> module.
+
+    >>> import neurona
+    >>> from neurona import nn
+    >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    >>> net(neurona.zeros(5, 4)).shape
+    (5, 2)
+    >>> list(net.state_dict())
+    ['0.weight', '0.bias', '2.weight', '2.bias']
+    """
+
+    def __init__(self, *args: Module | Mapping[str, Module]) -> None:
+        super().__init__()
+        if len(args) == 1 and isinstance(args[0], Mapping):
+            for name, module in args[0].items():
+                self.add_module(name, module)
+            return
+        for position, item in enumerate(args):
+            if not isinstance(item, Module):
+                raise TypeError(
+                    f"Sequential: item {position} must be a Module, got {type(item).__name__}"
+                )
+            self.add_module(str(position), item)
+
+    def forward(self, input: Any) -> Any:
+        """Run the chain; a Linear or Conv2d and the ReLU after it run as one kernel, same bits."""
+        layers = self._layers()
+        position, end = 0, len(layers)
+        while position < end:
+            layer = layers[position]
+            position += 1
+            if position < end and type(layers[position]) is ReLU and _fusable(layer):
+                if layers[position]._hooks is None:
+                    input = _fused(layer, input)
+                    position += 1
+                    continue
+            input = layer(input)
+        return input
+
+
+def _fusable(layer: Module) -> bool:
+    """A subclass may compute something else, and hooks must see what they watch."""
+    return layer._hooks is None and type(layer) in (Linear, Conv2d)
+
+
+def _fused(layer: Any, input: Any) -> Any:
+    try:
+        return layer.forward_fused(input, "relu")
+    except (TypeError, ValueError) as error:
+        name_layer(layer, error, (input,))
+        raise
+
+
+class ModuleList(_ModuleSequence):
+    """A list of modules that the parent module sees; it has no forward of its own.
+
+    >>> from neurona import nn
+    >>> layers = nn.ModuleList([nn.Linear(4, 4) for _ in range(3)])
+    >>> len(layers), len(list(layers.parameters()))
+    (3, 6)
+    """
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        super().__init__()
+        if modules is not None:
+            self.extend(modules)

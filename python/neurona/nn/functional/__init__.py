@@ -1,0 +1,44 @@
+"""Layers and losses as functions, with PyTorch's names, arguments and numerics.
+
+Every function takes tensors or plain float arrays. Arguments that PyTorch does not have are
+keyword-only.
+"""
+
+from __future__ import annotations
+
+from .activation import gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, tanh
+from .conv import conv2d, conv_transpose2d
+from .dropout import dropout
+from .linear import linear
+from .loss import cross_entropy, l1_loss, mse_loss, nll_loss
+from .normalization import batch_norm, normalize
+from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d, min_pool2d
+from .shape import flatten, one_hot, pad
+
+__all__ = [
+    "adaptive_avg_pool2d",
+    "avg_pool2d",
+    "batch_norm",
+    "conv2d",
+    "conv_transpose2d",
+    "cross_entropy",
+    "dropout",
+    "flatten",
+    "gelu",
+    "l1_loss",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "max_pool2d",
+    "min_pool2d",
+    "mse_loss",
+    "nll_loss",
+    "normalize",
+    "one_hot",
+    "pad",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "tanh",
+]

@@ -1,0 +1,129 @@
+"""conv2d and conv_transpose2d: images (N, C, H, W), or one image (C, H, W)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...autograd import mode
+from ...functions.conv2d import Conv2d, ConvTranspose2d
+from ...functions.pad import PadConstant
+from ...tensor import Tensor
+from ...tensor.base import apply
+from ._arguments import Pair, as_tensor, unbatched
+from .activation import after
+from .linear import NEED_INPUT
+
+
+def _both(value: Any) -> tuple[Any, Any]:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+
+
+def _named_padding(
+    x: Tensor, weight: Tensor, stride: Pair, padding: str, dilation: Pair
+) -> tuple[Tensor, Pair]:
+    """What "valid" and "same" mean as a number, with the odd pixel at the end padded already."""
+    if padding == "valid":
+        return x, 0
+    if padding != "same":
+        raise ValueError(
+            f"conv2d: padding must be 'same', 'valid', an int or a pair, got {padding!r}"
+        )
+    if _both(stride) != (1, 1):
+        raise ValueError(f"conv2d: padding='same' must come with stride 1, got stride {stride!r}")
+    kernel, spread = weight.shape[2:], _both(dilation)
+    whole = all(isinstance(d, (int, np.integer)) and d > 0 for d in spread)
+    if len(kernel) != 2 or len(spread) != 2 or not whole:
+        return x, 0  # the kernel names what is wrong
+    total = [d * (k - 1) for d, k in zip(spread, kernel, strict=True)]
+    odd = [t % 2 for t in total]
+    if any(odd):
+        widths = ((0, 0), (0, 0), (0, odd[0]), (0, odd[1]))
+        x = apply(PadConstant, x, widths, 0.0)
+    return x, (total[0] // 2, total[1] // 2)
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: str | Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+    *,
+    activation: str | None = None,
+    variant: str | None = None,
+) -> Tensor:
+    """2-D convolution (cross-correlation) y = act(x * W + b).
+
+    x (N, C, H, W) or (C, H, W), W (K, C/groups, R, S), b (K,), y (N, K, P, Q) with
+    P = floor((H + 2 padding - dilation (R - 1) - 1) / stride) + 1, and Q alike. `padding` is an
+    int, a pair, "valid" (0) or "same" (P = H, stride 1 only, an odd pixel goes to the end).
+    `activation` is applied in the same pass; `variant` forces an algorithm, see
+    `neurona.kernels.conv2d_plan`. Raises ValueError for values or shapes that do not fit,
+    TypeError for a wrong kind or dtype.
+
+    >>> import neurona
+    >>> from neurona.nn import functional as F
+    >>> F.conv2d(neurona.ones(1, 1, 3, 3), neurona.ones(1, 1, 3, 3), padding="same")[0, 0]
+    tensor([[4., 6., 4.],
+            [6., 9., 6.],
+            [4., 6., 4.]])
+    """
+    if activation in NEED_INPUT and mode.enabled:
+        y = conv2d(input, weight, bias, stride, padding, dilation, groups, variant=variant)
+        return after(activation, y)
+    x = as_tensor("conv2d", "input", input)
+    single = x.data.ndim != 4 and unbatched("conv2d", x)
+    if single:
+        x = x.unsqueeze(0)
+    if isinstance(padding, str):
+        weight = as_tensor("conv2d", "weight", weight)
+        x, padding = _named_padding(x, weight, stride, padding, dilation)
+    geometry = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "variant": variant,
+    }
+    y = apply(Conv2d, x, weight, bias, activation, geometry)
+    return y.squeeze(0) if single else y
+
+
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: int = 1,
+    dilation: Pair = 1,
+) -> Tensor:
+    """Transposed 2-D convolution: the adjoint of `conv2d` with the same arguments, plus a bias.
+
+    x (N, C, H, W) or (C, H, W), W (C, K/groups, R, S), b (K,), y (N, K, P, Q) with
+    P = (H - 1) stride - 2 padding + dilation (R - 1) + output_padding + 1, and Q alike;
+    output_padding must be below max(stride, dilation). Raises ValueError, TypeError as `conv2d`.
+
+    >>> import neurona
+    >>> from neurona.nn import functional as F
+    >>> F.conv_transpose2d(neurona.ones(1, 1, 2, 2), neurona.ones(1, 1, 2, 2), stride=2).shape
+    (1, 1, 4, 4)
+    """
+    x = as_tensor("conv_transpose2d", "input", input)
+    single = x.data.ndim != 4 and unbatched("conv_transpose2d", x)
+    if single:
+        x = x.unsqueeze(0)
+    geometry = {
+        "stride": stride,
+        "padding": padding,
+        "output_padding": output_padding,
+        "groups": groups,
+        "dilation": dilation,
+    }
+    y = apply(ConvTranspose2d, x, weight, bias, geometry)
+    return y.squeeze(0) if single else y

@@ -1,0 +1,138 @@
+"""Adam (Kingma & Ba 2015), AdamW (Loshchilov & Hutter 2019) and amsgrad (Reddi et al. 2018)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import backends
+from ..tensor import Tensor
+from .optimizer import Group, Optimizer, check_number, not_negative
+
+
+class Adam(Optimizer):
+    """m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr (m / (1 - b1^t)) / (sqrt(v / (1 -
+    b2^t)) + eps).
+
+    `weight_decay` adds to g, or shrinks p by lr weight_decay with `decoupled_weight_decay`.
+    `amsgrad` takes the largest v so far. All parameters of a group are updated in one pass.
+    `foreach` and `fused` have no effect, the step is always fused.
+
+    >>> import neurona
+    >>> from neurona import nn, optim
+    >>> w = nn.Parameter(neurona.tensor([1.0]))
+    >>> opt = optim.Adam([w], lr=0.1)
+    >>> (0.5 * w * w).sum().backward()
+    >>> _ = opt.step()
+    >>> round(w.item(), 4)
+    0.9
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
+        super().__init__(params, defaults)
+
+    def _check_group(self, group: Group) -> None:
+        op = type(self).__name__
+        for name in ("lr", "eps", "weight_decay"):
+            check_number(op, name, group[name], "finite and >= 0", not_negative)
+        betas = group["betas"]
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise ValueError(f"{op}: betas must be a pair of numbers, got {betas!r}")
+        for position, beta in enumerate(betas):
+            check_number(
+                op, f"betas[{position}]", beta, "in [0, 1)", lambda value: 0.0 <= value < 1.0
+            )
+
+    def _batch_key(self, group: Group, state: dict[str, Any]) -> int:
+        return state.get("step", 0) + 1
+
+    def _update(
+        self, group: Group, params: list[Tensor], grads: list[np.ndarray], key: int
+    ) -> None:
+        names = ["exp_avg", "exp_avg_sq"] + (["max_exp_avg_sq"] if group["amsgrad"] else [])
+        states = [self.state.setdefault(param, {}) for param in params]
+        for param, state in zip(params, states, strict=True):
+            for name in names:
+                if state.get(name) is None:
+                    state[name] = Tensor(np.zeros_like(param.data))
+        buffers = [[state[name].data for state in states] for name in names]
+        arrays = [param.data for param in params]
+        backends.current(arrays[0].dtype).adam_step(
+            arrays,
+            grads,
+            buffers[0],
+            buffers[1],
+            step=key,
+            lr=group["lr"],
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            decoupled=group["decoupled_weight_decay"],
+            maximize=group["maximize"],
+            max_exp_avg_sqs=buffers[2] if group["amsgrad"] else None,
+        )
+        for state in states:
+            state["step"] = key
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: p shrinks by lr weight_decay, apart from the gradient
+    (Loshchilov & Hutter 2019).
+
+    >>> import neurona
+    >>> from neurona import nn, optim
+    >>> w = nn.Parameter(neurona.tensor([1.0]))
+    >>> opt = optim.AdamW([w], lr=0.1)
+    >>> (0.5 * w * w).sum().backward()
+    >>> _ = opt.step()
+    >>> round(w.item(), 4)
+    0.899
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            maximize=maximize,
+            decoupled_weight_decay=True,
+        )

@@ -1,0 +1,337 @@
+"""conv2d: forward and the three gradients, with every algorithm that can run a shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import harness
+import neurona.reference as reference
+import numpy as np
+import pytest
+from cases import (
+    CONV2D,
+    CONV2D_EMPTY,
+    CONV2D_LARGE,
+    CONV2D_SMALLEST,
+    VARIANTS,
+    Conv2d,
+)
+from harness import Bad, bad_arrays, bad_pairs, bad_ranks
+
+DIRECTIONS = ("forward", "backward_data", "backward_weight")
+CASES = pytest.mark.parametrize("case", [*CONV2D, *CONV2D_LARGE], ids=str)
+
+
+def calls(case: Conv2d, variant: str | None) -> dict[str, Callable[..., Any]]:
+    """The three passes of a case as functions of a backend and arrays."""
+    options = {**case.options, "variant": variant}
+    kernel = (case.R, case.S)
+    return {
+        "forward": lambda ops, x, weight, bias: ops.conv2d_forward(x, weight, bias, **options),
+        "backward_data": lambda ops, dy, weight: ops.conv2d_backward_data(
+            dy, weight, (case.H, case.W), **options
+        ),
+        "backward_weight": lambda ops, dy, x: ops.conv2d_backward_weight(dy, x, kernel, **options),
+    }
+
+
+def operands(make: Any, case: Conv2d) -> dict[str, tuple[np.ndarray, ...]]:
+    """The arguments of the three passes, with a random dy."""
+    rng = harness.rng_of(case)
+    x, weight, bias = make(rng, case.x), make(rng, case.weight), make(rng, (case.K,))
+    zeros = np.zeros(case.x), np.zeros(case.weight)
+    dy = make(rng, reference.conv2d_forward(*zeros, **case.options).shape)
+    return {"forward": (x, weight, bias), "backward_data": (dy, weight), "backward_weight": (dy, x)}
+
+
+def variants(backend: Any, case: Conv2d, direction: str) -> dict[str | None, str]:
+    """None and every variant that accepts the shape, with the plan's own words."""
+    plans: dict[str | None, str] = {}
+    for variant in (None, *VARIANTS):
+        try:
+            plans[variant] = backend.conv2d_plan(
+                case.x, case.weight, direction=direction, variant=variant, **case.options
+            )
+        except ValueError as refusal:
+            assert "variant" in str(refusal), refusal
+    return plans
+
+
+def terms(case: Conv2d, direction: str, dy: np.ndarray) -> tuple[int, ...]:
+    """Products behind one element of each result."""
+    if direction == "forward":
+        return (case.terms,)
+    if direction == "backward_data":
+        return (case.K // case.groups * case.R * case.S,)
+    pixels = dy.shape[0] * dy.shape[2] * dy.shape[3]
+    return pixels, pixels
+
+
+@CASES
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_integers_are_exact(backend: Any, case: Conv2d, direction: str) -> None:
+    """Every shape, every legal algorithm but Winograd's, which does not promise it."""
+    arrays = operands(harness.integers, case)[direction]
+    plans = variants(backend, case, direction)
+    assert {None, "naive"} <= plans.keys()
+    for variant, plan in plans.items():
+        if "winograd" not in plan:
+            what = f"conv2d_{direction} {case} variant={variant} seed={harness.seed_of(case)}"
+            harness.check_exact(backend, calls(case, variant)[direction], arrays, what=what)
+
+
+@CASES
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_random_data_within_the_bound(backend: Any, case: Conv2d, direction: str) -> None:
+    """(2 sqrt(K) + 8) u S; for Winograd (2 sqrt(C) + 300) u times the largest S of the plane."""
+    arrays = operands(harness.normals, case)[direction]
+    for variant, plan in variants(backend, case, direction).items():
+        call = calls(case, variant)[direction]
+        sizes = harness.magnitude(call, arrays)
+        if "winograd" in plan:
+            scale = (2 * np.sqrt(max(case.C, case.K)) + 300) * harness.U
+            bounds = [
+                scale * np.broadcast_to(s.max(axis=(-2, -1), keepdims=True), s.shape) for s in sizes
+            ]
+        else:
+            counts = terms(case, direction, arrays[0])
+            bounds = [harness.random_bound(n, s) for n, s in zip(counts, sizes, strict=True)]
+        what = f"conv2d_{direction} {case} variant={variant} seed={harness.seed_of(case)}"
+        harness.check_within(backend, call, arrays, bounds, what=what)
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "sigmoid", "tanh", "gelu", "silu"])
+@pytest.mark.parametrize(
+    "case",
+    [CONV2D[2], Conv2d(2, 17, 5, 7, 33, 1, 1), Conv2d(1, 8, 6, 7, 8, 3, 3, 1, 1, 1, 8)],
+    ids=str,
+)
+def test_fused_activation(backend: Any, case: Conv2d, activation: str) -> None:
+    """The activation is applied after the bias, whatever the algorithm."""
+    arrays = operands(harness.normals, case)["forward"]
+    (size,) = harness.magnitude(calls(case, None)["forward"], arrays)
+    bound = 1.13 * harness.random_bound(case.terms, size) + 8 * harness.U * (1 + size)
+    for variant in variants(backend, case, "forward"):
+        call = lambda o, x, w, b, v=variant: o.conv2d_forward(  # noqa: E731
+            x, w, b, **case.options, activation=activation, variant=v
+        )
+        what = f"conv2d+{activation} {case} variant={variant}"
+        harness.check_within(backend, call, arrays, [bound], what=what)
+
+
+@CASES
+def test_bias_gradient(backend: Any, case: Conv2d) -> None:
+    """dy summed over N, P and Q; the weight's gradient can be had without it."""
+    dy, x = operands(harness.integers, case)["backward_weight"]
+    harness.check_exact(
+        backend, lambda o, d: o.conv2d_backward_bias(d), (dy,), what="conv2d_backward_bias"
+    )
+    _, none = backend.conv2d_backward_weight(
+        dy, x, (case.R, case.S), **case.options, with_bias=False
+    )
+    assert none is None
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_empty_batch(backend: Any, direction: str) -> None:
+    """No sample gives an empty output and weight gradients of exact zeros."""
+    arrays = operands(harness.integers, CONV2D_EMPTY)[direction]
+    for variant in variants(backend, CONV2D_EMPTY, direction):
+        call = calls(CONV2D_EMPTY, variant)[direction]
+        harness.check_exact(
+            backend, call, arrays, what=f"conv2d_{direction} {CONV2D_EMPTY} {variant}"
+        )
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(
+    "case",
+    [
+        Conv2d(2, 5, 6, 7, 17, 3, 3, 2, 1),
+        Conv2d(2, 9, 4, 5, 6, 1, 1),
+        Conv2d(2, 6, 5, 6, 6, 3, 3, 1, 1, 1, 6),
+    ],
+    ids=str,
+)
+def test_layouts(backend: Any, case: Conv2d, direction: str) -> None:
+    """Channels-last or not, reversed, misaligned, big-endian: the same bits."""
+    arrays = operands(harness.normals, case)[direction]
+    call = calls(case, None)[direction]
+    harness.check_layouts(backend, call, arrays, what=f"conv2d_{direction} {case}")
+
+
+def test_results_are_channels_last(compiled: Any) -> None:
+    """4-D results of the compiled kernels have NHWC memory."""
+    case = Conv2d(2, 5, 6, 7, 17, 3, 3, 1, 1)
+    arguments = operands(harness.normals, case)
+    for direction in ("forward", "backward_data"):
+        result = calls(case, None)[direction](compiled, *arguments[direction])
+        assert result.transpose(0, 2, 3, 1).flags.c_contiguous, f"{direction}: {result.strides}"
+
+
+def test_aliased_inputs(backend: Any) -> None:
+    """x may be the weight as well."""
+    square = harness.normals(harness.rng_of("square conv"), (3, 3, 5, 5))
+    call = lambda o, x, w: o.conv2d_forward(x, w, padding=2)  # noqa: E731
+    harness.check_aliased(backend, call, square, 2, what="conv2d")
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("case", CONV2D_LARGE, ids=str)
+def test_thread_count_changes_no_bit(compiled: Any, case: Conv2d, direction: str) -> None:
+    """1, 2, 3 and 8 threads, every algorithm."""
+    arrays = operands(harness.normals, case)[direction]
+    for variant in variants(compiled, case, direction):
+        if variant != "naive":
+            call = calls(case, variant)[direction]
+            what = f"conv2d_{direction} {case} variant={variant}"
+            harness.check_threads(compiled, call, arrays, what=what)
+
+
+def test_a_sample_does_not_depend_on_its_neighbours(compiled: Any) -> None:
+    """A sample gives the same bits alone and within a batch."""
+    for case in (*CONV2D_LARGE, CONV2D[2], CONV2D[-1]):
+        x, weight, bias = operands(harness.normals, case)["forward"]
+        together = compiled.conv2d_forward(x, weight, bias, **case.options)
+        for n in range(case.N):
+            alone = compiled.conv2d_forward(x[n : n + 1].copy(), weight, bias, **case.options)
+            harness.assert_same_bits(
+                alone, together[n : n + 1], what=f"{case} sample {n} on {compiled}"
+            )
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(
+    "case", [Conv2d(1, 2, 3, 4, 2, 2, 3), Conv2d(1, 2, 4, 3, 2, 1, 1)], ids=str
+)
+def test_nan_and_infinity_propagate(backend: Any, case: Conv2d, direction: str) -> None:
+    """Without padding each position of each argument reaches exactly the outputs that depend on it.
+
+    The gradient of the input pads dy, and 0 * NaN of a weight at the border may come or not:
+    there only dy is spoiled.
+    """
+    spoil = (0,) if direction == "backward_data" and case.R * case.S > 1 else (0, 1)
+    arrays = operands(harness.normals, case)[direction]
+    for variant, plan in variants(backend, case, direction).items():
+        if "winograd" not in plan:
+            call = calls(case, variant)[direction]
+            what = f"conv2d_{direction} {case} variant={variant}"
+            harness.check_nan_positions(backend, call, arrays, what=what, spoil=spoil)
+
+
+def test_nan_in_a_padded_image(backend: Any) -> None:
+    """NaN in x reaches the windows that read it, and no other."""
+    case = Conv2d(1, 2, 5, 6, 3, 3, 3, 1, 1)
+    x, weight, bias = operands(harness.normals, case)["forward"]
+    for h in range(5):
+        for w in range(6):
+            spoiled = x.copy()
+            spoiled[0, 1, h, w] = np.nan
+            expected = np.zeros((1, 3, 5, 6), bool)
+            expected[:, :, max(0, h - 1) : h + 2, max(0, w - 1) : w + 2] = True
+            for variant, plan in variants(backend, case, "forward").items():
+                if "winograd" not in plan:
+                    y = backend.conv2d_forward(spoiled, weight, bias, padding=1, variant=variant)
+                    harness.assert_exact(
+                        np.isnan(y), expected, what=f"conv2d nan {h, w} {variant} {backend}"
+                    )
+
+
+@pytest.mark.parametrize("case", CONV2D_SMALLEST, ids=str)
+def test_gradients(case: Conv2d) -> None:
+    """The reference's gradients against central differences."""
+
+    def backward(dy: Any, x: Any, weight: Any, bias: Any) -> Any:
+        passes = calls(case, None)
+        return passes["backward_data"](reference, dy, weight), *passes["backward_weight"](
+            reference, dy, x
+        )
+
+    forward = lambda *arrays: calls(case, None)["forward"](reference, *arrays)  # noqa: E731
+    arrays = operands(harness.normals, case)["forward"]
+    harness.check_gradient(forward, backward, arrays, what=f"conv2d {case}")
+
+
+def test_the_plan_names_what_was_asked_for(backend: Any) -> None:
+    """conv2d_plan runs nothing, says what would run, and refuses unknown words."""
+    for variant, plan in variants(backend, CONV2D[-1], "forward").items():
+        assert isinstance(plan, str)
+        if variant is not None and backend.name != "reference":
+            assert variant in plan
+
+
+X, WEIGHT = np.ones((2, 4, 5, 6), np.float32), np.ones((6, 4, 3, 3), np.float32)
+DY = np.ones((2, 6, 3, 4), np.float32)
+HUGE = np.broadcast_to(np.float32(1), (1, 4, 2**19, 2**19))
+F32 = np.float32
+FORWARD, DATA, WEIGHTS = "conv2d_forward", "conv2d_backward_data", "conv2d_backward_weight"
+REJECTED = [
+    *bad_arrays(FORWARD, (X, WEIGHT), ("x", "weight")),
+    *bad_ranks(FORWARD, (X, WEIGHT), ("x", "weight")),
+    *bad_pairs(FORWARD, (X, WEIGHT), "stride", 1),
+    *bad_pairs(FORWARD, (X, WEIGHT), "padding", 0),
+    *bad_pairs(FORWARD, (X, WEIGHT), "dilation", 1),
+    *[
+        Bad(FORWARD, TypeError, ("groups",), (X, WEIGHT), {"groups": v})
+        for v in (1.0, True, "1", None, (1, 1))
+    ],
+    *[
+        Bad(FORWARD, ValueError, ("groups",), (X, WEIGHT), {"groups": v})
+        for v in (0, -1, 3, 4, 2**70)
+    ],
+    Bad(FORWARD, ValueError, ("weight", "4", "3"), (X, WEIGHT[:, :3])),
+    Bad(
+        FORWARD,
+        ValueError,
+        ("groups", "3"),
+        (np.ones((1, 3, 5, 5), F32), np.ones((4, 1, 3, 3), F32)),
+        {"groups": 3},
+    ),
+    Bad(FORWARD, ValueError, ("kernel", "7"), (X, np.ones((6, 4, 7, 3), F32))),
+    Bad(FORWARD, ValueError, ("kernel", "9"), (X, WEIGHT), {"dilation": 4}),
+    Bad(FORWARD, ValueError, ("dilation",), (X, WEIGHT), {"dilation": 2**62}),
+    Bad(FORWARD, ValueError, ("weight",), (X, np.ones((6, 4, 0, 3), F32))),
+    Bad(FORWARD, ValueError, ("weight",), (X, np.ones((0, 4, 3, 3), F32))),
+    Bad(FORWARD, ValueError, ("x",), (np.ones((2, 0, 5, 6), F32), np.ones((6, 0, 3, 3), F32))),
+    Bad(FORWARD, ValueError, ("x",), (np.ones((2, 4, 0, 6), F32), WEIGHT)),
+    Bad(FORWARD, ValueError, ("bias", "6"), (X, WEIGHT, np.ones(5, F32))),
+    Bad(FORWARD, ValueError, ("bias",), (X, WEIGHT, np.ones((6, 1), F32))),
+    Bad(FORWARD, TypeError, ("bias", "float64"), (X, WEIGHT, np.ones(6))),
+    Bad(FORWARD, ValueError, ("activation", "swish"), (X, WEIGHT), {"activation": "swish"}),
+    Bad(FORWARD, ValueError, ("variant", "fft"), (X, WEIGHT), {"variant": "fft"}),
+    Bad(FORWARD, TypeError, ("padding",), (X, WEIGHT), {"padding": "same"}),
+    Bad(FORWARD, MemoryError, (), (HUGE, WEIGHT)),
+    Bad(FORWARD, MemoryError, (), (X, np.ones((6, 4, 1, 1), F32)), {"padding": 2**21}),
+    *bad_arrays(DATA, (DY, WEIGHT), ("dy", "weight"), input_size=(5, 6)),
+    *bad_ranks(DATA, (DY, WEIGHT), ("dy", "weight"), input_size=(5, 6)),
+    *bad_pairs(DATA, (DY, WEIGHT), "input_size", 1),
+    *bad_pairs(DATA, (DY, WEIGHT), "stride", 1, input_size=(5, 6)),
+    Bad(DATA, ValueError, ("dy", "(2, 6, 3, 4)"), (DY, WEIGHT, (6, 6))),
+    Bad(DATA, ValueError, ("dy",), (DY[:, :5], WEIGHT, (5, 6))),
+    Bad(DATA, ValueError, ("groups",), (DY, WEIGHT, (5, 6)), {"groups": 4}),
+    *bad_arrays(WEIGHTS, (DY, X), ("dy", "x"), kernel_size=3),
+    *bad_ranks(WEIGHTS, (DY, X), ("dy", "x"), kernel_size=3),
+    *bad_pairs(WEIGHTS, (DY, X), "kernel_size", 1),
+    *bad_pairs(WEIGHTS, (DY, X), "padding", 0, kernel_size=3),
+    Bad(WEIGHTS, ValueError, ("dy", "(2, 6, 3, 4)"), (DY, X, 2)),
+    Bad(WEIGHTS, ValueError, ("dy",), (DY[:1], X, 3)),
+    Bad(WEIGHTS, ValueError, ("groups",), (DY, X, 3), {"groups": 4}),
+    *bad_arrays("conv2d_backward_bias", (DY,), ("dy",)),
+    *bad_ranks("conv2d_backward_bias", (DY,), ("dy",)),
+    Bad(
+        "conv2d_plan",
+        ValueError,
+        ("direction",),
+        (X.shape, WEIGHT.shape),
+        {"direction": "sideways"},
+    ),
+    Bad("conv2d_plan", ValueError, ("variant",), (X.shape, WEIGHT.shape), {"variant": "fft"}),
+    Bad("conv2d_plan", ValueError, ("weight_shape",), (X.shape, (6, 4, 3)), {}),
+]
+
+
+@pytest.mark.parametrize("bad", REJECTED, ids=harness.bad_id)
+def test_bad_calls_are_refused(backend: Any, bad: Bad) -> None:
+    """TypeError or ValueError, with the op and the argument in the message."""
+    harness.check_rejected(backend, bad, "conv2d")

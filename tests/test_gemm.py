@@ -1,0 +1,237 @@
+"""gemm and the linear layer: exact on integers, bounded on random data, any layout and threads."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import harness
+import neurona.reference as reference
+import numpy as np
+import pytest
+from cases import GEMM, GEMM_EMPTY, GEMM_LARGE
+from compare import assert_close, assert_exact
+from harness import Bad, bad_arrays, bad_ranks
+
+ACTIVATIONS = ("relu", "leaky_relu", "sigmoid", "tanh", "gelu", "silu")
+
+
+def operands(
+    make: Any, case: tuple[int, int, int], *, trans_a: bool = False, trans_b: bool = False
+) -> Any:
+    """a, b, bias and c of a case."""
+    m, n, k = case
+    rng = harness.rng_of(case, trans_a, trans_b)
+    a = make(rng, (k, m) if trans_a else (m, k))
+    b = make(rng, (n, k) if trans_b else (k, n))
+    return a, b, make(rng, (n,)), make(rng, (m, n))
+
+
+@pytest.mark.parametrize("case", GEMM + GEMM_EMPTY, ids=str)
+def test_integers_are_exact(backend: Any, case: tuple[int, int, int]) -> None:
+    """Every shape around the seams, in the four storage orders, with alpha, beta, c and bias."""
+    for trans_a, trans_b in itertools.product((False, True), repeat=2):
+        arrays = operands(harness.integers, case, trans_a=trans_a, trans_b=trans_b)
+
+        def plain(
+            ops: Any, a: Any, b: Any, bias: Any, c: Any, ta: bool = trans_a, tb: bool = trans_b
+        ) -> Any:
+            return ops.gemm(a, b, trans_a=ta, trans_b=tb)
+
+        def full(
+            ops: Any, a: Any, b: Any, bias: Any, c: Any, ta: bool = trans_a, tb: bool = trans_b
+        ) -> Any:
+            return ops.gemm(a, b, trans_a=ta, trans_b=tb, alpha=2.0, beta=-3.0, c=c, bias=bias)
+
+        what = (
+            f"gemm {case} trans {trans_a, trans_b} seed={harness.seed_of(case, trans_a, trans_b)}"
+        )
+        harness.check_exact(backend, plain, arrays, what=what)
+        harness.check_exact(backend, full, arrays, what=f"{what} alpha beta c bias")
+
+
+@pytest.mark.parametrize("case", GEMM[::4] + GEMM[-10:], ids=str)
+def test_random_data_within_the_bound(backend: Any, case: tuple[int, int, int]) -> None:
+    """(2 sqrt(K) + 8) u S for the product with bias."""
+    a, b, bias, _ = operands(harness.normals, case)
+    harness.check_linear(
+        backend,
+        lambda ops, a, b, bias: ops.gemm(a, b, bias=bias),
+        (a, b, bias),
+        case[2] + 1,
+        what=f"gemm {case} seed={harness.seed_of(case, False, False)}",
+    )
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_fused_activation(backend: Any, activation: str) -> None:
+    """The activation is applied after alpha, beta, c and bias."""
+    case = (13, 33, 20)
+    arrays = operands(harness.normals, case)
+
+    def call(ops: Any, a: Any, b: Any, bias: Any, c: Any, name: str | None = activation) -> Any:
+        return ops.gemm(a, b, alpha=0.5, beta=0.5, c=c, bias=bias, activation=name)
+
+    (size,) = harness.magnitude(lambda ops, *args: call(ops, *args, name=None), arrays)
+    # No activation has a slope above 1.13, and its own rounding is below 8 u of its argument.
+    bound = 1.13 * harness.random_bound(case[2] + 2, size) + 8 * harness.U * (1 + size)
+    harness.check_within(backend, call, arrays, [bound], what=f"gemm+{activation} {case}")
+
+
+def test_beta_zero_never_reads_c(backend: Any) -> None:
+    """A c full of NaN leaves no trace when beta is 0."""
+    a, b, _, c = operands(harness.integers, (7, 17, 9))
+    spoiled = np.full_like(c, np.nan)
+    expected = reference.gemm(a, b)
+    assert_exact(backend.gemm(a, b, beta=0.0, c=spoiled), expected, what=f"gemm on {backend}")
+
+
+@pytest.mark.parametrize("case", GEMM[::5] + GEMM_EMPTY, ids=str)
+def test_linear_integers(backend: Any, case: tuple[int, int, int]) -> None:
+    """Forward, gradient of the input, of the weight and of the bias."""
+    n, features_out, features_in = case
+    rng = harness.rng_of("linear", case)
+    x, weight = (harness.integers(rng, s) for s in ((n, features_in), (features_out, features_in)))
+    bias, dy = harness.integers(rng, (features_out,)), harness.integers(rng, (n, features_out))
+    what = f"linear {case} seed={harness.seed_of('linear', case)}"
+    harness.check_exact(backend, lambda o, *a: o.linear_forward(*a), (x, weight, bias), what=what)
+    harness.check_exact(backend, lambda o, *a: o.linear_forward(*a), (x, weight), what=what)
+    harness.check_exact(backend, lambda o, *a: o.linear_backward_data(*a), (dy, weight), what=what)
+    harness.check_exact(backend, lambda o, *a: o.linear_backward_weight(*a), (dy, x), what=what)
+    assert backend.linear_backward_weight(dy, x, with_bias=False)[1] is None
+
+
+@pytest.mark.parametrize("case", [(64, 10, 784), (33, 65, 257), (1, 7, 5)], ids=str)
+def test_linear_random(backend: Any, case: tuple[int, int, int]) -> None:
+    """The three products of a linear layer within their bounds."""
+    n, features_out, features_in = case
+    rng = harness.rng_of("linear", case)
+    x, weight = (harness.normals(rng, s) for s in ((n, features_in), (features_out, features_in)))
+    bias, dy = harness.normals(rng, (features_out,)), harness.normals(rng, (n, features_out))
+    what = f"linear {case} seed={harness.seed_of('linear', case)}"
+    for call, arrays, terms in (
+        (lambda o, *a: o.linear_forward(*a), (x, weight, bias), features_in + 1),
+        (lambda o, *a: o.linear_backward_data(*a), (dy, weight), features_out),
+        (lambda o, *a: o.linear_backward_weight(*a), (dy, x), n),
+    ):
+        harness.check_linear(backend, call, arrays, terms, what=what)
+
+
+def test_layouts(backend: Any) -> None:
+    """Strides, alignment and byte order of a, b, bias and c change no bit."""
+    arrays = operands(harness.normals, (13, 18, 9))
+    call = lambda o, a, b, bias, c: o.gemm(a, b, bias=bias, beta=0.5, c=c)  # noqa: E731
+    harness.check_layouts(backend, call, arrays, what="gemm")
+    rng = harness.rng_of("linear layouts")
+    x, weight, bias = (harness.normals(rng, s) for s in ((5, 7), (18, 7), (18,)))
+    dy = harness.normals(rng, (5, 18))
+    harness.check_layouts(
+        backend, lambda o, *a: o.linear_forward(*a), (x, weight, bias), what="linear"
+    )
+    harness.check_layouts(
+        backend, lambda o, *a: o.linear_backward_data(*a), (dy, weight), what="linear"
+    )
+    harness.check_layouts(
+        backend, lambda o, *a: o.linear_backward_weight(*a), (dy, x), what="linear"
+    )
+
+
+def test_aliased_inputs(backend: Any) -> None:
+    """One array may be a and b and c."""
+    square = harness.normals(harness.rng_of("square"), (19, 19))
+    call = lambda o, a, b, c: o.gemm(a, b, beta=1.0, c=c)  # noqa: E731
+    harness.check_aliased(backend, call, square, 3, what="gemm")
+
+
+def test_thread_count_changes_no_bit(compiled: Any) -> None:
+    """1, 2, 3 and 8 threads."""
+    m, n, k = GEMM_LARGE
+    a, b, bias, _ = operands(harness.normals, GEMM_LARGE)
+    harness.check_threads(compiled, lambda o, *x: o.gemm(*x), (a, b), what="gemm")
+    for shape in ((m, k), (8, 4 * k)):
+        rng = harness.rng_of("threads", shape)
+        x, weight = harness.normals(rng, shape), harness.normals(rng, (n, shape[1]))
+        dy = harness.normals(rng, (shape[0], n))
+        harness.check_threads(
+            compiled, lambda o, *v: o.linear_forward(*v), (x, weight, bias), what="linear"
+        )
+        harness.check_threads(
+            compiled, lambda o, *v: o.linear_backward_data(*v), (dy, weight), what="linear"
+        )
+        harness.check_threads(
+            compiled, lambda o, *v: o.linear_backward_weight(*v), (dy, x), what="linear"
+        )
+
+
+def test_a_row_does_not_depend_on_its_neighbours(backend: Any) -> None:
+    """A sample gives the same bits alone and within a batch; NumPy promises it to rounding only."""
+    rng = harness.rng_of("rows")
+    x, weight = harness.normals(rng, (33, 70)), harness.normals(rng, (19, 70))
+    together = backend.linear_forward(x, weight)
+    for row in (0, 6, 31, 32):
+        alone = backend.linear_forward(x[row : row + 1].copy(), weight)
+        bound = 0.0
+        if backend.name == "reference":
+            bound = harness.random_bound(
+                70, (np.abs(x[row : row + 1]) @ np.abs(weight.T)).astype(float)
+            )
+        assert_close(alone, together[row : row + 1], bound, what=f"linear row {row} on {backend}")
+
+
+def test_nan_and_infinity_propagate(backend: Any) -> None:
+    """Each position of each argument; 0 * NaN is NaN."""
+    arrays = operands(harness.normals, (3, 5, 4))
+    call = lambda o, a, b, bias, c: o.gemm(a, b, bias=bias, beta=0.5, c=c)  # noqa: E731
+    harness.check_nan_positions(backend, call, arrays, what="gemm")
+    zeros = np.zeros((2, 3), np.float32)
+    poisoned = np.full((3, 4), np.nan, np.float32)
+    assert np.isnan(backend.gemm(zeros, poisoned)).all()
+
+
+def test_gradients() -> None:
+    """The reference's gradients against central differences."""
+    rng = harness.rng_of("gradients")
+    arrays = [harness.normals(rng, s) for s in ((3, 4), (2, 4), (2,))]
+
+    def backward(dy: Any, x: Any, weight: Any, bias: Any) -> Any:
+        return reference.linear_backward_data(dy, weight), *reference.linear_backward_weight(dy, x)
+
+    harness.check_gradient(reference.linear_forward, backward, arrays, what="linear")
+
+
+A, B = np.ones((3, 4), np.float32), np.ones((4, 5), np.float32)
+X, WEIGHT, DY = (
+    np.ones((3, 4), np.float32),
+    np.ones((5, 4), np.float32),
+    np.ones((3, 5), np.float32),
+)
+HUGE = np.broadcast_to(np.float32(1), (2**20, 2**20))
+REJECTED = [
+    *bad_arrays("gemm", (A, B), ("a", "b")),
+    *bad_ranks("gemm", (A, B), ("a", "b")),
+    Bad("gemm", ValueError, ("a", "b", "4", "3"), (A, A)),
+    Bad("gemm", ValueError, ("bias",), (A, B), {"bias": np.ones(4, np.float32)}),
+    Bad("gemm", ValueError, ("bias",), (A, B), {"bias": np.ones((1, 5), np.float32)}),
+    Bad("gemm", TypeError, ("bias",), (A, B), {"bias": np.ones(5)}),
+    Bad("gemm", ValueError, ("c", "beta"), (A, B), {"beta": 1.0}),
+    Bad("gemm", ValueError, ("c",), (A, B), {"beta": 1.0, "c": np.ones((5, 3), np.float32)}),
+    Bad("gemm", TypeError, ("alpha",), (A, B), {"alpha": "1"}),
+    Bad("gemm", TypeError, ("beta",), (A, B), {"beta": True}),
+    Bad("gemm", ValueError, ("activation", "swish"), (A, B), {"activation": "swish"}),
+    Bad("gemm", TypeError, ("activation",), (A, B), {"activation": 1}),
+    Bad("gemm", MemoryError, (), (HUGE, np.ones((2**20, 1), np.float32))),
+    *bad_arrays("linear_forward", (X, WEIGHT), ("x", "weight")),
+    *bad_ranks("linear_forward", (X, WEIGHT), ("x", "weight")),
+    Bad("linear_forward", ValueError, ("(3, 5)", "(5, 4)"), (DY, WEIGHT)),
+    Bad("linear_forward", ValueError, ("bias",), (X, WEIGHT, np.ones(4, np.float32))),
+    *bad_arrays("linear_backward_data", (DY, WEIGHT), ("dy", "weight")),
+    Bad("linear_backward_data", ValueError, ("(3, 4)", "(5, 4)"), (X, WEIGHT)),
+    *bad_arrays("linear_backward_weight", (DY, X), ("dy", "x")),
+    Bad("linear_backward_weight", ValueError, ("(3, 5)", "(2, 4)"), (DY, X[:2])),
+]
+
+
+@pytest.mark.parametrize("bad", REJECTED, ids=harness.bad_id)
+def test_bad_calls_are_refused(backend: Any, bad: Bad) -> None:
+    """TypeError or ValueError, with the op and the argument in the message."""
+    harness.check_rejected(backend, bad, "gemm" if bad.op == "gemm" else "linear")
