@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import neurona._core as core
-import neurona.reference as reference
 import numpy as np
 import pytest
+
+import neurona.reference as reference
 from compare import assert_close, assert_exact, assert_same_bits
 
 # Unit roundoff of float32: half the distance from 1 to the next number.

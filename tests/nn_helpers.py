@@ -11,8 +11,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import compare
 import numpy as np
+
+import compare
 from neurona import Tensor, nn
 
 NUMBERS: dict[str, Any] = json.loads((Path(__file__).parent / "nn_numbers.json").read_text())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import harness
-import neurona.reference as reference
 import numpy as np
 import pytest
+
+import harness
+import neurona.reference as reference
 from cases import LENGTHS
 from harness import SMALLEST_DENORMAL, SMALLEST_NORMAL, Bad, U, bad_arrays
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compare import assert_close, assert_exact
 
 import neurona
+from compare import assert_close, assert_exact
 from neurona import Tensor, autograd
 from neurona.nn import functional as F
 

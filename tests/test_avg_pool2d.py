@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import harness
-import neurona.reference as reference
 import numpy as np
 import pytest
+
+import harness
+import neurona.reference as reference
 from cases import ADAPTIVE, ADAPTIVE_CHANNELS, POOL2D, POOL2D_EMPTY, POOL2D_LARGE, Pool2d
 from harness import Bad, bad_arrays, bad_pairs, bad_ranks
 

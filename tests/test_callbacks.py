@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import neurona
 import numpy as np
 import pytest
+
+import neurona
 from neurona import nn, optim
 from neurona.callbacks import (
     Callback,

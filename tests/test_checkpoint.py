@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from neurona import safetensors, state_tree
 from neurona.checkpoint import load_checkpoint, save_checkpoint
 from neurona.errors import FormatError

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from neurona.cli import main
 from neurona.datasets import digits
 from neurona.safetensors import load_file, load_with_metadata
@@ -39,7 +40,8 @@ def run(*words: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProc
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small finished run."""
     folder = tmp_path_factory.mktemp("run")
-    assert main([*SMALL, "--lr", "0.05", "--epochs", "20", "--out", str(folder), "-q"]) == 0
+    options = ["--lr", "0.05", "--epochs", "20", "--validation", "0.1"]
+    assert main([*SMALL, *options, "--out", str(folder), "-q"]) == 0
     return folder
 
 
@@ -62,7 +64,7 @@ def test_train_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = json.loads(output.out)
     assert result["schema"] == 1 and result["command"] == "train"
     assert set(result["test"]) == {"loss", "accuracy"}
-    assert len(result["history"]["val_accuracy"]) == 3
+    assert len(result["history"]["accuracy"]) == 3 and "val_accuracy" not in result["history"]
     assert len(output.err.splitlines()) == 4  # one line to begin with, one per epoch
 
 

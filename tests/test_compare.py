@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from compare import assert_close, assert_exact, assert_same_bits
 
 EXPECTED = np.arange(1.0, 13.0).reshape(3, 4)

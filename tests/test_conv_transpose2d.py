@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import harness
-import neurona.reference as reference
 import numpy as np
 import pytest
+
+import harness
+import neurona.reference as reference
 from cases import (
     CONV_TRANSPOSE2D,
     CONV_TRANSPOSE2D_EMPTY,

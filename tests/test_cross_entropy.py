@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import harness
-import neurona.reference as reference
 import numpy as np
 import pytest
+
+import harness
+import neurona.reference as reference
 from cases import CROSS_ENTROPY
 from compare import assert_close, assert_exact, assert_same_bits
 from harness import Bad, U, bad_arrays

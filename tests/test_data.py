@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import neurona
 import numpy as np
 import pytest
+
+import neurona
 from neurona.utils.data import (
     DataLoader,
     Dataset,

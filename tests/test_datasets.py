@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from neurona import datasets
 from neurona.datasets import locate, mnist_like, parse_idx, read_idx
 from neurona.errors import FormatError

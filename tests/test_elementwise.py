@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import harness
 import numpy as np
 import pytest
+
+import harness
 from cases import BROADCAST
 from compare import assert_exact
 from harness import Bad, bad_arrays

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from neurona import files
 from neurona import safetensors as st
 

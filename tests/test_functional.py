@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compare import assert_close, assert_exact
 
 import neurona
 import neurona.reference as ref
+from compare import assert_close, assert_exact
 from neurona import Tensor, autograd
 from neurona.nn import functional as F
 from neurona.nn.functional import loss as loss_module
@@ -131,9 +131,7 @@ CASES: dict[str, tuple[Any, tuple[Tensor, ...]]] = {
             lambda x, y, f=name, r=reduction: getattr(F, f)(x, y, reduction=r),
             (wide(3, 4), wide(3, 4, seed=1)),
         )
-        for name, reduction in itertools.product(
-            ["mse_loss", "l1_loss"], ["mean", "sum", "none"]
-        )
+        for name, reduction in itertools.product(["mse_loss", "l1_loss"], ["mean", "sum", "none"])
     },
     "mse_loss weighted": (
         lambda x, y: F.mse_loss(x, y, weight=Tensor(np.array([1.0, 2.0, 0.0, 3.0]))),
@@ -308,7 +306,9 @@ def test_cross_entropy_rules(either: str) -> None:
 def test_class_losses_refuse(function: Any, either: str) -> None:
     x = narrow(2, 3)
     for labels, first, position in (([0, 3], 3, 1), ([-1, 0], -1, 0), ([2**40, 0], 2**40, 0)):
-        with pytest.raises(ValueError, match=f"target must be .*got {first} at position {position}"):
+        with pytest.raises(
+            ValueError, match=f"target must be .*got {first} at position {position}"
+        ):
             function(x, neurona.tensor(labels))
     for target in (neurona.tensor([0.0, 1.0]), [0, 1], None):
         with pytest.raises(TypeError, match="target"):

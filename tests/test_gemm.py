@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import harness
-import neurona.reference as reference
 import numpy as np
 import pytest
+
+import harness
+import neurona.reference as reference
 from cases import GEMM, GEMM_EMPTY, GEMM_LARGE
 from compare import assert_close, assert_exact
 from harness import Bad, bad_arrays, bad_ranks

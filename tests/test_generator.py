@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compare import assert_exact
 
 import neurona
+from compare import assert_exact
 from neurona import Generator, random
 from neurona import reference as ref
 

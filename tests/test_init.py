@@ -8,9 +8,10 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-import neurona
 import numpy as np
 import pytest
+
+import neurona
 from neurona import nn
 from neurona.nn import init
 from neurona.nn.quantile import normal_quantile

@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import neurona
 import numpy as np
 import pytest
+
+import neurona
 from neurona import nn, optim
 from neurona.optim import lr_scheduler
 from nn_helpers import NUMBERS, assert_close

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from neurona import metrics
 
 SCORES = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2], [0.2, 0.2, 0.6], [0.4, 0.4, 0.2]], np.float32)

@@ -6,9 +6,10 @@ import json
 import math
 from pathlib import Path
 
-import neurona
 import numpy as np
 import pytest
+
+import neurona
 from neurona import models
 from neurona.checkpoint import save_checkpoint
 from neurona.errors import FormatError

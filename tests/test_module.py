@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import neurona
 import numpy as np
 import pytest
+
+import neurona
 from neurona import nn
 from nn_helpers import fill, fill_parameters
 

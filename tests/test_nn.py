@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import neurona
-import neurona.nn.functional as F
 import numpy as np
 import pytest
+
+import neurona
+import neurona.nn.functional as F
 from neurona import nn, optim
 from nn_helpers import EPS, NUMBERS, assert_close, fill, fill_parameters
 

@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import neurona
 import numpy as np
 import pytest
+
+import neurona
 from neurona import nn, optim
 from nn_helpers import EPS, NUMBERS, assert_close, fill
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import harness
 import numpy as np
 import pytest
+
+import harness
 from cases import LENGTHS
 from compare import assert_close, assert_exact, assert_same_bits
 from harness import SMALLEST_NORMAL, Bad, U

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import harness
-import neurona.reference as reference
 import numpy as np
 import pytest
+
+import harness
+import neurona.reference as reference
 
 SHAPE_X, SHAPE_WEIGHT = (2, 20, 9, 8), (17, 20, 3, 3)
 Forward = Callable[..., np.ndarray]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import harness
-import neurona.reference as reference
 import numpy as np
 import pytest
+
+import harness
+import neurona.reference as reference
 from cases import POOL2D, POOL2D_DILATED, POOL2D_EMPTY, POOL2D_LARGE, Pool2d
 from compare import assert_exact
 from harness import Bad, bad_arrays, bad_pairs, bad_ranks

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import harness
 import numpy as np
 import pytest
+
+import harness
 from cases import REDUCE
 from harness import Bad, bad_arrays
 

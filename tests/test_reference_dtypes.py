@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import harness
-import neurona.reference as reference
 import numpy as np
 import pytest
+
+import harness
+import neurona.reference as reference
 
 X, IMAGE, WEIGHT = (4, 6), (2, 3, 6, 5), (3, 3, 3, 3)
 CALLS: dict[str, Any] = {

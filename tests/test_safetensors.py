@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from neurona import safetensors as st
 from neurona.errors import FormatError
 

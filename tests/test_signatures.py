@@ -12,8 +12,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import neurona
 import pytest
+
+import neurona
 from neurona import nn, optim, utils
 
 TABLE: dict[str, list[list[Any]]] = json.loads(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import harness
-import neurona.reference as reference
 import numpy as np
 import pytest
+
+import harness
+import neurona.reference as reference
 from cases import SOFTMAX
 from compare import assert_close
 from harness import SMALLEST_NORMAL, Bad, U, bad_arrays

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 from itertools import pairwise
 
-import neurona
 import numpy as np
 import pytest
+
+import neurona
 from neurona import nn
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compare import assert_exact
 
 import neurona
+from compare import assert_exact
 from neurona import Tensor
 
 
@@ -74,7 +74,11 @@ def test_filled_tensors() -> None:
     same(neurona.zeros(2, 3), np.zeros((2, 3)))
     same(neurona.ones((2, 3), dtype=neurona.int64), np.ones((2, 3)))
     assert neurona.empty(0, 4).shape == (0, 4) and neurona.zeros().shape == ()
-    assert [neurona.full((2,), v).dtype.name for v in (True, 1, 1.0)] == ["bool", "int64", "float32"]
+    assert [neurona.full((2,), v).dtype.name for v in (True, 1, 1.0)] == [
+        "bool",
+        "int64",
+        "float32",
+    ]
     same(neurona.full_like(numbers(2), 7), [7, 7])
     same(neurona.zeros_like(numbers(2)), [0, 0])
     same(neurona.ones_like(numbers(2)), [1, 1])
@@ -110,6 +114,7 @@ def test_joining() -> None:
 # Arithmetic.
 
 
+@pytest.mark.filterwarnings("ignore:neurona. the compiled kernels compute in float32")
 def test_integers_serve_as_labels_and_masks() -> None:
     labels = neurona.tensor([0, 1, 2])
     same(labels + 1, [1, 2, 3])

@@ -8,9 +8,10 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import neurona
 import numpy as np
 import pytest
+
+import neurona
 from neurona import nn, optim
 from neurona.callbacks import Callback, EarlyStopping, LambdaCallback
 from neurona.errors import FormatError

@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 
 import neurona._core as core
-import neurona.reference as reference
 import pytest
+
+import neurona.reference as reference
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "kernels.md"
 

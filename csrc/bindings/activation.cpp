@@ -9,7 +9,8 @@
 namespace neurona {
 namespace {
 
-py::array forward(const char* op, Activation activation, py::handle x_object, float slope = kDefaultSlope) {
+py::array forward(const char* op, Activation activation, py::handle x_object,
+                  float slope = kDefaultSlope) {
   const Order order = natural_order(x_object);
   const Input x = input_array(op, "x", x_object, order);
   py::array result = new_floats(x.shape, order);
@@ -20,13 +21,14 @@ py::array forward(const char* op, Activation activation, py::handle x_object, fl
   return result;
 }
 
-py::array backward(const char* op, Activation activation, py::handle dy_object, const char* saved_name,
-                   py::handle saved_object, float slope = kDefaultSlope) {
+py::array backward(const char* op, Activation activation, py::handle dy_object,
+                   const char* saved_name, py::handle saved_object, float slope = kDefaultSlope) {
   const Order order = natural_order(saved_object);
-  const Input dy = input_array(op, "dy", dy_object, order), saved = input_array(op, saved_name, saved_object, order);
+  const Input dy = input_array(op, "dy", dy_object, order),
+              saved = input_array(op, saved_name, saved_object, order);
   if (dy.shape != saved.shape)
-    fail_value(op, saved_name, " must have shape ", shape_text(dy.shape.data(), dy.ndim()), ", got shape ",
-               shape_text(saved.shape.data(), saved.ndim()));
+    fail_value(op, saved_name, " must have shape ", shape_text(dy.shape.data(), dy.ndim()),
+               ", got shape ", shape_text(saved.shape.data(), saved.ndim()));
   py::array result = new_floats(saved.shape, order);
   float* dx = floats(result);
   const int64_t count = saved.size();
@@ -45,7 +47,8 @@ Activation gelu_form(const char* op, py::handle approximate) {
   if (!PyUnicode_Check(approximate.ptr()))
     fail_type(op, "approximate must be 'none' or 'tanh', got ", std::string(py::repr(approximate)));
   if (PyUnicode_CompareWithASCIIString(approximate.ptr(), "none") == 0) return Activation::kGelu;
-  if (PyUnicode_CompareWithASCIIString(approximate.ptr(), "tanh") == 0) return Activation::kGeluTanh;
+  if (PyUnicode_CompareWithASCIIString(approximate.ptr(), "tanh") == 0)
+    return Activation::kGeluTanh;
   fail_value(op, "approximate must be 'none' or 'tanh', got ", std::string(py::repr(approximate)));
 }
 
@@ -53,15 +56,19 @@ Activation gelu_form(const char* op, py::handle approximate) {
 
 void register_activation(py::module_& m) {
   m.def(
-      "relu_forward", [](py::object x) { return forward("relu", Activation::kRelu, x); }, py::arg("x"), "max(x, 0) -> y.");
+      "relu_forward", [](py::object x) { return forward("relu", Activation::kRelu, x); },
+      py::arg("x"), "max(x, 0) -> y.");
   m.def(
       "relu_backward",
-      [](py::object dy, py::object y) { return backward("relu_backward", Activation::kRelu, dy, "y", y); }, py::arg("dy"),
-      py::arg("y"), "dy where y > 0, else 0 -> dx.");
+      [](py::object dy, py::object y) {
+        return backward("relu_backward", Activation::kRelu, dy, "y", y);
+      },
+      py::arg("dy"), py::arg("y"), "dy where y > 0, else 0 -> dx.");
   m.def(
       "leaky_relu_forward",
       [](py::object x, py::object slope) {
-        return forward("leaky_relu", Activation::kLeakyRelu, x, slope_parameter("leaky_relu", slope));
+        return forward("leaky_relu", Activation::kLeakyRelu, x,
+                       slope_parameter("leaky_relu", slope));
       },
       py::arg("x"), py::arg("negative_slope") = 0.01, "x where x > 0, else negative_slope x -> y.");
   m.def(
@@ -70,24 +77,33 @@ void register_activation(py::module_& m) {
         return backward("leaky_relu_backward", Activation::kLeakyRelu, dy, "x", x,
                         slope_parameter("leaky_relu_backward", slope));
       },
-      py::arg("dy"), py::arg("x"), py::arg("negative_slope") = 0.01, "dy where x > 0, else negative_slope dy -> dx.");
+      py::arg("dy"), py::arg("x"), py::arg("negative_slope") = 0.01,
+      "dy where x > 0, else negative_slope dy -> dx.");
   m.def(
-      "sigmoid_forward", [](py::object x) { return forward("sigmoid", Activation::kSigmoid, x); }, py::arg("x"),
-      "1 / (1 + exp(-x)) -> y.");
+      "sigmoid_forward", [](py::object x) { return forward("sigmoid", Activation::kSigmoid, x); },
+      py::arg("x"), "1 / (1 + exp(-x)) -> y.");
   m.def(
       "sigmoid_backward",
-      [](py::object dy, py::object y) { return backward("sigmoid_backward", Activation::kSigmoid, dy, "y", y); },
+      [](py::object dy, py::object y) {
+        return backward("sigmoid_backward", Activation::kSigmoid, dy, "y", y);
+      },
       py::arg("dy"), py::arg("y"), "dy y (1 - y) -> dx.");
   m.def(
-      "tanh_forward", [](py::object x) { return forward("tanh", Activation::kTanh, x); }, py::arg("x"), "tanh(x) -> y.");
+      "tanh_forward", [](py::object x) { return forward("tanh", Activation::kTanh, x); },
+      py::arg("x"), "tanh(x) -> y.");
   m.def(
       "tanh_backward",
-      [](py::object dy, py::object y) { return backward("tanh_backward", Activation::kTanh, dy, "y", y); }, py::arg("dy"),
-      py::arg("y"), "dy (1 - y^2) -> dx.");
+      [](py::object dy, py::object y) {
+        return backward("tanh_backward", Activation::kTanh, dy, "y", y);
+      },
+      py::arg("dy"), py::arg("y"), "dy (1 - y^2) -> dx.");
   m.def(
       "gelu_forward",
-      [](py::object x, py::object approximate) { return forward("gelu", gelu_form("gelu", approximate), x); }, py::arg("x"),
-      py::arg("approximate") = "none", "x P(standard normal <= x), or its \"tanh\" form (Hendrycks and Gimpel 2016) -> y.");
+      [](py::object x, py::object approximate) {
+        return forward("gelu", gelu_form("gelu", approximate), x);
+      },
+      py::arg("x"), py::arg("approximate") = "none",
+      "x P(standard normal <= x), or its \"tanh\" form (Hendrycks and Gimpel 2016) -> y.");
   m.def(
       "gelu_backward",
       [](py::object dy, py::object x, py::object approximate) {
@@ -95,11 +111,14 @@ void register_activation(py::module_& m) {
       },
       py::arg("dy"), py::arg("x"), py::arg("approximate") = "none", "dy gelu'(x) -> dx.");
   m.def(
-      "silu_forward", [](py::object x) { return forward("silu", Activation::kSilu, x); }, py::arg("x"), "x sigmoid(x) -> y.");
+      "silu_forward", [](py::object x) { return forward("silu", Activation::kSilu, x); },
+      py::arg("x"), "x sigmoid(x) -> y.");
   m.def(
       "silu_backward",
-      [](py::object dy, py::object x) { return backward("silu_backward", Activation::kSilu, dy, "x", x); }, py::arg("dy"),
-      py::arg("x"), "dy s (1 + x (1 - s)) with s = sigmoid(x) -> dx.");
+      [](py::object dy, py::object x) {
+        return backward("silu_backward", Activation::kSilu, dy, "x", x);
+      },
+      py::arg("dy"), py::arg("x"), "dy s (1 + x (1 - s)) with s = sigmoid(x) -> dx.");
 }
 
 }  // namespace neurona

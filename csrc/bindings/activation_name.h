@@ -7,17 +7,22 @@
 
 namespace neurona {
 
-// What follows a product: applied by the tile itself, or, when it needs exponentials, by a pass over the finished output.
+// What follows a product: applied by the tile itself, or, when it needs exponentials, by a pass
+// over the finished output.
 enum class Epilogue { kNone, kRelu, kLeakyRelu, kSigmoid, kTanh, kGelu, kSilu };
 
 inline Epilogue activation_parameter(const char* op, py::handle name) {
   if (name.is_none()) return Epilogue::kNone;
-  if (!PyUnicode_Check(name.ptr())) fail_type(op, "activation must be a string or None, got ", std::string(py::repr(name)));
+  if (!PyUnicode_Check(name.ptr()))
+    fail_type(op, "activation must be a string or None, got ", std::string(py::repr(name)));
   const std::string text = py::cast<std::string>(name);
   static constexpr const char* kNames[] = {"relu", "leaky_relu", "sigmoid", "tanh", "gelu", "silu"};
   for (int i = 0; i < 6; ++i)
     if (text == kNames[i]) return static_cast<Epilogue>(i + 1);
-  fail_value(op, "activation must be one of None, 'relu', 'leaky_relu', 'sigmoid', 'tanh', 'gelu', 'silu', got '", text, "'");
+  fail_value(op,
+             "activation must be one of None, 'relu', 'leaky_relu', 'sigmoid', 'tanh', 'gelu', "
+             "'silu', got '",
+             text, "'");
 }
 
 inline TileActivation in_tile(Epilogue epilogue) {

@@ -9,7 +9,8 @@ namespace neurona {
 namespace {
 
 // Row-major strides of `shape` in the given order, in bytes.
-std::vector<py::ssize_t> dense_strides(const std::vector<int64_t>& shape, Order order, int64_t item) {
+std::vector<py::ssize_t> dense_strides(const std::vector<int64_t>& shape, Order order,
+                                       int64_t item) {
   const size_t n = shape.size();
   std::vector<py::ssize_t> strides(n);
   std::vector<size_t> fastest_first;
@@ -38,9 +39,13 @@ std::vector<int64_t> shape_of(const py::array& array) {
   return std::vector<int64_t>(array.shape(), array.shape() + array.ndim());
 }
 
-bool is_aligned(const py::array& array) { return reinterpret_cast<uintptr_t>(array.data()) % array.itemsize() == 0; }
+bool is_aligned(const py::array& array) {
+  return reinterpret_cast<uintptr_t>(array.data()) % array.itemsize() == 0;
+}
 
-std::string type_name(py::handle object) { return py::str(py::type::handle_of(object).attr("__name__")); }
+std::string type_name(py::handle object) {
+  return py::str(py::type::handle_of(object).attr("__name__"));
+}
 
 PyTypeObject* ndarray_type() {
   static PyObject* type = py::object(py::module_::import("numpy").attr("ndarray")).release().ptr();
@@ -52,11 +57,13 @@ py::array float_array(const char* op, const char* argument, py::handle object) {
   if (!py::isinstance<py::array>(object))
     fail_type(op, argument, " must be a NumPy array of float32, got ", type_name(object));
   // Subclasses may change what the elements mean; a masked array would silently lose its mask.
-  if (Py_TYPE(object.ptr()) != ndarray_type() && py::hasattr(object, "mask")) fail_type(op, argument, " must be a plain array, got ", type_name(object));
+  if (Py_TYPE(object.ptr()) != ndarray_type() && py::hasattr(object, "mask"))
+    fail_type(op, argument, " must be a plain array, got ", type_name(object));
   auto array = py::reinterpret_borrow<py::array>(object);
   const auto dtype = array.dtype();
   if (dtype.kind() != 'f' || dtype.itemsize() != 4)
-    fail_type(op, argument, " must be float32, got ", std::string(py::str(dtype)), "; use .astype(np.float32)");
+    fail_type(op, argument, " must be float32, got ", std::string(py::str(dtype)),
+              "; use .astype(np.float32)");
   return array;
 }
 
@@ -74,17 +81,20 @@ Input input_array(const char* op, const char* argument, py::handle object, Order
   input.holder = float_array(op, argument, object);
   input.shape = shape_of(input.holder);
   const char byte_order = input.holder.dtype().byteorder();
-  const bool native = byte_order == '=' || byte_order == '|' || byte_order == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '<' : '>');
+  const bool native = byte_order == '=' || byte_order == '|' ||
+                      byte_order == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '<' : '>');
   if (!native || !is_aligned(input.holder) || !is_dense(input.holder, input.shape, order))
     input.holder = copy_to(input.holder, input.shape, order);
   input.data = static_cast<const float*>(input.holder.data());
   return input;
 }
 
-Input input_array(const char* op, const char* argument, py::handle object, Order order, int64_t ndim, const char* layout) {
+Input input_array(const char* op, const char* argument, py::handle object, Order order,
+                  int64_t ndim, const char* layout) {
   const py::array array = float_array(op, argument, object);
   if (array.ndim() != ndim)
-    fail_value(op, argument, " must have shape ", layout, ", got ", shape_text(shape_of(array).data(), array.ndim()));
+    fail_value(op, argument, " must have shape ", layout, ", got ",
+               shape_text(shape_of(array).data(), array.ndim()));
   return input_array(op, argument, object, order);
 }
 
@@ -97,7 +107,8 @@ StridedInput strided_array(const char* op, const char* argument, py::handle obje
   input.holder = float_array(op, argument, object);
   input.shape = shape_of(input.holder);
   const char byte_order = input.holder.dtype().byteorder();
-  bool walkable = byte_order != (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<') && is_aligned(input.holder);
+  bool walkable = byte_order != (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<') &&
+                  is_aligned(input.holder);
   for (py::ssize_t axis = 0; axis < input.holder.ndim(); ++axis)
     walkable = walkable && input.holder.strides(axis) % input.holder.itemsize() == 0;
   if (!walkable) input.holder = copy_to(input.holder, input.shape, Order::kC);
@@ -117,12 +128,17 @@ InOut inout_array(const char* op, const char* argument, py::handle object) {
   InOut result;
   result.holder = float_array(op, argument, object);
   result.shape = shape_of(result.holder);
-  if (!result.holder.writeable()) fail_value(op, argument, " must be writable, got a read-only array");
+  if (!result.holder.writeable())
+    fail_value(op, argument, " must be writable, got a read-only array");
   const char byte_order = result.holder.dtype().byteorder();
-  if (!is_aligned(result.holder) || byte_order == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<') ||
-      !(is_dense(result.holder, result.shape, Order::kC) || is_dense(result.holder, result.shape, Order::kChannelsLast)))
+  if (!is_aligned(result.holder) ||
+      byte_order == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<') ||
+      !(is_dense(result.holder, result.shape, Order::kC) ||
+        is_dense(result.holder, result.shape, Order::kChannelsLast)))
     fail_value(op, argument, " must be a dense, aligned array in native byte order, got strides ",
-               shape_text(std::vector<int64_t>(result.holder.strides(), result.holder.strides() + result.holder.ndim()).data(),
+               shape_text(std::vector<int64_t>(result.holder.strides(),
+                                               result.holder.strides() + result.holder.ndim())
+                              .data(),
                           result.holder.ndim()));
   result.data = static_cast<float*>(result.holder.mutable_data());
   result.size = result.holder.size();
@@ -138,12 +154,13 @@ py::array new_array(const py::dtype& dtype, const std::vector<int64_t>& shape, O
     memory = arena_allocate(static_cast<size_t>(bytes));
   } catch (const std::bad_alloc&) {
     PyErr_Format(PyExc_MemoryError, "neurona: cannot allocate %lld bytes for an array of shape %s",
-                 static_cast<long long>(bytes), shape_text(shape.data(), static_cast<int64_t>(shape.size())).c_str());
+                 static_cast<long long>(bytes),
+                 shape_text(shape.data(), static_cast<int64_t>(shape.size())).c_str());
     throw py::error_already_set();
   }
   py::capsule owner(memory, [](void* block) { arena_free(block); });
-  return py::array(dtype, std::vector<py::ssize_t>(shape.begin(), shape.end()), dense_strides(shape, order, dtype.itemsize()),
-                   memory, owner);
+  return py::array(dtype, std::vector<py::ssize_t>(shape.begin(), shape.end()),
+                   dense_strides(shape, order, dtype.itemsize()), memory, owner);
 }
 
 py::array new_floats(const std::vector<int64_t>& shape, Order order) {
@@ -154,7 +171,8 @@ py::array new_floats(const std::vector<int64_t>& shape, Order order) {
 int64_t int_parameter(const char* op, const char* name, py::handle value) {
   const bool numpy_scalar = !PyLong_Check(value.ptr()) && PyIndex_Check(value.ptr());
   if (PyBool_Check(value.ptr()) || !(PyLong_Check(value.ptr()) || numpy_scalar))
-    fail_type(op, name, " must be an int, got ", type_name(value), " ", std::string(py::repr(value)));
+    fail_type(op, name, " must be an int, got ", type_name(value), " ",
+              std::string(py::repr(value)));
   const auto number = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
   if (!number) {
     PyErr_Clear();
@@ -175,19 +193,22 @@ std::array<int64_t, 2> pair_parameter(const char* op, const char* name, py::hand
     for (size_t i = 0; i < 2; ++i) {
       const py::object item = sequence[i];
       if (PyTuple_Check(item.ptr()) || PyList_Check(item.ptr()))
-        fail_value(op, name, " must be an int or a pair of ints, got ", std::string(py::repr(value)));
+        fail_value(op, name, " must be an int or a pair of ints, got ",
+                   std::string(py::repr(value)));
       pair[i] = int_parameter(op, name, item);
     }
     return pair;
   }
   if (PyBool_Check(value.ptr()) || !PyIndex_Check(value.ptr()))
-    fail_type(op, name, " must be an int or a pair of ints, got ", type_name(value), " ", std::string(py::repr(value)));
+    fail_type(op, name, " must be an int or a pair of ints, got ", type_name(value), " ",
+              std::string(py::repr(value)));
   const int64_t both = int_parameter(op, name, value);
   return {both, both};
 }
 
 bool bool_parameter(const char* op, const char* name, py::handle value) {
-  static PyObject* numpy_bool = py::object(py::module_::import("numpy").attr("bool_")).release().ptr();
+  static PyObject* numpy_bool =
+      py::object(py::module_::import("numpy").attr("bool_")).release().ptr();
   if (!PyBool_Check(value.ptr()) && !py::isinstance(value, numpy_bool))
     fail_type(op, name, " must be True or False, got ", std::string(py::repr(value)));
   return PyObject_IsTrue(value.ptr()) == 1;

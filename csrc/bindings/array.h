@@ -1,4 +1,5 @@
-// Arrays and parameters from Python, checked once and translated; the only helpers that the bindings need.
+// Arrays and parameters from Python, checked once and translated; the only helpers that the
+// bindings need.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -16,11 +17,12 @@ namespace neurona {
 
 namespace py = pybind11;
 
-// Physical order of a dense array: C order, or channels-last, which is NHWC memory under an NCHW shape for 4-D arrays
-// (N L C under N C L for 3-D) and the same as C order for other ranks.
+// Physical order of a dense array: C order, or channels-last, which is NHWC memory under an NCHW
+// shape for 4-D arrays (N L C under N C L for 3-D) and the same as C order for other ranks.
 enum class Order { kC, kChannelsLast };
 
-// A float32 input, dense in the order asked for: the array itself when it already is, else a copy of it.
+// A float32 input, dense in the order asked for: the array itself when it already is, else a copy
+// of it.
 struct Input {
   py::array holder;
   const float* data = nullptr;
@@ -34,10 +36,12 @@ struct Input {
   }
 };
 
-// TypeError unless `object` is a NumPy float32 array; copies when strides, alignment or byte order demand it.
+// TypeError unless `object` is a NumPy float32 array; copies when strides, alignment or byte order
+// demand it.
 Input input_array(const char* op, const char* argument, py::handle object, Order order);
 // The same with a rank check: ValueError naming `layout`, for example "(N, C, H, W)".
-Input input_array(const char* op, const char* argument, py::handle object, Order order, int64_t ndim, const char* layout);
+Input input_array(const char* op, const char* argument, py::handle object, Order order,
+                  int64_t ndim, const char* layout);
 // None gives an Input with data == nullptr.
 Input optional_array(const char* op, const char* argument, py::handle object, Order order);
 
@@ -49,35 +53,42 @@ struct StridedInput {
 };
 StridedInput strided_array(const char* op, const char* argument, py::handle object);
 
-// The order in which `object` already is dense (channels-last wins when both hold); C if it is dense in neither.
+// The order in which `object` already is dense (channels-last wins when both hold); C if it is
+// dense in neither.
 Order natural_order(py::handle object);
 
-// The order in which elements are counted and summed whatever the strides of `object`, so that the same values give the same bits:
-// channels-last for 4-D arrays, which is how activations lie in memory, and C for all others.
+// The order in which elements are counted and summed whatever the strides of `object`, so that the
+// same values give the same bits: channels-last for 4-D arrays, which is how activations lie in
+// memory, and C for all others.
 inline Order canonical_order(py::handle object) {
-  const bool is_image = py::isinstance<py::array>(object) && py::reinterpret_borrow<py::array>(object).ndim() == 4;
+  const bool is_image =
+      py::isinstance<py::array>(object) && py::reinterpret_borrow<py::array>(object).ndim() == 4;
   return is_image ? Order::kChannelsLast : Order::kC;
 }
 
-// A writable, dense (in `order`), aligned float32 array that the op changes in place: ValueError when it is read-only or
-// not dense, TypeError when it is not a float32 array. Never a copy.
+// A writable, dense (in `order`), aligned float32 array that the op changes in place: ValueError
+// when it is read-only or not dense, TypeError when it is not a float32 array. Never a copy.
 struct InOut {
   py::array holder;
   float* data = nullptr;
   std::vector<int64_t> shape;
   int64_t size = 0;
 };
-InOut inout_array(const char* op, const char* argument, py::handle object);  // dense in any order of its axes
+InOut inout_array(const char* op, const char* argument,
+                  py::handle object);  // dense in any order of its axes
 
 // New arrays on memory of the arena; the contents are undefined. MemoryError names the bytes.
 py::array new_floats(const std::vector<int64_t>& shape, Order order);
 py::array new_array(const py::dtype& dtype, const std::vector<int64_t>& shape, Order order);
 inline float* floats(py::array& array) { return static_cast<float*>(array.mutable_data()); }
 
-// Parameters. Booleans and floats are TypeErrors, numbers that do not fit 64 bits or break the rule ValueErrors.
+// Parameters. Booleans and floats are TypeErrors, numbers that do not fit 64 bits or break the rule
+// ValueErrors.
 int64_t int_parameter(const char* op, const char* name, py::handle value);
-std::array<int64_t, 2> pair_parameter(const char* op, const char* name, py::handle value);  // int or pair of ints
-bool bool_parameter(const char* op, const char* name, py::handle value);  // True or False, NumPy's too
+std::array<int64_t, 2> pair_parameter(const char* op, const char* name,
+                                      py::handle value);  // int or pair of ints
+bool bool_parameter(const char* op, const char* name,
+                    py::handle value);  // True or False, NumPy's too
 double float_parameter(const char* op, const char* name, py::handle value);
 // An axis in [-ndim, ndim), returned in [0, ndim).
 int64_t axis_parameter(const char* op, const char* name, py::handle value, int64_t ndim);

@@ -8,18 +8,21 @@
 namespace neurona {
 namespace {
 
-AverageDivisor divisor_parameters(const char* op, py::handle count_include_pad, py::handle divisor_override) {
+AverageDivisor divisor_parameters(const char* op, py::handle count_include_pad,
+                                  py::handle divisor_override) {
   AverageDivisor divisor;
   divisor.count_include_pad = bool_parameter(op, "count_include_pad", count_include_pad);
   if (!divisor_override.is_none()) {
     divisor.override = int_parameter(op, "divisor_override", divisor_override);
-    if (divisor.override < 1) fail_value(op, "divisor_override must be >= 1, got ", divisor.override);
+    if (divisor.override < 1)
+      fail_value(op, "divisor_override must be >= 1, got ", divisor.override);
   }
   return divisor;
 }
 
-py::array avg_pool2d_forward_binding(py::object x_object, py::object kernel_size, py::object stride, py::object padding,
-                                     py::object ceil_mode, py::object count_include_pad, py::object divisor_override) {
+py::array avg_pool2d_forward_binding(py::object x_object, py::object kernel_size, py::object stride,
+                                     py::object padding, py::object ceil_mode,
+                                     py::object count_include_pad, py::object divisor_override) {
   constexpr const char* kOp = "avg_pool2d";
   const Pool2dWindow window = window_parameters(kOp, kernel_size, stride, padding, {}, ceil_mode);
   const AverageDivisor divisor = divisor_parameters(kOp, count_include_pad, divisor_override);
@@ -35,16 +38,18 @@ py::array avg_pool2d_forward_binding(py::object x_object, py::object kernel_size
   return y;
 }
 
-py::array avg_pool2d_backward_binding(py::object dy_object, py::object input_size, py::object kernel_size,
-                                      py::object stride, py::object padding, py::object ceil_mode,
-                                      py::object count_include_pad, py::object divisor_override) {
+py::array avg_pool2d_backward_binding(py::object dy_object, py::object input_size,
+                                      py::object kernel_size, py::object stride, py::object padding,
+                                      py::object ceil_mode, py::object count_include_pad,
+                                      py::object divisor_override) {
   constexpr const char* kOp = "avg_pool2d_backward";
   const Pool2dWindow window = window_parameters(kOp, kernel_size, stride, padding, {}, ceil_mode);
   const AverageDivisor divisor = divisor_parameters(kOp, count_include_pad, divisor_override);
   check_window(kOp, window);
   const auto image = image_parameter(kOp, "input_size", input_size);
   const Input dy = input_array(kOp, "dy", dy_object, Order::kChannelsLast, 4, "(N, C, P, Q)");
-  const Pool2dShape shape = pool2d_shape(kOp, {dy.shape[0], dy.shape[1], image[0], image[1]}, window);
+  const Pool2dShape shape =
+      pool2d_shape(kOp, {dy.shape[0], dy.shape[1], image[0], image[1]}, window);
   check_output_shape(kOp, "dy", dy.shape, shape);
   py::array dx = new_floats({shape.n, shape.c, shape.h, shape.w}, Order::kChannelsLast);
   float* dx_data = floats(dx);
@@ -88,14 +93,16 @@ py::array adaptive_backward(py::object dy_object, py::object input_size) {
 }  // namespace
 
 void register_avg_pool2d(py::module_& m) {
-  m.def("avg_pool2d_forward", &avg_pool2d_forward_binding, py::arg("x"), py::arg("kernel_size"), py::kw_only(),
-        py::arg("stride") = py::none(), py::arg("padding") = 0, py::arg("ceil_mode") = false,
-        py::arg("count_include_pad") = true, py::arg("divisor_override") = py::none(),
-        "The average of each window, y (N, C, P, Q).");
-  m.def("avg_pool2d_backward", &avg_pool2d_backward_binding, py::arg("dy"), py::arg("input_size"), py::arg("kernel_size"),
-        py::kw_only(), py::arg("stride") = py::none(), py::arg("padding") = 0, py::arg("ceil_mode") = false,
-        py::arg("count_include_pad") = true, py::arg("divisor_override") = py::none(),
-        "dx (N, C, H, W): dy (N, C, P, Q) / divisor added to every pixel of its window; input_size = (H, W).");
+  m.def("avg_pool2d_forward", &avg_pool2d_forward_binding, py::arg("x"), py::arg("kernel_size"),
+        py::kw_only(), py::arg("stride") = py::none(), py::arg("padding") = 0,
+        py::arg("ceil_mode") = false, py::arg("count_include_pad") = true,
+        py::arg("divisor_override") = py::none(), "The average of each window, y (N, C, P, Q).");
+  m.def("avg_pool2d_backward", &avg_pool2d_backward_binding, py::arg("dy"), py::arg("input_size"),
+        py::arg("kernel_size"), py::kw_only(), py::arg("stride") = py::none(),
+        py::arg("padding") = 0, py::arg("ceil_mode") = false, py::arg("count_include_pad") = true,
+        py::arg("divisor_override") = py::none(),
+        "dx (N, C, H, W): dy (N, C, P, Q) / divisor added to every pixel of its window; input_size "
+        "= (H, W).");
   m.def("adaptive_avg_pool2d_forward", &adaptive_forward, py::arg("x"), py::arg("output_size"),
         "Averages over a grid of output_size = (P, Q) windows that cover x (N, C, H, W).");
   m.def("adaptive_avg_pool2d_backward", &adaptive_backward, py::arg("dy"), py::arg("input_size"),

@@ -12,17 +12,20 @@ namespace {
 Input checked_input(const char* op, const char* name, py::handle object) {
   Input x = input_array(op, name, object, Order::kChannelsLast);
   if (x.ndim() < 2 || x.ndim() > 4)
-    fail_value(op, name, " must have shape (N, C), (N, C, L) or (N, C, H, W), got shape ", shape_text(x.shape.data(), x.ndim()));
+    fail_value(op, name, " must have shape (N, C), (N, C, L) or (N, C, H, W), got shape ",
+               shape_text(x.shape.data(), x.ndim()));
   constexpr const char* kAxes[] = {"NC", "NCL", "NCHW"};
   for (int64_t axis = 1; axis < x.ndim(); ++axis)
     if (x.shape[axis] == 0)
-      fail_value(op, name, " must have ", kAxes[x.ndim() - 2][axis], " >= 1, got shape ", shape_text(x.shape.data(), x.ndim()));
+      fail_value(op, name, " must have ", kAxes[x.ndim() - 2][axis], " >= 1, got shape ",
+                 shape_text(x.shape.data(), x.ndim()));
   return x;
 }
 
 BatchNormShape shape_of(const Input& x) { return {x.size() / x.shape[1], x.shape[1]}; }
 
-void check_channels(const char* op, const char* name, const std::vector<int64_t>& shape, int64_t channels) {
+void check_channels(const char* op, const char* name, const std::vector<int64_t>& shape,
+                    int64_t channels) {
   if (shape.size() != 1 || shape[0] != channels)
     fail_value(op, name, " must have shape (", channels, ",), got shape ",
                shape_text(shape.data(), static_cast<int64_t>(shape.size())));
@@ -37,26 +40,34 @@ Input per_channel(const char* op, const char* name, py::handle object, int64_t c
 
 void check_variance(const char* op, const float* variance, int64_t channels) {
   for (int64_t c = 0; c < channels; ++c)
-    if (variance[c] < 0) fail_value(op, "running_var must be >= 0, got ", *std::min_element(variance, variance + channels));
+    if (variance[c] < 0)
+      fail_value(op, "running_var must be >= 0, got ",
+                 *std::min_element(variance, variance + channels));
 }
 
-py::tuple batch_norm_forward(py::object x_object, py::object weight_object, py::object bias_object, py::object running_mean,
-                             py::object running_var, py::object training_object, py::object momentum_object,
+py::tuple batch_norm_forward(py::object x_object, py::object weight_object, py::object bias_object,
+                             py::object running_mean, py::object running_var,
+                             py::object training_object, py::object momentum_object,
                              py::object eps_object) {
   constexpr const char* kOp = "batch_norm";
   const Input x = checked_input(kOp, "x", x_object);
   const BatchNormShape shape = shape_of(x);
   const int64_t channels = shape.channels;
-  const Input weight = per_channel(kOp, "weight", weight_object, channels), bias = per_channel(kOp, "bias", bias_object, channels);
-  const bool training = bool_parameter(kOp, "training", training_object), tracked = !running_mean.is_none();
+  const Input weight = per_channel(kOp, "weight", weight_object, channels),
+              bias = per_channel(kOp, "bias", bias_object, channels);
+  const bool training = bool_parameter(kOp, "training", training_object),
+             tracked = !running_mean.is_none();
   if (tracked == running_var.is_none())
-    fail_value(kOp, "running_mean and running_var must both be given or both be None, got ", tracked ? "an array" : "None", " and ",
-               tracked ? "None" : "an array");
-  const double momentum = float_parameter(kOp, "momentum", momentum_object), eps = float_parameter(kOp, "eps", eps_object);
+    fail_value(kOp, "running_mean and running_var must both be given or both be None, got ",
+               tracked ? "an array" : "None", " and ", tracked ? "None" : "an array");
+  const double momentum = float_parameter(kOp, "momentum", momentum_object),
+               eps = float_parameter(kOp, "eps", eps_object);
   check_batch_norm(kOp, momentum, eps);
   if (training && shape.rows == 1)
-    fail_value(kOp, "x must have more than 1 value per channel in training, got shape ", shape_text(x.shape.data(), x.ndim()));
-  if (!training && !tracked) fail_value(kOp, "running_mean and running_var must be given in evaluation, got None");
+    fail_value(kOp, "x must have more than 1 value per channel in training, got shape ",
+               shape_text(x.shape.data(), x.ndim()));
+  if (!training && !tracked)
+    fail_value(kOp, "running_mean and running_var must be given in evaluation, got None");
   const Input old_mean = per_channel(kOp, "running_mean", running_mean, channels);
   const Input old_var = per_channel(kOp, "running_var", running_var, channels);
   if (tracked) check_variance(kOp, old_var.data, channels);
@@ -71,16 +82,18 @@ py::tuple batch_norm_forward(py::object x_object, py::object weight_object, py::
   {
     py::gil_scoped_release release;
     if (training)
-      batch_norm_training(shape, {weight.data, bias.data, new_mean.data, new_var.data, momentum, eps}, x.data, y_data, mean_data,
-                          invstd_data);
+      batch_norm_training(shape,
+                          {weight.data, bias.data, new_mean.data, new_var.data, momentum, eps},
+                          x.data, y_data, mean_data, invstd_data);
     else
-      batch_norm_evaluation(shape, weight.data, bias.data, old_mean.data, old_var.data, eps, x.data, y_data, mean_data,
-                            invstd_data);
+      batch_norm_evaluation(shape, weight.data, bias.data, old_mean.data, old_var.data, eps, x.data,
+                            y_data, mean_data, invstd_data);
   }
   return py::make_tuple(y, mean, invstd);
 }
 
-py::tuple batch_norm_backward_binding(py::object dy_object, py::object x_object, py::object weight_object, py::object mean_object,
+py::tuple batch_norm_backward_binding(py::object dy_object, py::object x_object,
+                                      py::object weight_object, py::object mean_object,
                                       py::object invstd_object, py::object training_object) {
   constexpr const char* kOp = "batch_norm_backward";
   const Input x = checked_input(kOp, "x", x_object);
@@ -95,12 +108,14 @@ py::tuple batch_norm_backward_binding(py::object dy_object, py::object x_object,
   check_channels(kOp, "mean", mean.shape, shape.channels);
   check_channels(kOp, "invstd", invstd.shape, shape.channels);
   const bool training = bool_parameter(kOp, "training", training_object);
-  py::array dx = new_floats(x.shape, Order::kChannelsLast), dweight = new_floats({shape.channels}, Order::kC),
+  py::array dx = new_floats(x.shape, Order::kChannelsLast),
+            dweight = new_floats({shape.channels}, Order::kC),
             dbias = new_floats({shape.channels}, Order::kC);
   const BatchNormGradients gradients{floats(dx), floats(dweight), floats(dbias)};
   {
     py::gil_scoped_release release;
-    batch_norm_backward(shape, training, dy.data, x.data, weight.data, mean.data, invstd.data, gradients);
+    batch_norm_backward(shape, training, dy.data, x.data, weight.data, mean.data, invstd.data,
+                        gradients);
   }
   return py::make_tuple(dx, dweight, dbias);
 }
@@ -108,11 +123,14 @@ py::tuple batch_norm_backward_binding(py::object dy_object, py::object x_object,
 }  // namespace
 
 void register_batch_norm(py::module_& m) {
-  m.def("batch_norm_forward", &batch_norm_forward, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("running_mean"),
-        py::arg("running_var"), py::kw_only(), py::arg("training"), py::arg("momentum") = 0.1, py::arg("eps") = 1e-5,
-        "(y, mean (C,), invstd (C,)) of x (N, C), (N, C, L) or (N, C, H, W); updates running_* in place when training.");
-  m.def("batch_norm_backward", &batch_norm_backward_binding, py::arg("dy"), py::arg("x"), py::arg("weight"), py::arg("mean"),
-        py::arg("invstd"), py::kw_only(), py::arg("training"), "(dx, dweight (C,), dbias (C,)).");
+  m.def("batch_norm_forward", &batch_norm_forward, py::arg("x"), py::arg("weight"), py::arg("bias"),
+        py::arg("running_mean"), py::arg("running_var"), py::kw_only(), py::arg("training"),
+        py::arg("momentum") = 0.1, py::arg("eps") = 1e-5,
+        "(y, mean (C,), invstd (C,)) of x (N, C), (N, C, L) or (N, C, H, W); updates running_* in "
+        "place when training.");
+  m.def("batch_norm_backward", &batch_norm_backward_binding, py::arg("dy"), py::arg("x"),
+        py::arg("weight"), py::arg("mean"), py::arg("invstd"), py::kw_only(), py::arg("training"),
+        "(dx, dweight (C,), dbias (C,)).");
 }
 
 }  // namespace neurona

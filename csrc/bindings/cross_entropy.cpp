@@ -12,21 +12,26 @@ constexpr const char* kOp = "cross_entropy";
 // The labels as a contiguous, aligned array in native byte order, whatever their integer type.
 py::array label_array(py::array target, int64_t n) {
   if (target.ndim() != 1 || target.shape(0) != n)
-    fail_value(kOp, "target must have shape (", n, ",), got shape ", shape_text(target.shape(), target.ndim()));
-  const bool ready = (target.flags() & py::array::c_style) != 0 && target.dtype().byteorder() != '>' &&
+    fail_value(kOp, "target must have shape (", n, ",), got shape ",
+               shape_text(target.shape(), target.ndim()));
+  const bool ready = (target.flags() & py::array::c_style) != 0 &&
+                     target.dtype().byteorder() != '>' &&
                      reinterpret_cast<uintptr_t>(target.data()) % target.itemsize() == 0;
-  return ready ? target : py::array(target.attr("astype")(target.dtype().attr("newbyteorder")("=")));
+  return ready ? target
+               : py::array(target.attr("astype")(target.dtype().attr("newbyteorder")("=")));
 }
 
 Input probability_array(py::handle target, const Input& x, int64_t ignore_index) {
   const Input probabilities = input_array(kOp, "target", target, Order::kC);
   if (probabilities.ndim() == 1)
-    fail_type(kOp, "target of shape (N,) must have an integer dtype, got float32; use .astype(np.int64)");
+    fail_type(
+        kOp, "target of shape (N,) must have an integer dtype, got float32; use .astype(np.int64)");
   if (probabilities.shape != x.shape)
     fail_value(kOp, "target must have shape ", shape_text(x.shape.data(), 2), ", got shape ",
                shape_text(probabilities.shape.data(), probabilities.ndim()));
   if (ignore_index >= 0)
-    fail_value(kOp, "ignore_index must be negative when target holds probabilities, got ", ignore_index);
+    fail_value(kOp, "ignore_index must be negative when target holds probabilities, got ",
+               ignore_index);
   return probabilities;
 }
 
@@ -39,8 +44,9 @@ Reduction reduction_parameter(py::handle value) {
   fail_value(kOp, "reduction must be 'mean', 'sum' or 'none', got ", std::string(py::repr(value)));
 }
 
-py::tuple cross_entropy_forward(py::object x_object, py::object target_object, py::object weight_object,
-                                py::object ignore_index, py::object reduction, py::object label_smoothing,
+py::tuple cross_entropy_forward(py::object x_object, py::object target_object,
+                                py::object weight_object, py::object ignore_index,
+                                py::object reduction, py::object label_smoothing,
                                 py::object with_grad) {
   const Input x = input_array(kOp, "x", x_object, Order::kC, 2, "(N, C)");
   const int64_t n = x.shape[0], c = x.shape[1];
@@ -53,7 +59,8 @@ py::tuple cross_entropy_forward(py::object x_object, py::object target_object, p
     fail_value(kOp, "label_smoothing must be between 0 and 1, got ", options.label_smoothing);
   const Input weight = optional_array(kOp, "weight", weight_object, Order::kC);
   if (weight.data && (weight.ndim() != 1 || weight.shape[0] != c))
-    fail_value(kOp, "weight must have shape (", c, ",), got shape ", shape_text(weight.shape.data(), weight.ndim()));
+    fail_value(kOp, "weight must have shape (", c, ",), got shape ",
+               shape_text(weight.shape.data(), weight.ndim()));
   options.weight = weight.data;
 
   CrossEntropyTarget target{};
@@ -72,7 +79,8 @@ py::tuple cross_entropy_forward(py::object x_object, py::object target_object, p
   }
 
   const bool rowwise = options.reduction == Reduction::kNone;
-  py::array loss = new_floats(rowwise ? std::vector<int64_t>{n} : std::vector<int64_t>{}, Order::kC);
+  py::array loss =
+      new_floats(rowwise ? std::vector<int64_t>{n} : std::vector<int64_t>{}, Order::kC);
   float *loss_data = floats(loss), *dx_data = nullptr;
   py::object dx = py::none();
   if (bool_parameter(kOp, "with_grad", with_grad)) {
@@ -90,10 +98,12 @@ py::tuple cross_entropy_forward(py::object x_object, py::object target_object, p
 }  // namespace
 
 void register_cross_entropy(py::module_& m) {
-  m.def("cross_entropy_forward", &cross_entropy_forward, py::arg("x"), py::arg("target"), py::kw_only(),
-        py::arg("weight") = py::none(), py::arg("ignore_index") = -100, py::arg("reduction") = "mean",
-        py::arg("label_smoothing") = 0.0, py::arg("with_grad") = true,
-        "(loss, dx) of logits x (N, C) against target: classes (N,) of any integer type, or probabilities (N, C).");
+  m.def("cross_entropy_forward", &cross_entropy_forward, py::arg("x"), py::arg("target"),
+        py::kw_only(), py::arg("weight") = py::none(), py::arg("ignore_index") = -100,
+        py::arg("reduction") = "mean", py::arg("label_smoothing") = 0.0,
+        py::arg("with_grad") = true,
+        "(loss, dx) of logits x (N, C) against target: classes (N,) of any integer type, or "
+        "probabilities (N, C).");
 }
 
 }  // namespace neurona

@@ -16,17 +16,20 @@ constexpr const char* kMatrix = "(rows, columns)";
 Input bias_array(const char* op, py::handle bias, int64_t n) {
   Input input = optional_array(op, "bias", bias, Order::kC);
   if (input.data && (input.ndim() != 1 || input.shape[0] != n))
-    fail_value(op, "bias must have shape (", n, ",), got ", shape_text(input.shape.data(), input.ndim()));
+    fail_value(op, "bias must have shape (", n, ",), got ",
+               shape_text(input.shape.data(), input.ndim()));
   return input;
 }
 
-py::array gemm_binding(py::object a_object, py::object b_object, py::object trans_a_object, py::object trans_b_object,
-                       py::object alpha_object, py::object beta_object, py::object c_object, py::object bias_object,
-                       py::object activation) {
+py::array gemm_binding(py::object a_object, py::object b_object, py::object trans_a_object,
+                       py::object trans_b_object, py::object alpha_object, py::object beta_object,
+                       py::object c_object, py::object bias_object, py::object activation) {
   const Input a = input_array("gemm", "a", a_object, Order::kC, 2, kMatrix);
   const Input b = input_array("gemm", "b", b_object, Order::kC, 2, kMatrix);
-  const bool trans_a = bool_parameter("gemm", "trans_a", trans_a_object), trans_b = bool_parameter("gemm", "trans_b", trans_b_object);
-  const GemmShape shape = gemm_shape("gemm", a.shape[0], a.shape[1], trans_a, b.shape[0], b.shape[1], trans_b);
+  const bool trans_a = bool_parameter("gemm", "trans_a", trans_a_object),
+             trans_b = bool_parameter("gemm", "trans_b", trans_b_object);
+  const GemmShape shape =
+      gemm_shape("gemm", a.shape[0], a.shape[1], trans_a, b.shape[0], b.shape[1], trans_b);
   const Input bias = bias_array("gemm", bias_object, shape.n);
   const auto alpha = static_cast<float>(float_parameter("gemm", "alpha", alpha_object));
   const auto beta = static_cast<float>(float_parameter("gemm", "beta", beta_object));
@@ -34,16 +37,20 @@ py::array gemm_binding(py::object a_object, py::object b_object, py::object tran
   const bool accumulate = beta != 0;
   Input c;
   if (accumulate) {
-    if (c_object.is_none()) fail_value("gemm", "c must be given when beta is not 0, got beta=", beta);
+    if (c_object.is_none())
+      fail_value("gemm", "c must be given when beta is not 0, got beta=", beta);
     c = input_array("gemm", "c", c_object, Order::kC, 2, kMatrix);
     if (c.shape[0] != shape.m || c.shape[1] != shape.n)
-      fail_value("gemm", "c must have shape (", shape.m, ", ", shape.n, "), got ", shape_text(c.shape.data(), 2));
+      fail_value("gemm", "c must have shape (", shape.m, ", ", shape.n, "), got ",
+                 shape_text(c.shape.data(), 2));
   }
   py::array result = new_floats({shape.m, shape.n}, Order::kC);
   float* y = floats(result);
   {
     py::gil_scoped_release release;
-    if (accumulate) std::transform(c.data, c.data + shape.m * shape.n, y, [beta](float value) { return beta * value; });
+    if (accumulate)
+      std::transform(c.data, c.data + shape.m * shape.n, y,
+                     [beta](float value) { return beta * value; });
     gemm(shape, {a.data, a.shape[1], trans_a}, {b.data, b.shape[1], trans_b}, y, shape.n,
          {alpha, accumulate, bias.data, in_tile(after)});
     finish_activation(after, y, shape.m * shape.n);
@@ -51,13 +58,14 @@ py::array gemm_binding(py::object a_object, py::object b_object, py::object tran
   return result;
 }
 
-py::array linear_forward(py::object x_object, py::object weight_object, py::object bias_object, py::object activation) {
+py::array linear_forward(py::object x_object, py::object weight_object, py::object bias_object,
+                         py::object activation) {
   constexpr const char* kOp = "linear_forward";
   const Input x = input_array(kOp, "x", x_object, Order::kC, 2, "(N, in)");
   const Input weight = input_array(kOp, "weight", weight_object, Order::kC, 2, "(out, in)");
   if (x.shape[1] != weight.shape[1])
-    fail_value(kOp, "x must have as many features as weight has columns, got x ", shape_text(x.shape.data(), 2), " and weight ",
-               shape_text(weight.shape.data(), 2));
+    fail_value(kOp, "x must have as many features as weight has columns, got x ",
+               shape_text(x.shape.data(), 2), " and weight ", shape_text(weight.shape.data(), 2));
   const GemmShape shape{x.shape[0], weight.shape[0], x.shape[1]};
   const Input bias = bias_array(kOp, bias_object, shape.n);
   const Epilogue after = activation_parameter(kOp, activation);
@@ -65,7 +73,8 @@ py::array linear_forward(py::object x_object, py::object weight_object, py::obje
   float* y = floats(result);
   {
     py::gil_scoped_release release;
-    gemm(shape, {x.data, shape.k, false}, {weight.data, shape.k, true}, y, shape.n, {1.0f, false, bias.data, in_tile(after)});
+    gemm(shape, {x.data, shape.k, false}, {weight.data, shape.k, true}, y, shape.n,
+         {1.0f, false, bias.data, in_tile(after)});
     finish_activation(after, y, shape.m * shape.n);
   }
   return result;
@@ -76,8 +85,8 @@ py::array linear_backward_data(py::object dy_object, py::object weight_object) {
   const Input dy = input_array(kOp, "dy", dy_object, Order::kC, 2, "(N, out)");
   const Input weight = input_array(kOp, "weight", weight_object, Order::kC, 2, "(out, in)");
   if (dy.shape[1] != weight.shape[0])
-    fail_value(kOp, "dy must have as many columns as weight has rows, got dy ", shape_text(dy.shape.data(), 2), " and weight ",
-               shape_text(weight.shape.data(), 2));
+    fail_value(kOp, "dy must have as many columns as weight has rows, got dy ",
+               shape_text(dy.shape.data(), 2), " and weight ", shape_text(weight.shape.data(), 2));
   const GemmShape shape{dy.shape[0], weight.shape[1], dy.shape[1]};
   py::array result = new_floats({shape.m, shape.n}, Order::kC);
   float* dx = floats(result);
@@ -88,14 +97,15 @@ py::array linear_backward_data(py::object dy_object, py::object weight_object) {
   return result;
 }
 
-py::tuple linear_backward_weight(py::object dy_object, py::object x_object, py::object with_bias_object) {
+py::tuple linear_backward_weight(py::object dy_object, py::object x_object,
+                                 py::object with_bias_object) {
   constexpr const char* kOp = "linear_backward_weight";
   const Input dy = input_array(kOp, "dy", dy_object, Order::kC, 2, "(N, out)");
   const Input x = input_array(kOp, "x", x_object, Order::kC, 2, "(N, in)");
   const bool with_bias = bool_parameter(kOp, "with_bias", with_bias_object);
   if (dy.shape[0] != x.shape[0])
-    fail_value(kOp, "dy and x must have the same batch size, got dy ", shape_text(dy.shape.data(), 2), " and x ",
-               shape_text(x.shape.data(), 2));
+    fail_value(kOp, "dy and x must have the same batch size, got dy ",
+               shape_text(dy.shape.data(), 2), " and x ", shape_text(x.shape.data(), 2));
   const GemmShape shape{dy.shape[1], x.shape[1], dy.shape[0]};
   py::array dw = new_floats({shape.m, shape.n}, Order::kC);
   py::object db = py::none();
@@ -117,16 +127,19 @@ py::tuple linear_backward_weight(py::object dy_object, py::object x_object, py::
 }  // namespace
 
 void register_gemm(py::module_& m) {
-  m.def("gemm", &gemm_binding, py::arg("a"), py::arg("b"), py::kw_only(), py::arg("trans_a") = false, py::arg("trans_b") = false,
-        py::arg("alpha") = 1.0, py::arg("beta") = 0.0, py::arg("c") = py::none(), py::arg("bias") = py::none(),
+  m.def("gemm", &gemm_binding, py::arg("a"), py::arg("b"), py::kw_only(),
+        py::arg("trans_a") = false, py::arg("trans_b") = false, py::arg("alpha") = 1.0,
+        py::arg("beta") = 0.0, py::arg("c") = py::none(), py::arg("bias") = py::none(),
         py::arg("activation") = py::none(),
         "act(alpha * op(a) @ op(b) + beta * c + bias) -> (M, N); with beta == 0, c is never read.");
-  m.def("linear_forward", &linear_forward, py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::kw_only(),
-        py::arg("activation") = py::none(), "act(x @ weight.T + bias): x (N, in), weight (out, in) -> y (N, out).");
+  m.def("linear_forward", &linear_forward, py::arg("x"), py::arg("weight"),
+        py::arg("bias") = py::none(), py::kw_only(), py::arg("activation") = py::none(),
+        "act(x @ weight.T + bias): x (N, in), weight (out, in) -> y (N, out).");
   m.def("linear_backward_data", &linear_backward_data, py::arg("dy"), py::arg("weight"),
         "dy @ weight: dy (N, out), weight (out, in) -> dx (N, in).");
-  m.def("linear_backward_weight", &linear_backward_weight, py::arg("dy"), py::arg("x"), py::kw_only(),
-        py::arg("with_bias") = true, "(dy.T @ x, column sums of dy): dw (out, in), db (out,) or None.");
+  m.def("linear_backward_weight", &linear_backward_weight, py::arg("dy"), py::arg("x"),
+        py::kw_only(), py::arg("with_bias") = true,
+        "(dy.T @ x, column sums of dy): dw (out, in), db (out,) or None.");
 }
 
 }  // namespace neurona

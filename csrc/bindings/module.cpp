@@ -15,7 +15,8 @@ PYBIND11_MODULE(_core, m) {
       py::set_error(PyExc_TypeError, e.what());
     }
   });
-  neurona::selected_isa();  // a wrong NEURONA_ISA must fail here, with its name, not in the first kernel
+  neurona::selected_isa();  // a wrong NEURONA_ISA must fail here, with its name, not in the first
+                            // kernel
   neurona::register_activation(m);
   neurona::register_batch_norm(m);
   neurona::register_conv2d(m);

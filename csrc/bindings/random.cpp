@@ -43,9 +43,11 @@ int64_t extent_parameter(const char* op, const char* name, py::handle value) {
 }
 
 std::vector<int64_t> shape_parameter(const char* op, py::handle shape) {
-  if (!PyTuple_Check(shape.ptr()) && !PyList_Check(shape.ptr())) return {extent_parameter(op, "shape", shape)};
+  if (!PyTuple_Check(shape.ptr()) && !PyList_Check(shape.ptr()))
+    return {extent_parameter(op, "shape", shape)};
   std::vector<int64_t> extents;
-  for (const auto& item : py::reinterpret_borrow<py::sequence>(shape)) extents.push_back(extent_parameter(op, "shape", item));
+  for (const auto& item : py::reinterpret_borrow<py::sequence>(shape))
+    extents.push_back(extent_parameter(op, "shape", item));
   // NumPy's own limit on the number of axes.
   if (extents.size() > 64) fail_value(op, "shape must have at most 64 axes, got ", extents.size());
   return extents;
@@ -61,10 +63,12 @@ py::array philox_words(py::object seed, py::object offset, py::object count_obje
   return result;
 }
 
-py::array uniform(py::object shape, py::object seed, py::object offset, py::object low_object, py::object high_object) {
+py::array uniform(py::object shape, py::object seed, py::object offset, py::object low_object,
+                  py::object high_object) {
   constexpr const char* kOp = "random_uniform";
   const RandomStream stream = stream_parameters(kOp, seed, offset);
-  const double low = finite_parameter(kOp, "low", low_object), high = finite_parameter(kOp, "high", high_object);
+  const double low = finite_parameter(kOp, "low", low_object),
+               high = finite_parameter(kOp, "high", high_object);
   py::array result = new_floats(shape_parameter(kOp, shape), Order::kC);
   float* out = floats(result);
   const int64_t count = result.size();
@@ -73,10 +77,12 @@ py::array uniform(py::object shape, py::object seed, py::object offset, py::obje
   return result;
 }
 
-py::array normal(py::object shape, py::object seed, py::object offset, py::object mean_object, py::object std_object) {
+py::array normal(py::object shape, py::object seed, py::object offset, py::object mean_object,
+                 py::object std_object) {
   constexpr const char* kOp = "random_normal";
   const RandomStream stream = stream_parameters(kOp, seed, offset);
-  const double mean = finite_parameter(kOp, "mean", mean_object), std = finite_parameter(kOp, "std", std_object);
+  const double mean = finite_parameter(kOp, "mean", mean_object),
+               std = finite_parameter(kOp, "std", std_object);
   if (std < 0) fail_value(kOp, "std must be finite and >= 0, got ", std);
   py::array result = new_floats(shape_parameter(kOp, shape), Order::kC);
   float* out = floats(result);
@@ -86,7 +92,8 @@ py::array normal(py::object shape, py::object seed, py::object offset, py::objec
   return result;
 }
 
-py::array dropout_binding(py::object x_object, py::object p_object, py::object seed, py::object offset) {
+py::array dropout_binding(py::object x_object, py::object p_object, py::object seed,
+                          py::object offset) {
   constexpr const char* kOp = "dropout";
   // The element numbers are those of channels-last memory for 4-D arrays, of C order otherwise.
   const Order order = canonical_order(x_object);
@@ -107,12 +114,15 @@ py::array dropout_binding(py::object x_object, py::object p_object, py::object s
 void register_random(py::module_& m) {
   m.def("philox", &philox_words, py::arg("seed"), py::arg("offset"), py::arg("count"),
         "uint32 words (count,) of Philox4x32-10 (Salmon et al. 2011).");
-  m.def("random_uniform", &uniform, py::arg("shape"), py::arg("seed"), py::arg("offset"), py::arg("low") = 0.0,
-        py::arg("high") = 1.0, "Float32 numbers low + (high - low) (word >> 8) 2^-24.");
-  m.def("random_normal", &normal, py::arg("shape"), py::arg("seed"), py::arg("offset"), py::arg("mean") = 0.0,
-        py::arg("std") = 1.0, "Normal float32 numbers by Box and Muller's method (1958).");
+  m.def("random_uniform", &uniform, py::arg("shape"), py::arg("seed"), py::arg("offset"),
+        py::arg("low") = 0.0, py::arg("high") = 1.0,
+        "Float32 numbers low + (high - low) (word >> 8) 2^-24.");
+  m.def("random_normal", &normal, py::arg("shape"), py::arg("seed"), py::arg("offset"),
+        py::arg("mean") = 0.0, py::arg("std") = 1.0,
+        "Normal float32 numbers by Box and Muller's method (1958).");
   m.def("dropout", &dropout_binding, py::arg("x"), py::arg("p"), py::arg("seed"), py::arg("offset"),
-        "x with each element zeroed with probability p, the others divided by 1 - p (Srivastava et al. 2014); its own backward.");
+        "x with each element zeroed with probability p, the others divided by 1 - p (Srivastava et "
+        "al. 2014); its own backward.");
 }
 
 }  // namespace neurona

@@ -14,7 +14,8 @@ std::vector<bool> reduced_axes(const char* op, py::handle dim, int64_t ndim) {
   std::vector<bool> reduced(ndim, false);
   const auto mark = [&](py::handle item) {
     const int64_t axis = axis_parameter(op, "dim", item, ndim);
-    if (reduced[axis]) fail_value(op, "dim must name each axis once, got ", std::string(py::repr(dim)));
+    if (reduced[axis])
+      fail_value(op, "dim must name each axis once, got ", std::string(py::repr(dim)));
     reduced[axis] = true;
   };
   if (several) {
@@ -25,14 +26,16 @@ std::vector<bool> reduced_axes(const char* op, py::handle dim, int64_t ndim) {
   return reduced;
 }
 
-std::vector<int64_t> reduced_shape(const std::vector<int64_t>& shape, const std::vector<bool>& reduced, bool keepdim) {
+std::vector<int64_t> reduced_shape(const std::vector<int64_t>& shape,
+                                   const std::vector<bool>& reduced, bool keepdim) {
   std::vector<int64_t> result;
   for (size_t i = 0; i < shape.size(); ++i)
     if (!reduced[i] || keepdim) result.push_back(reduced[i] ? 1 : shape[i]);
   return result;
 }
 
-py::array sum_or_mean(const char* op, bool mean, py::handle x_object, py::handle dim, py::handle keepdim_object) {
+py::array sum_or_mean(const char* op, bool mean, py::handle x_object, py::handle dim,
+                      py::handle keepdim_object) {
   const Order order = canonical_order(x_object);
   const Input x = input_array(op, "x", x_object, order);
   const std::vector<bool> reduced = reduced_axes(op, dim, x.ndim());
@@ -44,7 +47,8 @@ py::array sum_or_mean(const char* op, bool mean, py::handle x_object, py::handle
   std::vector<ReduceAxis> axes;
   double count = 1;
   for (int64_t i = 0, kept = 0; i < x.ndim(); ++i) {
-    const int64_t stride = reduced[i] ? 0 : result.strides(kept) / static_cast<int64_t>(sizeof(float));
+    const int64_t stride =
+        reduced[i] ? 0 : result.strides(kept) / static_cast<int64_t>(sizeof(float));
     axes.push_back({x.shape[i], reduced[i], stride});
     if (reduced[i]) count *= static_cast<double>(x.shape[i]);
     kept += !reduced[i] || keepdim;
@@ -94,16 +98,21 @@ py::object max(py::object x_object, py::object dim, py::object keepdim_object) {
 void register_reduce(py::module_& m) {
   m.def(
       "sum",
-      [](py::object x, py::object dim, py::object keepdim) { return sum_or_mean("sum", false, x, dim, keepdim); },
+      [](py::object x, py::object dim, py::object keepdim) {
+        return sum_or_mean("sum", false, x, dim, keepdim);
+      },
       py::arg("x"), py::arg("dim") = py::none(), py::arg("keepdim") = false,
       "Sum of x over dim: an axis, a tuple of axes, or None for all.");
   m.def(
       "mean",
-      [](py::object x, py::object dim, py::object keepdim) { return sum_or_mean("mean", true, x, dim, keepdim); },
+      [](py::object x, py::object dim, py::object keepdim) {
+        return sum_or_mean("mean", true, x, dim, keepdim);
+      },
       py::arg("x"), py::arg("dim") = py::none(), py::arg("keepdim") = false,
       "Mean of x over dim: an axis, a tuple of axes, or None for all; of nothing, nan.");
   m.def("max", &max, py::arg("x"), py::arg("dim") = py::none(), py::arg("keepdim") = false,
-        "The largest value, or (values, int64 indices) along an axis; the first winner counts, NaN wins.");
+        "The largest value, or (values, int64 indices) along an axis; the first winner counts, NaN "
+        "wins.");
 }
 
 }  // namespace neurona

@@ -23,8 +23,10 @@ void register_runtime(py::module_& m) {
       },
       py::arg("n"), "Sets the number of threads that kernels use, 1 to 1024.");
   m.def("isa", &selected_isa, "The instruction set in use.");
-  m.def("available_isas", &available_isas, "The instruction sets that were built and that this processor has, weakest first.");
-  m.def("set_isa", &select_isa, py::arg("name"), "Chooses the instruction set, for tests and lessons.");
+  m.def("available_isas", &available_isas,
+        "The instruction sets that were built and that this processor has, weakest first.");
+  m.def("set_isa", &select_isa, py::arg("name"),
+        "Chooses the instruction set, for tests and lessons.");
   m.def("empty_cache", &arena_empty_cache, "Gives cached memory blocks back to the system.");
   m.def(
       "memory_statistics",
@@ -40,10 +42,13 @@ void register_runtime(py::module_& m) {
       "empty",
       [](const std::vector<int64_t>& shape, bool channels_last) {
         for (int64_t extent : shape)
-          if (extent < 0) fail_value("empty", "shape must not be negative, got ", shape_text(shape.data(), shape.size()));
+          if (extent < 0)
+            fail_value("empty", "shape must not be negative, got ",
+                       shape_text(shape.data(), shape.size()));
         return new_floats(shape, channels_last ? Order::kChannelsLast : Order::kC);
       },
-      py::arg("shape"), py::arg("channels_last") = false, "A new float32 array on the arena's memory; contents undefined.");
+      py::arg("shape"), py::arg("channels_last") = false,
+      "A new float32 array on the arena's memory; contents undefined.");
   m.def(
       "cpu_info",
       [] {
@@ -62,9 +67,11 @@ void register_runtime(py::module_& m) {
       },
       "Processor name, cache sizes in bytes, and the thread budget with its reason.");
   m.def("measure_fma_peak", &measure_fma_peak, py::arg("seconds"), py::arg("threads"),
-        py::call_guard<py::gil_scoped_release>(), "Peak float32 multiply-add rate in flop/s, measured.");
+        py::call_guard<py::gil_scoped_release>(),
+        "Peak float32 multiply-add rate in flop/s, measured.");
   m.def("measure_bandwidth", &measure_bandwidth, py::arg("mebibytes"), py::arg("threads"),
-        py::call_guard<py::gil_scoped_release>(), "Memory bandwidth in bytes/s, measured with a triad over three arrays.");
+        py::call_guard<py::gil_scoped_release>(),
+        "Memory bandwidth in bytes/s, measured with a triad over three arrays.");
 }
 
 }  // namespace neurona

@@ -1,6 +1,5 @@
-// softmax and log-softmax along any axis. Arrays are brought to canonical_order, so that a sum, and with it every bit, is the
-// same
-// whatever the strides of the input.
+// softmax and log-softmax along any axis. Arrays are brought to canonical_order, so that a sum, and
+// with it every bit, is the same whatever the strides of the input.
 #include "ops/softmax.h"
 
 #include "bindings/array.h"
@@ -34,9 +33,11 @@ py::array forward(const char* op, py::handle x_object, py::handle dim, const Op&
 }
 
 template <typename Op>
-py::array backward(const char* op, py::handle dy_object, py::handle y_object, py::handle dim, const Op& run) {
+py::array backward(const char* op, py::handle dy_object, py::handle y_object, py::handle dim,
+                   const Op& run) {
   const Order order = canonical_order(y_object);
-  const Input y = input_array(op, "y", y_object, order), dy = input_array(op, "dy", dy_object, order);
+  const Input y = input_array(op, "y", y_object, order),
+              dy = input_array(op, "dy", dy_object, order);
   const AxisView view = view_of(y, checked_axis(op, "y", y, dim), order);
   if (dy.shape != y.shape)
     fail_value(op, "dy must have shape ", shape_text(y.shape.data(), y.ndim()), ", got shape ",
@@ -52,16 +53,21 @@ py::array backward(const char* op, py::handle dy_object, py::handle y_object, py
 
 void register_softmax(py::module_& m) {
   m.def(
-      "softmax_forward", [](py::object x, py::object dim) { return forward("softmax", x, dim, softmax_forward); },
+      "softmax_forward",
+      [](py::object x, py::object dim) { return forward("softmax", x, dim, softmax_forward); },
       py::arg("x"), py::arg("dim"), "exp(x - max) / sum exp(x - max) along dim -> y.");
   m.def(
       "softmax_backward",
-      [](py::object dy, py::object y, py::object dim) { return backward("softmax_backward", dy, y, dim, softmax_backward); },
+      [](py::object dy, py::object y, py::object dim) {
+        return backward("softmax_backward", dy, y, dim, softmax_backward);
+      },
       py::arg("dy"), py::arg("y"), py::arg("dim"), "y (dy - sum dy y) along dim -> dx.");
   m.def(
       "log_softmax_forward",
-      [](py::object x, py::object dim) { return forward("log_softmax", x, dim, log_softmax_forward); }, py::arg("x"),
-      py::arg("dim"), "x - max - log sum exp(x - max) along dim -> y.");
+      [](py::object x, py::object dim) {
+        return forward("log_softmax", x, dim, log_softmax_forward);
+      },
+      py::arg("x"), py::arg("dim"), "x - max - log sum exp(x - max) along dim -> y.");
   m.def(
       "log_softmax_backward",
       [](py::object dy, py::object y, py::object dim) {

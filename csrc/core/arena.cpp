@@ -18,7 +18,8 @@ constexpr size_t kHeader = 64, kSlack = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
 // From this size on a block comes from mmap with 2 MiB pages; below, the C heap is fine.
 constexpr size_t kMapFrom = size_t{1} << 20;
-// Freed memory beyond this goes back to the system: four times the activations of a ResNet-18 step on 32x32 images.
+// Freed memory beyond this goes back to the system: four times the activations of a ResNet-18 step
+// on 32x32 images.
 constexpr size_t kCacheLimit = size_t{2} << 30;
 constexpr int kClasses = 4 * 48;
 
@@ -50,7 +51,8 @@ struct Arena {
   size_t in_use = 0, cached = 0;
 };
 
-// Never destroyed: arrays that Python still holds at exit are freed after static destructors have run.
+// Never destroyed: arrays that Python still holds at exit are freed after static destructors have
+// run.
 Arena& arena() {
   static Arena* instance = new Arena;
   return *instance;
@@ -58,21 +60,27 @@ Arena& arena() {
 
 // A child forked while another thread allocates must not inherit a locked mutex.
 const bool fork_handler_installed =
-    pthread_atfork([] { arena().mutex.lock(); }, [] { arena().mutex.unlock(); }, [] { arena().mutex.unlock(); }) == 0;
+    pthread_atfork([] { arena().mutex.lock(); }, [] { arena().mutex.unlock(); },
+                   [] { arena().mutex.unlock(); }) == 0;
 
-Header* header_of(void* payload) { return reinterpret_cast<Header*>(static_cast<char*>(payload) - kHeader); }
+Header* header_of(void* payload) {
+  return reinterpret_cast<Header*>(static_cast<char*>(payload) - kHeader);
+}
 
 Header* new_block(size_t capacity, int size_class) {
   const size_t total = kHeader + capacity + kSlack;
   if (total >= kMapFrom) {
     // Over-allocate by one huge page to align the start, then trim.
     const size_t length = (total + kHugePage - 1) / kHugePage * kHugePage;
-    void* raw = mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* raw = mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (raw == MAP_FAILED) throw std::bad_alloc();
     char* start = static_cast<char*>(raw);
-    char* aligned = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(start) + kHugePage - 1) / kHugePage * kHugePage);
+    char* aligned = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(start) + kHugePage - 1) /
+                                            kHugePage * kHugePage);
     if (aligned > start) munmap(start, aligned - start);
-    if (char* end = start + length + kHugePage; aligned + length < end) munmap(aligned + length, end - (aligned + length));
+    if (char* end = start + length + kHugePage; aligned + length < end)
+      munmap(aligned + length, end - (aligned + length));
 #if defined(MADV_HUGEPAGE)
     madvise(aligned, length, MADV_HUGEPAGE);
 #endif

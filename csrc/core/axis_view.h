@@ -1,4 +1,5 @@
-// An array seen along one of its axes in memory order: outer x length x inner, the axis in the middle.
+// An array seen along one of its axes in memory order: outer x length x inner, the axis in the
+// middle.
 #pragma once
 
 #include <cstdint>

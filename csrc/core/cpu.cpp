@@ -23,16 +23,18 @@ int affinity_count() {
   return std::max(1u, std::thread::hardware_concurrency());
 }
 
-// Quota of one cgroup folder in processors; 0 when it sets none. cgroup v2 writes "max 100000" or "150000 100000" into
-// cpu.max, v1 has two files.
+// Quota of one cgroup folder in processors; 0 when it sets none. cgroup v2 writes "max 100000" or
+// "150000 100000" into cpu.max, v1 has two files.
 double quota_of(const std::string& folder) {
   std::ifstream v2(folder + "/cpu.max");
   std::string quota;
   double period = 0;
-  if (v2 >> quota >> period) return quota == "max" || period <= 0 ? 0 : std::strtod(quota.c_str(), nullptr) / period;
+  if (v2 >> quota >> period)
+    return quota == "max" || period <= 0 ? 0 : std::strtod(quota.c_str(), nullptr) / period;
   double microseconds = 0;
   std::ifstream v1_quota(folder + "/cpu.cfs_quota_us"), v1_period(folder + "/cpu.cfs_period_us");
-  if (v1_quota >> microseconds && v1_period >> period && microseconds > 0 && period > 0) return microseconds / period;
+  if (v1_quota >> microseconds && v1_period >> period && microseconds > 0 && period > 0)
+    return microseconds / period;
   return 0;
 }
 
@@ -64,7 +66,9 @@ int threads_from_environment(const char* variable, bool strict) {
   char* end = nullptr;
   const long value = std::strtol(text, &end, 10);
   if (*end == '\0' && value >= 1 && value <= 1024) return static_cast<int>(value);
-  if (strict) fail_value("num_threads", variable, " must be a whole number between 1 and 1024, got '", text, "'");
+  if (strict)
+    fail_value("num_threads", variable, " must be a whole number between 1 and 1024, got '", text,
+               "'");
   return 0;
 }
 
@@ -105,12 +109,15 @@ bool cpu_supports(const char* isa) {
 #endif
   }
 #if defined(__x86_64__)
-  // The compiler's builtin also asks the operating system (XGETBV) whether it saves the wide registers.
-  if (!std::strcmp(isa, "avx2")) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  // The compiler's builtin also asks the operating system (XGETBV) whether it saves the wide
+  // registers.
+  if (!std::strcmp(isa, "avx2"))
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (!std::strcmp(isa, "avx512"))
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx2") &&
+           __builtin_cpu_supports("fma");
 #elif defined(__aarch64__)
   if (!std::strcmp(isa, "neon")) return true;
 #endif
@@ -126,7 +133,8 @@ std::string cpu_name() {
 
 const CacheSizes& cache_sizes() {
 #if defined(_SC_LEVEL1_DCACHE_SIZE)
-  static const CacheSizes sizes{cache_size(_SC_LEVEL1_DCACHE_SIZE, 32 << 10), cache_size(_SC_LEVEL2_CACHE_SIZE, 512 << 10),
+  static const CacheSizes sizes{cache_size(_SC_LEVEL1_DCACHE_SIZE, 32 << 10),
+                                cache_size(_SC_LEVEL2_CACHE_SIZE, 512 << 10),
                                 cache_size(_SC_LEVEL3_CACHE_SIZE, 8 << 20)};
 #else
   static const CacheSizes sizes{32 << 10, 512 << 10, 8 << 20};

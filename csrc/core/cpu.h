@@ -1,4 +1,5 @@
-// What this machine offers: vector instructions, cache sizes, and how many threads the process may use.
+// What this machine offers: vector instructions, cache sizes, and how many threads the process may
+// use.
 #pragma once
 
 #include <cstdint>
@@ -11,15 +12,17 @@ struct CacheSizes {
 };
 
 struct ThreadBudget {
-  int threads;         // min(affinity, floor(cgroup quota)), or what an environment variable says; at least 1
-  int affinity;        // processors that the scheduler may run this process on
-  double quota;        // processors that the cgroup grants; 0 when there is no limit
+  int threads;   // min(affinity, floor(cgroup quota)), or what an environment variable says; at
+                 // least 1
+  int affinity;  // processors that the scheduler may run this process on
+  double quota;  // processors that the cgroup grants; 0 when there is no limit
   std::string reason;  // one sentence
 };
 
 bool cpu_supports(const char* isa);  // "baseline", "avx2", "avx512", "neon"
 std::string cpu_name();
 const CacheSizes& cache_sizes();
-const ThreadBudget& thread_budget();  // found once; throws std::invalid_argument if NEURONA_NUM_THREADS is not a number
+const ThreadBudget&
+thread_budget();  // found once; throws std::invalid_argument if NEURONA_NUM_THREADS is not a number
 
 }  // namespace neurona

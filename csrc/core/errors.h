@@ -1,5 +1,5 @@
-// Errors that reach Python: std::invalid_argument becomes ValueError, TypeError below becomes TypeError.
-// Every message reads "op: argument, rule, got value".
+// Errors that reach Python: std::invalid_argument becomes ValueError, TypeError below becomes
+// TypeError. Every message reads "op: argument, rule, got value".
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,8 @@ template <typename... Parts>
 inline std::string shape_text(const int64_t* shape, int64_t ndim) {
   std::ostringstream text;
   text << '(';
-  for (int64_t i = 0; i < ndim; ++i) text << shape[i] << (i + 1 < ndim ? ", " : (ndim == 1 ? "," : ""));
+  for (int64_t i = 0; i < ndim; ++i)
+    text << shape[i] << (i + 1 < ndim ? ", " : (ndim == 1 ? "," : ""));
   text << ')';
   return text.str();
 }

@@ -17,8 +17,9 @@
 namespace neurona {
 namespace {
 
-// How long a worker polls for the next job before it sleeps. Within a training step the jobs follow each other in tens of
-// microseconds, and a futex wake costs about 50 on a virtual machine; more would take the core from other processes.
+// How long a worker polls for the next job before it sleeps. Within a training step the jobs follow
+// each other in tens of microseconds, and a futex wake costs about 50 on a virtual machine; more
+// would take the core from other processes.
 constexpr auto kSpinTime = std::chrono::microseconds(100);
 
 inline void cpu_pause() {
@@ -31,33 +32,27 @@ inline void cpu_pause() {
 
 using Body = FunctionRef<void(int64_t, int64_t)>;
 
-struct Job {
-  const Body* body = nullptr;
-  int64_t count = 0;
-  int parts = 0;
-
-  void run_part(int part) const {
-    // Piece sizes differ by at most one item.
-    const int64_t begin = count / parts * part + std::min<int64_t>(part, count % parts);
-    const int64_t size = count / parts + (part < count % parts ? 1 : 0);
-    (*body)(begin, begin + size);
-  }
-};
+// A job is cut into this many chunks per thread, taken one after the other: on a shared machine the
+// threads are not equally fast, and one that still wakes up is not waited for.
+constexpr int kChunksPerThread = 4;
 
 thread_local bool inside_parallel_region = false;
 
+// Workers take chunks by advancing one ticket, (job number << kIndexBits) + next chunk. A worker
+// that comes late to a job fails to advance it, because the number has changed; so the caller only
+// waits for chunks that are running.
 class Pool {
  public:
   explicit Pool(int threads) {
     workers_.reserve(threads - 1);
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
   }
 
   ~Pool() {
     {
       std::lock_guard lock(sleep_mutex_);
       stop_.store(true);
-      epoch_.fetch_add(1);
+      ticket_.fetch_add(uint64_t{1} << kIndexBits);
     }
     wake_.notify_all();
     for (auto& worker : workers_) worker.join();
@@ -65,18 +60,25 @@ class Pool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  void run(const Job& job) {
-    job_ = job;
+  // Only one thread at a time may call this.
+  void run(const Body& body, int64_t count, int64_t chunks) {
+    body_.store(&body, std::memory_order_relaxed);
+    count_.store(count, std::memory_order_relaxed);
+    chunks_.store(chunks, std::memory_order_relaxed);
+    done_.store(0, std::memory_order_relaxed);
     error_ = nullptr;
-    pending_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-    epoch_.fetch_add(1);  // sequentially consistent: ordered against sleepers_ below
+    const uint64_t job = job_of(ticket_.load(std::memory_order_relaxed)) + 1;
+    ticket_.store(job << kIndexBits);  // sequentially consistent: ordered against sleepers_ below
     if (sleepers_.load() > 0) {
-      { std::lock_guard lock(sleep_mutex_); }
+      {
+        std::lock_guard lock(sleep_mutex_);
+      }
       wake_.notify_all();
     }
-    run_guarded(0);
-    // The workers are running or being woken; yield now and then in case one of them needs this very core.
-    for (int spins = 0; pending_.load(std::memory_order_acquire) > 0; ++spins) {
+    take_chunks(job);
+    // The last chunks are running elsewhere; yield now and then in case one of them needs this very
+    // core.
+    for (int spins = 0; done_.load(std::memory_order_acquire) < chunks; ++spins) {
       if (spins < 2000) {
         cpu_pause();
       } else {
@@ -87,11 +89,35 @@ class Pool {
   }
 
  private:
-  void run_guarded(int part) {
-    if (part >= job_.parts) return;
+  static constexpr int kIndexBits = 16;
+  static uint64_t job_of(uint64_t ticket) { return ticket >> kIndexBits; }
+
+  void take_chunks(uint64_t job) {
+    uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    while (job_of(ticket) == job) {
+      // These belong to `job` if the ticket can be advanced: a job ends only after its last chunk,
+      // so they did not change.
+      const Body* body = body_.load(std::memory_order_relaxed);
+      const int64_t count = count_.load(std::memory_order_relaxed),
+                    chunks = chunks_.load(std::memory_order_relaxed);
+      const auto chunk = static_cast<int64_t>(ticket & ((uint64_t{1} << kIndexBits) - 1));
+      if (chunk >= chunks) return;
+      if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,
+                                         std::memory_order_acquire))
+        continue;
+      run_chunk(*body, count, chunks, chunk);
+      done_.fetch_add(1, std::memory_order_release);
+      ticket = ticket_.load(std::memory_order_acquire);
+    }
+  }
+
+  void run_chunk(const Body& body, int64_t count, int64_t chunks, int64_t chunk) {
+    // Sizes differ by at most one item.
+    const int64_t begin = count / chunks * chunk + std::min(chunk, count % chunks);
+    const int64_t size = count / chunks + (chunk < count % chunks ? 1 : 0);
     inside_parallel_region = true;
     try {
-      job_.run_part(part);
+      body(begin, begin + size);
     } catch (...) {
       std::lock_guard lock(error_mutex_);
       if (!error_) error_ = std::current_exception();
@@ -99,45 +125,47 @@ class Pool {
     inside_parallel_region = false;
   }
 
-  void work(int index) {
+  void work() {
     uint64_t seen = 0;
     while (true) {
-      wait_for_epoch_after(seen);
-      seen = epoch_.load(std::memory_order_acquire);
+      wait_for_job_after(seen);
       if (stop_.load()) return;
-      run_guarded(index);
-      pending_.fetch_sub(1, std::memory_order_release);
+      seen = job_of(ticket_.load(std::memory_order_acquire));
+      take_chunks(seen);
     }
   }
 
-  void wait_for_epoch_after(uint64_t seen) {
+  void wait_for_job_after(uint64_t seen) {
+    const auto changed = [&] { return job_of(ticket_.load(std::memory_order_acquire)) != seen; };
     const auto deadline = std::chrono::steady_clock::now() + kSpinTime;
     do {
       for (int i = 0; i < 64; ++i) {
-        if (epoch_.load(std::memory_order_acquire) != seen) return;
+        if (changed()) return;
         cpu_pause();
       }
     } while (std::chrono::steady_clock::now() < deadline);
     std::unique_lock lock(sleep_mutex_);
     sleepers_.fetch_add(1);
-    wake_.wait(lock, [&] { return epoch_.load() != seen; });
+    wake_.wait(lock, changed);
     sleepers_.fetch_sub(1);
   }
 
   std::vector<std::thread> workers_;
-  Job job_;
+  std::atomic<const Body*> body_{nullptr};
+  std::atomic<int64_t> count_{0}, chunks_{0};
   std::exception_ptr error_;
   std::mutex error_mutex_;
-  alignas(128) std::atomic<uint64_t> epoch_{0};
-  alignas(128) std::atomic<int> pending_{0};
+  alignas(128) std::atomic<uint64_t> ticket_{0};
+  alignas(128) std::atomic<int64_t> done_{0};
   alignas(128) std::atomic<int> sleepers_{0};
   std::atomic<bool> stop_{false};
   std::mutex sleep_mutex_;
   std::condition_variable wake_;
 };
 
-// All of this is heap-allocated and never destroyed: worker threads may outlive static destruction at interpreter exit, and
-// a forked child must be able to drop a pool whose threads do not exist there.
+// All of this is heap-allocated and never destroyed: worker threads may outlive static destruction
+// at interpreter exit, and a forked child must be able to drop a pool whose threads do not exist
+// there.
 struct PoolState {
   std::mutex mutex;
   Pool* pool = nullptr;
@@ -147,7 +175,8 @@ struct PoolState {
 PoolState* state = new PoolState;
 
 void forget_pool_in_child() {
-  // The parent's mutexes may be held by threads that the child does not have: start anew and leak the old state.
+  // The parent's mutexes may be held by threads that the child does not have: start anew and leak
+  // the old state.
   const int requested = state->requested.load();
   state = new PoolState;
   state->requested.store(requested);
@@ -167,7 +196,8 @@ int num_threads() {
 }
 
 void set_num_threads(int n) {
-  if (n < 1 || n > 1024) fail_value("set_num_threads", "the number of threads must be between 1 and 1024, got ", n);
+  if (n < 1 || n > 1024)
+    fail_value("set_num_threads", "the number of threads must be between 1 and 1024, got ", n);
   std::lock_guard lock(state->mutex);
   state->requested.store(n);
   if (state->pool && state->pool->threads() != n) {
@@ -181,8 +211,9 @@ std::string thread_budget_reason() { return thread_budget().reason; }
 void parallel_for(int64_t count, int64_t grain, FunctionRef<void(int64_t, int64_t)> body) {
   if (count <= 0) return;
   const int threads = num_threads();
-  const int64_t pieces = std::min<int64_t>(threads, grain <= 1 ? count : count / grain);
-  if (pieces <= 1 || inside_parallel_region) return body(0, count);
+  const int64_t pieces =
+      std::min<int64_t>(kChunksPerThread * threads, grain <= 1 ? count : count / grain);
+  if (threads == 1 || pieces <= 1 || inside_parallel_region) return body(0, count);
   std::unique_lock lock(state->mutex, std::try_to_lock);
   if (!lock.owns_lock()) return body(0, count);
   if (!state->pool || state->pool->threads() != threads) {
@@ -190,7 +221,7 @@ void parallel_for(int64_t count, int64_t grain, FunctionRef<void(int64_t, int64_
     state->pool = nullptr;
     state->pool = new Pool(threads);
   }
-  state->pool->run(Job{&body, count, static_cast<int>(pieces)});
+  state->pool->run(body, count, pieces);
 }
 
 }  // namespace neurona

@@ -1,4 +1,5 @@
-// Routines of batch normalisation over `rows` rows of `width` channels, row_step apart; see ops/batch_norm.h.
+// Routines of batch normalisation over `rows` rows of `width` channels, row_step apart; see
+// ops/batch_norm.h.
 #pragma once
 
 #include <stdint.h>
@@ -6,18 +7,19 @@
 namespace neurona {
 
 struct BatchNormKernels {
-  // Per channel: a shift near the mean of these rows, and the sums of d and d^2 with d = x - shift. Few rows, so that float32
-  // sums are accurate; they are combined in double.
-  void (*moments)(const float* x, int64_t rows, int64_t row_step, int64_t width, float* shift, float* sum, float* squares);
+  // Per channel: a shift near the mean of these rows, and the sums of d and d^2 with d = x - shift.
+  // Few rows, so that float32 sums are accurate; they are combined in double.
+  void (*moments)(const float* x, int64_t rows, int64_t row_step, int64_t width, float* shift,
+                  float* sum, float* squares);
   // Per channel: sums of dy and dy (x - mean).
-  void (*gradient_sums)(const float* dy, const float* x, int64_t rows, int64_t row_step, int64_t width, const float* mean,
-                        float* sum, float* product);
+  void (*gradient_sums)(const float* dy, const float* x, int64_t rows, int64_t row_step,
+                        int64_t width, const float* mean, float* sum, float* product);
   // y = (x - mean) scale + bias, for rows that follow each other without gaps.
-  void (*normalize)(const float* x, int64_t rows, int64_t width, const float* mean, const float* scale, const float* bias,
-                    float* y);
+  void (*normalize)(const float* x, int64_t rows, int64_t width, const float* mean,
+                    const float* scale, const float* bias, float* y);
   // dx = dy scale + (x - mean) slope + offset, likewise.
-  void (*gradient)(const float* dy, const float* x, int64_t rows, int64_t width, const float* mean, const float* scale,
-                   const float* slope, const float* offset, float* dx);
+  void (*gradient)(const float* dy, const float* x, int64_t rows, int64_t width, const float* mean,
+                   const float* scale, const float* slope, const float* offset, float* dx);
 };
 
 }  // namespace neurona

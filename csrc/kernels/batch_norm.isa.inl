@@ -7,22 +7,27 @@
 namespace neurona::NEURONA_ISA {
 namespace {
 
-// Calls body<vectors>(c, n) for blocks of columns: four vectors, one vector (the last one moved back so that it is whole), or
-// the first n lanes of one when there are fewer columns.
+// Calls body<vectors>(c, n) for blocks of columns: four vectors, one vector (the last one moved
+// back so that it is whole), or the first n lanes of one when there are fewer columns.
 template <typename Body>
 NEURONA_INLINE void for_each_block(int64_t width, const Body& body) {
   if (width < kLanes) return body.template operator()<1>(0, static_cast<int>(width));
   int64_t c = 0;
   for (; c + 4 * kLanes <= width; c += 4 * kLanes) body.template operator()<4>(c, kLanes);
-  for (; c < width; c += kLanes) body.template operator()<1>(c + kLanes <= width ? c : width - kLanes, kLanes);
+  for (; c < width; c += kLanes)
+    body.template operator()<1>(c + kLanes <= width ? c : width - kLanes, kLanes);
 }
 
-// Sums are taken over groups of this many rows and then added up, for accuracy: errors grow with the terms in a row.
+// Sums are taken over groups of this many rows and then added up, for accuracy: errors grow with
+// the terms in a row.
 constexpr int64_t kGroup = 16;
 
-NEURONA_INLINE int64_t group_end(int64_t begin, int64_t rows) { return begin + kGroup < rows ? begin + kGroup : rows; }
+NEURONA_INLINE int64_t group_end(int64_t begin, int64_t rows) {
+  return begin + kGroup < rows ? begin + kGroup : rows;
+}
 
-void moments(const float* x, int64_t rows, int64_t row_step, int64_t width, float* shift, float* sum, float* squares) {
+void moments(const float* x, int64_t rows, int64_t row_step, int64_t width, float* shift,
+             float* sum, float* squares) {
   const Vec share = broadcast(1.0f / static_cast<float>(rows));
   for_each_block(width, [&]<int kVecs>(int64_t c, int n) __attribute__((always_inline)) {
     // The sum of shares, unlike a share of the sum, does not overflow.
@@ -56,8 +61,8 @@ void moments(const float* x, int64_t rows, int64_t row_step, int64_t width, floa
   });
 }
 
-void gradient_sums(const float* dy, const float* x, int64_t rows, int64_t row_step, int64_t width, const float* mean, float* sum,
-                   float* product) {
+void gradient_sums(const float* dy, const float* x, int64_t rows, int64_t row_step, int64_t width,
+                   const float* mean, float* sum, float* product) {
   for_each_block(width, [&]<int kVecs>(int64_t c, int n) __attribute__((always_inline)) {
     Vec total[kVecs] = {}, products[kVecs] = {}, centre[kVecs];
 #pragma GCC unroll 4
@@ -65,7 +70,8 @@ void gradient_sums(const float* dy, const float* x, int64_t rows, int64_t row_st
     const float *dy_row = dy + c, *x_row = x + c;
     for (int64_t i = 0; i < rows;) {
       Vec group_total[kVecs] = {}, group_products[kVecs] = {};
-      for (const int64_t end = group_end(i, rows); i < end; ++i, dy_row += row_step, x_row += row_step)
+      for (const int64_t end = group_end(i, rows); i < end;
+           ++i, dy_row += row_step, x_row += row_step)
 #pragma GCC unroll 4
         for (int v = 0; v < kVecs; ++v) {
           const Vec gradient = load_first(dy_row + v * kLanes, n);
@@ -86,7 +92,8 @@ void gradient_sums(const float* dy, const float* x, int64_t rows, int64_t row_st
   });
 }
 
-// Calls body(c, n) for the vectors of each row in turn: the coefficients stay in L1 and memory is read as a stream.
+// Calls body(c, n) for the vectors of each row in turn: the coefficients stay in L1 and memory is
+// read as a stream.
 template <typename Body>
 NEURONA_INLINE void for_each_vector(int64_t rows, int64_t width, const Body& body) {
   for (int64_t i = 0, at = 0; i < rows; ++i, at += width) {
@@ -96,15 +103,16 @@ NEURONA_INLINE void for_each_vector(int64_t rows, int64_t width, const Body& bod
   }
 }
 
-void normalize(const float* x, int64_t rows, int64_t width, const float* mean, const float* scale, const float* bias, float* y) {
+void normalize(const float* x, int64_t rows, int64_t width, const float* mean, const float* scale,
+               const float* bias, float* y) {
   for_each_vector(rows, width, [&](int64_t at, int64_t c, int n) __attribute__((always_inline)) {
     const Vec centred = load_first(x + at, n) - load_first(mean + c, n);
     store_first(y + at, centred * load_first(scale + c, n) + load_first(bias + c, n), n);
   });
 }
 
-void gradient(const float* dy, const float* x, int64_t rows, int64_t width, const float* mean, const float* scale,
-              const float* slope, const float* offset, float* dx) {
+void gradient(const float* dy, const float* x, int64_t rows, int64_t width, const float* mean,
+              const float* scale, const float* slope, const float* offset, float* dx) {
   for_each_vector(rows, width, [&](int64_t at, int64_t c, int n) __attribute__((always_inline)) {
     const Vec centred = load_first(x + at, n) - load_first(mean + c, n);
     const Vec rest = centred * load_first(slope + c, n) + load_first(offset + c, n);

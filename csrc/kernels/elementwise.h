@@ -16,9 +16,10 @@ struct ConstRows {
 };
 
 struct ElementwiseKernels {
-  // y is contiguous, rows * length floats. Steps of 1 and 0 (one value for the whole row) are vectorised, others go element by
-  // element with the same result.
-  void (*arithmetic[kArithmeticCount])(const ConstRows& a, const ConstRows& b, float* y, int64_t rows, int64_t length);
+  // y is contiguous, rows * length floats. Steps of 1 and 0 (one value for the whole row) are
+  // vectorised, others go element by element with the same result.
+  void (*arithmetic[kArithmeticCount])(const ConstRows& a, const ConstRows& b, float* y,
+                                       int64_t rows, int64_t length);
 };
 
 }  // namespace neurona

@@ -8,19 +8,27 @@ namespace {
 
 struct Add {
   template <typename T>
-  NEURONA_INLINE T apply(T a, T b) { return a + b; }
+  NEURONA_INLINE T apply(T a, T b) {
+    return a + b;
+  }
 };
 struct Sub {
   template <typename T>
-  NEURONA_INLINE T apply(T a, T b) { return a - b; }
+  NEURONA_INLINE T apply(T a, T b) {
+    return a - b;
+  }
 };
 struct Mul {
   template <typename T>
-  NEURONA_INLINE T apply(T a, T b) { return a * b; }
+  NEURONA_INLINE T apply(T a, T b) {
+    return a * b;
+  }
 };
 struct Div {
   template <typename T>
-  NEURONA_INLINE T apply(T a, T b) { return a / b; }
+  NEURONA_INLINE T apply(T a, T b) {
+    return a / b;
+  }
 };
 
 // What an operand gives for the next kLanes elements of a row.
@@ -28,7 +36,9 @@ struct Contiguous {
   const float* data;
   NEURONA_INLINE Contiguous of(const float* row) { return {row}; }
   inline __attribute__((always_inline)) Vec at(int64_t i) const { return load(data + i); }
-  inline __attribute__((always_inline)) Vec part(int64_t i, int n) const { return load_partial(data + i, n); }
+  inline __attribute__((always_inline)) Vec part(int64_t i, int n) const {
+    return load_partial(data + i, n);
+  }
 };
 struct Repeated {
   Vec value;
@@ -46,8 +56,10 @@ void vector_rows(const ConstRows& a, const ConstRows& b, float* y, int64_t rows,
     for (; i + 4 * kLanes <= length; i += 4 * kLanes)
 #pragma GCC unroll 4
       for (int j = 0; j < 4; ++j)
-        store(y + i + j * kLanes, Operation::apply(left.at(i + j * kLanes), right.at(i + j * kLanes)));
-    for (; i + kLanes <= length; i += kLanes) store(y + i, Operation::apply(left.at(i), right.at(i)));
+        store(y + i + j * kLanes,
+              Operation::apply(left.at(i + j * kLanes), right.at(i + j * kLanes)));
+    for (; i + kLanes <= length; i += kLanes)
+      store(y + i, Operation::apply(left.at(i), right.at(i)));
     if (const int n = static_cast<int>(length - i); n > 0)
       store_partial(y + i, Operation::apply(left.part(i, n), right.part(i, n)), n);
   }
@@ -58,20 +70,26 @@ void strided_rows(const ConstRows& a, const ConstRows& b, float* y, int64_t rows
   for (int64_t row = 0; row < rows; ++row, y += length) {
     const float* left = a.data + row * a.row_stride;
     const float* right = b.data + row * b.row_stride;
-    for (int64_t i = 0; i < length; ++i) y[i] = Operation::apply(left[i * a.step], right[i * b.step]);
+    for (int64_t i = 0; i < length; ++i)
+      y[i] = Operation::apply(left[i * a.step], right[i * b.step]);
   }
 }
 
 template <typename Operation>
 void arithmetic(const ConstRows& a, const ConstRows& b, float* y, int64_t rows, int64_t length) {
-  if (a.step == 1 && b.step == 1) return vector_rows<Operation, Contiguous, Contiguous>(a, b, y, rows, length);
-  if (a.step == 1 && b.step == 0) return vector_rows<Operation, Contiguous, Repeated>(a, b, y, rows, length);
-  if (a.step == 0 && b.step == 1) return vector_rows<Operation, Repeated, Contiguous>(a, b, y, rows, length);
+  if (a.step == 1 && b.step == 1)
+    return vector_rows<Operation, Contiguous, Contiguous>(a, b, y, rows, length);
+  if (a.step == 1 && b.step == 0)
+    return vector_rows<Operation, Contiguous, Repeated>(a, b, y, rows, length);
+  if (a.step == 0 && b.step == 1)
+    return vector_rows<Operation, Repeated, Contiguous>(a, b, y, rows, length);
   strided_rows<Operation>(a, b, y, rows, length);
 }
 
 }  // namespace
 
-ElementwiseKernels elementwise_kernels() { return {{arithmetic<Add>, arithmetic<Sub>, arithmetic<Mul>, arithmetic<Div>}}; }
+ElementwiseKernels elementwise_kernels() {
+  return {{arithmetic<Add>, arithmetic<Sub>, arithmetic<Mul>, arithmetic<Div>}};
+}
 
 }  // namespace neurona::NEURONA_ISA

@@ -1,15 +1,16 @@
 // The matrix-product tile: the inner routine under GEMM, linear layers and every convolution.
 //
-// Glossary: a tile is m <= MR rows times n <= NR columns of C; k runs over the summed dimension. B is read in rows of NR
-// contiguous floats (a packed panel, zero-padded behind n, or rows of an activation).
+// Glossary: a tile is m <= MR rows times n <= NR columns of C; k runs over the summed dimension. B
+// is read in rows of NR contiguous floats (a packed panel, zero-padded behind n, or rows of an
+// activation).
 #pragma once
 
 #include <stdint.h>
 
 namespace neurona {
 
-// A stretch of the summed dimension for tile_columns: `length` steps, of which step k reads a[k * a_step + 0..m) and
-// b[k * b_step + 0..n).
+// A stretch of the summed dimension for tile_columns: `length` steps, of which step k reads a[k *
+// a_step + 0..m) and b[k * b_step + 0..n).
 struct TileRun {
   const float* a;
   const float* b;
@@ -21,32 +22,37 @@ enum class TileActivation : int32_t { kNone = 0, kRelu = 1, kLeakyRelu = 2 };  /
 // Where a tile's result goes: row i to rows[i][0..n).
 struct TileOutput {
   float* const* rows;
-  const float* bias;   // n values added to each row, or null
-  float alpha;         // the product is multiplied by alpha
-  bool accumulate;     // added to what the rows hold; otherwise C is not read
+  const float* bias;  // n values added to each row, or null
+  float alpha;        // the product is multiplied by alpha
+  bool accumulate;    // added to what the rows hold; otherwise C is not read
   TileActivation activation;
 };
 
 struct GemmKernels {
-  int rows;            // MR of tile_columns
-  int pointer_rows;    // MR of tile_rows
-  int columns;         // NR, of a full panel; a last panel of at most NR / 2 columns is stored and computed half as wide
+  int rows;          // MR of tile_columns
+  int pointer_rows;  // MR of tile_rows
+  int columns;       // NR, of a full panel; a last panel of at most NR / 2 columns is stored and
+                     // computed half as wide
   int lanes;
 
-  // C (m, n) from A stored step-major (packed panels, or an activation's channels at successive pixels). b_padded promises
-  // that each row of B is readable up to a whole number of vectors; otherwise nothing behind column n is read.
-  void (*tile_columns)(int m, int n, const TileRun* runs, int64_t run_count, int64_t a_step, int64_t b_step,
-                       bool b_padded, const TileOutput& out);
-  // C (m, n) from A given by row pointers: row i reads a_rows[i][offset + 0..run_length) for each run's offset; B continues
-  // through all runs with b_step floats per step.
-  void (*tile_rows)(int m, int n, const float* const* a_rows, const int64_t* run_offsets, int64_t run_count,
-                    int64_t run_length, const float* b, int64_t b_step, const TileOutput& out);
-  // Packs `width` lines of a matrix into panel[k * panel_step + i] = line i, element k, for k < depth; zeros for
-  // width <= i < panel_step. Line i, element k is at source[i * line_stride + k] ...
-  void (*pack_lines)(const float* source, int64_t line_stride, int64_t width, int64_t depth, float* panel, int64_t panel_step);
+  // C (m, n) from A stored step-major (packed panels, or an activation's channels at successive
+  // pixels). b_padded promises that each row of B is readable up to a whole number of vectors;
+  // otherwise nothing behind column n is read.
+  void (*tile_columns)(int m, int n, const TileRun* runs, int64_t run_count, int64_t a_step,
+                       int64_t b_step, bool b_padded, const TileOutput& out);
+  // C (m, n) from A given by row pointers: row i reads a_rows[i][offset + 0..run_length) for each
+  // run's offset; B continues through all runs with b_step floats per step.
+  void (*tile_rows)(int m, int n, const float* const* a_rows, const int64_t* run_offsets,
+                    int64_t run_count, int64_t run_length, const float* b, int64_t b_step,
+                    const TileOutput& out);
+  // Packs `width` lines of a matrix into panel[k * panel_step + i] = line i, element k, for k <
+  // depth; zeros for width <= i < panel_step. Line i, element k is at source[i * line_stride + k]
+  // ...
+  void (*pack_lines)(const float* source, int64_t line_stride, int64_t width, int64_t depth,
+                     float* panel, int64_t panel_step);
   // ... or at source[k * line_stride + i].
-  void (*pack_transposed)(const float* source, int64_t line_stride, int64_t width, int64_t depth, float* panel,
-                          int64_t panel_step);
+  void (*pack_transposed)(const float* source, int64_t line_stride, int64_t width, int64_t depth,
+                          float* panel, int64_t panel_step);
 };
 
 }  // namespace neurona

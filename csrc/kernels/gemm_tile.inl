@@ -1,10 +1,13 @@
-// The micro-kernel: one tile of C = A * B, m rows times n columns, accumulated in registers over the whole summed dimension.
+// The micro-kernel: one tile of C = A * B, m rows times n columns, accumulated in registers over
+// the whole summed dimension.
 //
-// Contract: A is read by broadcasting single floats, either step-major (tile_columns) or through one pointer per row
-// (tile_rows; rows of a variant beyond m repeat row 0); B is read as whole vectors, b_step floats apart, so n columns are
-// rounded up to whole vectors of readable memory, unless the tile is masked. C is overwritten, or added to when out.accumulate; when not accumulating C is never read (it may hold NaN).
-// Accumulators start at zero and are added to bias and C once, at the end: the sum over k is one chain per element, in
-// order, whatever m, n and the tile variant are, so that an element's bits do not depend on where the tiles are cut.
+// Contract: A is read by broadcasting single floats, either step-major (tile_columns) or through
+// one pointer per row (tile_rows; rows of a variant beyond m repeat row 0); B is read as whole
+// vectors, b_step floats apart, so n columns are rounded up to whole vectors of readable memory,
+// unless the tile is masked. C is overwritten, or added to when out.accumulate; when not
+// accumulating C is never read (it may hold NaN). Accumulators start at zero and are added to bias
+// and C once, at the end: the sum over k is one chain per element, in order, whatever m, n and the
+// tile variant are, so that an element's bits do not depend on where the tiles are cut.
 #pragma once
 
 #include "kernels/gemm.h"
@@ -13,25 +16,31 @@
 namespace neurona::NEURONA_ISA {
 namespace {
 
-// Rows x vectors of the tile. The accumulators, one B vector per column group and one broadcast of A must fit the register
-// file, and there must be at least latency x ports = 8 accumulators to keep two multiply-add units busy.
+// Rows x vectors of the tile. The accumulators, one B vector per column group and one broadcast of
+// A must fit the register file, and there must be at least latency x ports = 8 accumulators to keep
+// two multiply-add units busy.
 #if defined(NEURONA_ISA_avx512)
-constexpr int kTileRows = 14;    // 28 accumulators + 2 of B of 32 registers; A comes from memory by embedded broadcast
-constexpr int kPointerRows = 12; // 12 row pointers + B, k and bound are 15 of the 15 usable general registers
+constexpr int kTileRows =
+    14;  // 28 accumulators + 2 of B of 32 registers; A comes from memory by embedded broadcast
+constexpr int kPointerRows =
+    12;  // 12 row pointers + B, k and bound are 15 of the 15 usable general registers
 #elif defined(NEURONA_ISA_neon)
-constexpr int kTileRows = 8;     // 16 accumulators + 2 of B + 2 of A; 24 accumulators spill with GCC-allocated code
+constexpr int kTileRows =
+    8;  // 16 accumulators + 2 of B + 2 of A; 24 accumulators spill with GCC-allocated code
 constexpr int kPointerRows = 8;
 #else
-constexpr int kTileRows = 6;     // 12 accumulators + 2 of B + 1 of A of 16 registers
+constexpr int kTileRows = 6;  // 12 accumulators + 2 of B + 1 of A of 16 registers
 constexpr int kPointerRows = 6;
 #endif
 constexpr int kTileVectors = 2;
-static_assert(kPointerRows <= kTileRows, "the packed tile must be at least as high as the pointer tile");
+static_assert(kPointerRows <= kTileRows,
+              "the packed tile must be at least as high as the pointer tile");
 
 // Comparisons are false for NaN, which therefore passes.
 NEURONA_INLINE Vec activate(Vec sum, TileActivation activation) {
   if (activation == TileActivation::kRelu) return select(sum < Vec{}, Vec{}, sum);
-  if (activation == TileActivation::kLeakyRelu) return select(sum < Vec{}, sum * broadcast(0.01f), sum);
+  if (activation == TileActivation::kLeakyRelu)
+    return select(sum < Vec{}, sum * broadcast(0.01f), sum);
   return sum;
 }
 
@@ -44,7 +53,8 @@ NEURONA_INLINE void finish_row(const float* sums, float* c, int n, const TileOut
     if (valid <= 0) break;
     const bool full = valid >= kLanes;
     Vec sum = load(sums + v * kLanes) * broadcast(out.alpha);
-    if (out.bias) sum += full ? load(out.bias + v * kLanes) : load_partial(out.bias + v * kLanes, valid);
+    if (out.bias)
+      sum += full ? load(out.bias + v * kLanes) : load_partial(out.bias + v * kLanes, valid);
     if (out.accumulate) sum += full ? load(c + v * kLanes) : load_partial(c + v * kLanes, valid);
     sum = activate(sum, out.activation);
     if (full) {
@@ -55,15 +65,18 @@ NEURONA_INLINE void finish_row(const float* sums, float* c, int n, const TileOut
   }
 }
 
-// The usual end of a tall tile, straight from the registers: alpha == 1, and all columns valid or, with Tail, all vectors but
-// the last one.
+// The usual end of a tall tile, straight from the registers: alpha == 1, and all columns valid or,
+// with Tail, all vectors but the last one.
 template <int M, int V, bool Tail>
-NEURONA_INLINE void finish_in_registers(const Vec (&acc)[M][V], int m, int n, const TileOutput& out) {
+NEURONA_INLINE void finish_in_registers(const Vec (&acc)[M][V], int m, int n,
+                                        const TileOutput& out) {
   const int tail = n - (V - 1) * kLanes;
   Vec bias[V];
 #pragma GCC unroll 4
   for (int v = 0; v < V; ++v)
-    bias[v] = !out.bias ? Vec{} : Tail && v == V - 1 ? load_partial(out.bias + v * kLanes, tail) : load(out.bias + v * kLanes);
+    bias[v] = !out.bias            ? Vec{}
+              : Tail && v == V - 1 ? load_partial(out.bias + v * kLanes, tail)
+                                   : load(out.bias + v * kLanes);
   const bool accumulate = out.accumulate;
   const TileActivation activation = out.activation;
 #pragma GCC unroll 16
@@ -85,8 +98,9 @@ NEURONA_INLINE void finish_in_registers(const Vec (&acc)[M][V], int m, int n, co
   }
 }
 
-// Tall tiles end in registers, with a partial last vector where masked stores are cheap; for the rest the accumulators go
-// through a buffer, because an epilogue unrolled over all of them costs several KiB of code per variant.
+// Tall tiles end in registers, with a partial last vector where masked stores are cheap; for the
+// rest the accumulators go through a buffer, because an epilogue unrolled over all of them costs
+// several KiB of code per variant.
 template <int M, int V>
 NEURONA_INLINE void finish(const Vec (&acc)[M][V], int m, int n, const TileOutput& out) {
   if constexpr (M >= kPointerRows) {
@@ -113,7 +127,8 @@ NEURONA_INLINE void clear(Vec (&acc)[M][V]) {
     for (int v = 0; v < V; ++v) acc[i][v] = Vec{};
 }
 
-// Loads of a row of B; the last vector of a masked tile stops at column n, so that nothing behind it is read.
+// Loads of a row of B; the last vector of a masked tile stops at column n, so that nothing behind
+// it is read.
 template <int V, bool Masked>
 NEURONA_INLINE void load_b(Vec (&bv)[V], const float* b, int tail) {
 #pragma GCC unroll 4
@@ -121,8 +136,9 @@ NEURONA_INLINE void load_b(Vec (&bv)[V], const float* b, int tail) {
     bv[v] = Masked && v == V - 1 ? load_partial(b + v * kLanes, tail) : load(b + v * kLanes);
 }
 
-// acc += a * b. By name where there is an instruction for it: left free, GCC renames the accumulators between the unrolled
-// steps of a full tile and spills some of them (measured on AVX-512: 17 cycles a step instead of 15).
+// acc += a * b. By name where there is an instruction for it: left free, GCC renames the
+// accumulators between the unrolled steps of a full tile and spills some of them (measured on
+// AVX-512: 17 cycles a step instead of 15).
 NEURONA_INLINE void multiply_add(Vec& acc, Vec a, Vec b) {
 #if defined(__FMA__)
   asm("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
@@ -142,7 +158,8 @@ NEURONA_INLINE void step(Vec (&acc)[M][V], const float* a, const float* b, int t
     for (int v = 0; v < V; ++v) multiply_add(acc[i][v], broadcast(a[i]), bv[v]);
 }
 
-// Four steps of a full panel are 4 * V vectors; they are asked for kPrefetchSteps ahead, since a panel streams from L2.
+// Four steps of a full panel are 4 * V vectors; they are asked for kPrefetchSteps ahead, since a
+// panel streams from L2.
 constexpr int kPrefetchSteps = 16;
 template <int V>
 NEURONA_INLINE void prefetch_panel(const float* b) {
@@ -151,26 +168,42 @@ NEURONA_INLINE void prefetch_panel(const float* b) {
     __builtin_prefetch(b + kPrefetchSteps * V * kLanes + line * 16);
 }
 
+// Asks for the rows of C before the k-loop: they come from L2 or L3, and the end of a tile would
+// wait for all of them at once.
+template <int V>
+NEURONA_INLINE void prefetch_output(int m, const TileOutput& out) {
+  for (int i = 0; i < m; ++i)
+#pragma GCC unroll 4
+    for (int line = 0; line < (V * kLanes + 15) / 16; ++line)
+      __builtin_prefetch(out.rows[i] + line * 16, 1);
+}
+
 template <int M, int V, bool Masked>
-void columns_tile(int m, int n, const TileRun* runs, int64_t run_count, int64_t a_step, int64_t b_step,
-                  const TileOutput& out) {
+void columns_tile(int m, int n, const TileRun* runs, int64_t run_count, int64_t a_step,
+                  int64_t b_step, const TileOutput& out) {
   Vec acc[M][V];
   clear(acc);
   const int tail = n - (V - 1) * kLanes;
+  prefetch_output<V>(m, out);
   for (int64_t r = 0; r < run_count; ++r) {
     const float* a = runs[r].a;
     const float* b = runs[r].b;
     int64_t k = runs[r].length;
     if constexpr (2 * M > kTileRows && V == kTileVectors && !Masked)
       if (a_step == M && b_step == V * kLanes) {
-        // Packed panels: constant steps, so that four of them share one pointer update; on the AVX-512 ports every scalar
-        // instruction may displace a multiply-add.
+        // Packed panels: constant steps, so that four of them share one pointer update; on the
+        // AVX-512 ports every scalar instruction may displace a multiply-add.
         for (; k >= 4; k -= 4, a += 4 * M, b += 4 * V * kLanes) {
           prefetch_panel<V>(b);
 #pragma GCC unroll 4
+          for (int line = 0; line < 4 * M / 16; ++line)
+            __builtin_prefetch(a + kPrefetchSteps * M + line * 16);
+#pragma GCC unroll 4
           for (int u = 0; u < 4; ++u) {
             step<M, V, false>(acc, a + u * M, b + u * V * kLanes, 0);
-            asm volatile("" ::: "memory");  // loads of a later step moved up would need registers that are not there
+            asm volatile("" ::
+                             : "memory");  // loads of a later step moved up would need registers
+                                           // that are not there
           }
         }
       }
@@ -180,7 +213,8 @@ void columns_tile(int m, int n, const TileRun* runs, int64_t run_count, int64_t 
 }
 
 template <int M, int V>
-NEURONA_INLINE void row_step(Vec (&acc)[M][V], const float* const (&a)[M], int64_t k, const float* b) {
+NEURONA_INLINE void row_step(Vec (&acc)[M][V], const float* const (&a)[M], int64_t k,
+                             const float* b) {
   Vec bv[V];
   load_b<V, false>(bv, b, 0);
 #pragma GCC unroll 16
@@ -192,8 +226,9 @@ NEURONA_INLINE void row_step(Vec (&acc)[M][V], const float* const (&a)[M], int64
 }
 
 template <int M, int V>
-void rows_tile(int m, int n, const float* const* a_rows, const int64_t* run_offsets, int64_t run_count,
-               int64_t run_length, const float* b, int64_t b_step, const TileOutput& out) {
+void rows_tile(int m, int n, const float* const* a_rows, const int64_t* run_offsets,
+               int64_t run_count, int64_t run_length, const float* b, int64_t b_step,
+               const TileOutput& out) {
   Vec acc[M][V];
   clear(acc);
   for (int64_t r = 0; r < run_count; ++r) {

@@ -1,5 +1,6 @@
 // All routines that exist once per ISA, as tables of function pointers, one struct per family.
-// A family is declared in <family>.h and implemented in <family>.isa.inl, which is compiled once for each ISA.
+// A family is declared in <family>.h and implemented in <family>.isa.inl, which is compiled once
+// for each ISA.
 #pragma once
 
 #include "kernels/activation.h"
@@ -14,18 +15,19 @@
 #include "kernels/reduce.h"
 #include "kernels/softmax.h"
 
-// The families of the table: X(type, name). `name` is the member, and `<isa>::<name>_kernels()` the function that fills it.
-#define NEURONA_FOR_EACH_FAMILY(X) \
-  X(ActivationKernels, activation) \
-  X(BatchNormKernels, batch_norm)  \
-  X(DepthwiseKernels, depthwise)   \
+// The families of the table: X(type, name). `name` is the member, and `<isa>::<name>_kernels()` the
+// function that fills it.
+#define NEURONA_FOR_EACH_FAMILY(X)   \
+  X(ActivationKernels, activation)   \
+  X(BatchNormKernels, batch_norm)    \
+  X(DepthwiseKernels, depthwise)     \
   X(ElementwiseKernels, elementwise) \
-  X(GemmKernels, gemm)             \
-  X(OptimKernels, optim)           \
-  X(PoolKernels, pool2d)           \
-  X(ProbeKernels, probe)           \
-  X(RandomKernels, random)         \
-  X(ReduceKernels, reduce)         \
+  X(GemmKernels, gemm)               \
+  X(OptimKernels, optim)             \
+  X(PoolKernels, pool2d)             \
+  X(ProbeKernels, probe)             \
+  X(RandomKernels, random)           \
+  X(ReduceKernels, reduce)           \
   X(SoftmaxKernels, softmax)
 
 namespace neurona {

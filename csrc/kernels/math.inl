@@ -1,9 +1,11 @@
-// Elementary functions on vectors: exp, log, tanh, sigmoid, the normal distribution. Only multiplications, additions, one
-// division where needed, and integer work on the exponent, so that every ISA runs the same steps.
+// Elementary functions on vectors: exp, log, tanh, sigmoid, the normal distribution. Only
+// multiplications, additions, one division where needed, and integer work on the exponent, so that
+// every ISA runs the same steps.
 //
-// Error bounds (of float64 values, all finite inputs, with or without fused multiply-add): exp and log 1 ulp, sigmoid and tanh
-// 3 ulp. NaN gives NaN, infinities give the limits, and results below 2^-126 are denormal, not zero. Polynomials are minimax
-// fits of the relative error on the interval that their argument is reduced to.
+// Error bounds (of float64 values, all finite inputs, with or without fused multiply-add): exp and
+// log 1 ulp, sigmoid and tanh 3 ulp. NaN gives NaN, infinities give the limits, and results below
+// 2^-126 are denormal, not zero. Polynomials are minimax fits of the relative error on the interval
+// that their argument is reduced to.
 #pragma once
 
 #include "kernels/simd.inl"
@@ -43,7 +45,8 @@ struct ExpArgument {
 };
 
 NEURONA_INLINE ExpArgument reduce_exp(Vec x) {
-  // Adding 1.5 * 2^23 leaves no bits behind the point, so the sum's last bits are the nearest whole number.
+  // Adding 1.5 * 2^23 leaves no bits behind the point, so the sum's last bits are the nearest whole
+  // number.
   const Vec magic = broadcast(0x1.8p23f);
   const Vec shifted = x * 0x1.715476p0f + magic;
   const Vec n = shifted - magic;
@@ -63,7 +66,9 @@ NEURONA_INLINE Vec expm1_reduced(Vec r) {
 }
 
 // 2^n for -126 <= n <= 127.
-NEURONA_INLINE Vec power_of_two(IntVec n) { return reinterpret_cast<Vec>(reinterpret_cast<UintVec>(n + 127) << 23); }
+NEURONA_INLINE Vec power_of_two(IntVec n) {
+  return reinterpret_cast<Vec>(reinterpret_cast<UintVec>(n + 127) << 23);
+}
 
 NEURONA_INLINE Vec exponential(Vec x) {
   // Outside, the result is 0 or infinity all the same.
@@ -73,7 +78,8 @@ NEURONA_INLINE Vec exponential(Vec x) {
   return (expm1_reduced(a.r) + 1.0f) * power_of_two(half) * power_of_two(a.n - half);
 }
 
-// exp for x <= 0, or NaN, whose result may be anything in [0, 2^-126] when it is below 2^-126: softmax's, with half the scaling.
+// exp for x <= 0, or NaN, whose result may be anything in [0, 2^-126] when it is below 2^-126:
+// softmax's, with half the scaling.
 NEURONA_INLINE Vec exponential_of_negative(Vec x) {
   const Vec floor = broadcast(-87.0f);
   const ExpArgument a = reduce_exp(select(x < floor, floor, x));
@@ -134,7 +140,8 @@ NEURONA_INLINE Logistic logistic(Vec x) {
 // t / (t + 2) with t = exp(2|x|) - 1, which is accurate near 0 too.
 NEURONA_INLINE Vec hyperbolic_tangent(Vec x) {
   const Vec magnitude = absolute(x);
-  const ExpArgument a = reduce_exp(select(magnitude > broadcast(10.0f), broadcast(20.0f), magnitude + magnitude));
+  const ExpArgument a =
+      reduce_exp(select(magnitude > broadcast(10.0f), broadcast(20.0f), magnitude + magnitude));
   const Vec scale = power_of_two(a.n);
   const Vec t = scale * expm1_reduced(a.r) + (scale - 1.0f);
   return copy_sign(t / (t + 2.0f), x);
@@ -146,8 +153,9 @@ struct Normal {
 };
 
 NEURONA_INLINE Normal normal_distribution(Vec x) {
-  // The tail is bell * R(|x|), R being Mills' ratio / sqrt(2 pi): smooth, from 1/2 downwards; fitted in s = 1 / (1 + 0.3 |x|) up
-  // to |x| = 14.5, where the tail underflows. Relative error 4e-8.
+  // The tail is bell * R(|x|), R being Mills' ratio / sqrt(2 pi): smooth, from 1/2 downwards;
+  // fitted in s = 1 / (1 + 0.3 |x|) up to |x| = 14.5, where the tail underflows. Relative error
+  // 4e-8.
   const Vec magnitude = absolute(x);
   const Vec s = 1.0f / (magnitude * 0.3f + 1.0f);
   Vec ratio = s * -0.00383641687f + 0.0582751706f;

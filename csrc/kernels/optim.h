@@ -24,7 +24,8 @@ struct OptimKernels {
   // `buffer` is null when momentum is 0.
   void (*sgd)(const SgdStep& step, int64_t n, float* p, const float* g, float* buffer);
   // `largest` is amsgrad's running maximum of v, or null.
-  void (*adam)(const AdamStep& step, int64_t n, float* p, const float* g, float* m, float* v, float* largest);
+  void (*adam)(const AdamStep& step, int64_t n, float* p, const float* g, float* m, float* v,
+               float* largest);
 };
 
 }  // namespace neurona

@@ -8,7 +8,8 @@
 namespace neurona::NEURONA_ISA {
 namespace {
 
-// Calls body(i, n) for the vectors of [0, count): n lanes from i on, all of them but in the last call.
+// Calls body(i, n) for the vectors of [0, count): n lanes from i on, all of them but in the last
+// call.
 template <typename Body>
 NEURONA_INLINE void for_each_vector(int64_t count, const Body& body) {
   int64_t i = 0;
@@ -16,21 +17,24 @@ NEURONA_INLINE void for_each_vector(int64_t count, const Body& body) {
   if (i < count) body(i, static_cast<int>(count - i));
 }
 
-// The gradient with its sign and with weight decay in it; a decay of 0 must not turn an infinite parameter into NaN.
+// The gradient with its sign and with weight decay in it; a decay of 0 must not turn an infinite
+// parameter into NaN.
 NEURONA_INLINE Vec decayed_gradient(Vec g, Vec p, float sign, float weight_decay) {
   g = broadcast(sign) * g;
   return weight_decay != 0 ? g + broadcast(weight_decay) * p : g;
 }
 
 template <bool kMomentum, bool kFirst, bool kNesterov>
-NEURONA_INLINE void sgd_loop(const SgdStep& step, int64_t count, float* p, const float* g, float* buffer) {
+NEURONA_INLINE void sgd_loop(const SgdStep& step, int64_t count, float* p, const float* g,
+                             float* buffer) {
   for_each_vector(count, [&](int64_t i, int n) __attribute__((always_inline)) {
     const Vec parameter = load_first(p + i, n);
     Vec update = decayed_gradient(load_first(g + i, n), parameter, step.sign, step.weight_decay);
     if constexpr (kMomentum) {
       Vec velocity = update;
       if constexpr (!kFirst)
-        velocity = broadcast(step.momentum) * load_first(buffer + i, n) + broadcast(step.gradient_share) * update;
+        velocity = broadcast(step.momentum) * load_first(buffer + i, n) +
+                   broadcast(step.gradient_share) * update;
       store_first(buffer + i, velocity, n);
       update = kNesterov ? update + broadcast(step.momentum) * velocity : velocity;
     }
@@ -47,13 +51,16 @@ void sgd(const SgdStep& step, int64_t count, float* p, const float* g, float* bu
 }
 
 template <bool kLargest>
-NEURONA_INLINE void adam_loop(const AdamStep& step, int64_t count, float* p, const float* g, float* m, float* v,
-                              float* largest) {
+NEURONA_INLINE void adam_loop(const AdamStep& step, int64_t count, float* p, const float* g,
+                              float* m, float* v, float* largest) {
   for_each_vector(count, [&](int64_t i, int n) __attribute__((always_inline)) {
     const Vec parameter = load_first(p + i, n);
-    const Vec gradient = decayed_gradient(load_first(g + i, n), parameter, step.sign, step.weight_decay);
-    const Vec mean = broadcast(step.beta1) * load_first(m + i, n) + broadcast(step.gradient_share) * gradient;
-    Vec square = broadcast(step.beta2) * load_first(v + i, n) + broadcast(step.square_share) * (gradient * gradient);
+    const Vec gradient =
+        decayed_gradient(load_first(g + i, n), parameter, step.sign, step.weight_decay);
+    const Vec mean =
+        broadcast(step.beta1) * load_first(m + i, n) + broadcast(step.gradient_share) * gradient;
+    Vec square = broadcast(step.beta2) * load_first(v + i, n) +
+                 broadcast(step.square_share) * (gradient * gradient);
     store_first(m + i, mean, n);
     store_first(v + i, square, n);
     if constexpr (kLargest) {
@@ -61,12 +68,16 @@ NEURONA_INLINE void adam_loop(const AdamStep& step, int64_t count, float* p, con
       square = select((square > before) | (square != square), square, before);
       store_first(largest + i, square, n);
     }
-    const Vec denominator = square_root(square) * broadcast(step.root_correction) + broadcast(step.eps);
-    store_first(p + i, broadcast(step.keep) * parameter - broadcast(step.step_size) * (mean / denominator), n);
+    const Vec denominator =
+        square_root(square) * broadcast(step.root_correction) + broadcast(step.eps);
+    store_first(p + i,
+                broadcast(step.keep) * parameter - broadcast(step.step_size) * (mean / denominator),
+                n);
   });
 }
 
-void adam(const AdamStep& step, int64_t count, float* p, const float* g, float* m, float* v, float* largest) {
+void adam(const AdamStep& step, int64_t count, float* p, const float* g, float* m, float* v,
+          float* largest) {
   if (largest) return adam_loop<true>(step, count, p, g, m, v, largest);
   adam_loop<false>(step, count, p, g, m, v, largest);
 }

@@ -1,12 +1,13 @@
-// Routines of pooling, for one row at a time of a channels-last array. max, min and average; see ops/pool2d.h, ops/avg_pool2d.h.
+// Routines of pooling, for one row at a time of a channels-last array. max, min and average; see
+// ops/pool2d.h, ops/avg_pool2d.h.
 #pragma once
 
 #include <stdint.h>
 
 namespace neurona {
 
-// One spatial axis: extent of the image, number of windows, and which elements a window takes. The windows from first_whole to
-// end_whole - 1 are not cut by the edges of the image.
+// One spatial axis: extent of the image, number of windows, and which elements a window takes. The
+// windows from first_whole to end_whole - 1 are not cut by the edges of the image.
 struct PoolAxis {
   int64_t size, windows, taps, stride, padding, dilation, first_whole, end_whole;
 
@@ -19,7 +20,8 @@ struct PoolGeometry {
 
   // No element lies in two windows.
   bool disjoint() const {
-    return height.taps <= height.stride && width.taps <= width.stride && height.dilation == 1 && width.dilation == 1;
+    return height.taps <= height.stride && width.taps <= width.stride && height.dilation == 1 &&
+           width.dilation == 1;
   }
 };
 
@@ -36,31 +38,37 @@ static inline TapRange taps_inside(const PoolAxis& axis, int64_t index) {
 
 enum OffsetKind { kNoOffsets, kByteOffsets, kIntOffsets };
 
-// Window sums along one row; the tables have one entry per window or, in the backward direction, per pixel.
+// Window sums along one row; the tables have one entry per window or, in the backward direction,
+// per pixel.
 struct PoolSpans {
-  const int64_t *begin, *end;  // columns of the image that a window takes; windows that cover a pixel
-  const float* scale;          // per window: the divisor, or its reciprocal in the backward direction
-  int64_t count;               // entries of begin and end
+  const int64_t *begin,
+      *end;            // columns of the image that a window takes; windows that cover a pixel
+  const float* scale;  // per window: the divisor, or its reciprocal in the backward direction
+  int64_t count;       // entries of begin and end
 };
 
-// `x_end`, `dy_end`: where the whole array ends; nothing is read behind it. `y_end`, `dx_end`: where the rows end that the caller
-// fills in ascending order; what lies between a row and that end may be overwritten, nothing else.
+// `x_end`, `dy_end`: where the whole array ends; nothing is read behind it. `y_end`, `dx_end`:
+// where the rows end that the caller fills in ascending order; what lies between a row and that end
+// may be overwritten, nothing else.
 struct PoolKernels {
-  // Row `p` of y and of the offsets; x is the image. [0] keeps the largest element of each window, [1] the smallest; the second
-  // index is an OffsetKind.
-  void (*select_row[2][3])(const PoolGeometry& geometry, int64_t p, const float* x, const float* x_end, float* y,
-                           const float* y_end, void* offsets);
-  // Row `h` of dx; dy and offsets are those of the whole image. Indexed by OffsetKind, of which kNoOffsets is null.
-  void (*select_backward_row[3])(const PoolGeometry& geometry, int64_t h, const float* dy, const void* offsets,
-                                 const float* dy_end, float* dx, float* dx_end);
+  // Row `p` of y and of the offsets; x is the image. [0] keeps the largest element of each window,
+  // [1] the smallest; the second index is an OffsetKind.
+  void (*select_row[2][3])(const PoolGeometry& geometry, int64_t p, const float* x,
+                           const float* x_end, float* y, const float* y_end, void* offsets);
+  // Row `h` of dx; dy and offsets are those of the whole image. Indexed by OffsetKind, of which
+  // kNoOffsets is null.
+  void (*select_backward_row[3])(const PoolGeometry& geometry, int64_t h, const float* dy,
+                                 const void* offsets, const float* dy_end, float* dx,
+                                 float* dx_end);
   uint32_t (*largest_offset[3])(const void* offsets, int64_t count);
 
   // y = sum over `rows` rows of x and the columns of each span / (divisor * scale).
-  void (*average_row)(int64_t channels, const PoolSpans& spans, const float* x, const float* x_end, int64_t rows,
-                      int64_t row_step, float divisor, float* y, float* y_end);
+  void (*average_row)(int64_t channels, const PoolSpans& spans, const float* x, const float* x_end,
+                      int64_t rows, int64_t row_step, float divisor, float* y, float* y_end);
   // dx = sum over `rows` rows of dy and the windows of each span of row_scale[row] * scale * dy.
-  void (*average_backward_row)(int64_t channels, const PoolSpans& spans, const float* dy, const float* dy_end, int64_t rows,
-                               int64_t row_step, const float* row_scale, float* dx, float* dx_end);
+  void (*average_backward_row)(int64_t channels, const PoolSpans& spans, const float* dy,
+                               const float* dy_end, int64_t rows, int64_t row_step,
+                               const float* row_scale, float* dx, float* dx_end);
 };
 
 }  // namespace neurona

@@ -1,10 +1,12 @@
 // Max and min pooling of channels-last rows, forward and backward; averages are in avg_pool2d.inl.
 //
-//   y[q, c] = best over r, s of x[h + r dilation, w + s dilation, c],  offsets[q, c] = r S + s of the first winner
-//   dx[h, w, c] = sum of dy[p, q, c] over the windows whose offset names (h, w); each pixel of dx is written once
+//   y[q, c] = best over r, s of x[h + r dilation, w + s dilation, c],  offsets[q, c] = r S + s of
+//   the first winner dx[h, w, c] = sum of dy[p, q, c] over the windows whose offset names (h, w);
+//   each pixel of dx is written once
 //
-// Vectors run along the channels. With fewer channels than lanes, a vector takes the next pixels along: its surplus lanes are
-// overwritten by those pixels, in ascending order, and only the last vectors of an array are cut short.
+// Vectors run along the channels. With fewer channels than lanes, a vector takes the next pixels
+// along: its surplus lanes are overwritten by those pixels, in ascending order, and only the last
+// vectors of an array are cut short.
 #include "kernels/pool2d.h"
 
 #include "kernels/avg_pool2d.inl"
@@ -41,10 +43,12 @@ NEURONA_INLINE void select_tap(const float* pixel, int32_t tap, int n, Vec* best
   }
 }
 
-// The best of one window for kVecs vectors of channels, or for the first n lanes of one vector. kSquare is 2 for a whole window of
-// 2 x 2, else 0: with few channels the loops would cost more than the work in them.
+// The best of one window for kVecs vectors of channels, or for the first n lanes of one vector.
+// kSquare is 2 for a whole window of 2 x 2, else 0: with few channels the loops would cost more
+// than the work in them.
 template <bool kMin, int kOffsets, int kSquare, int kVecs, bool kPartial>
-NEURONA_INLINE void select_window(const Window& window, int64_t channel, float* y, void* offsets, int64_t at, int n) {
+NEURONA_INLINE void select_window(const Window& window, int64_t channel, float* y, void* offsets,
+                                  int64_t at, int n) {
   Vec best[kVecs];
   IntVec winner[kVecs];
   const float* row = window.x + channel;
@@ -57,12 +61,14 @@ NEURONA_INLINE void select_window(const Window& window, int64_t channel, float* 
 #pragma GCC unroll 4
     for (int tap = 1; tap < kSquare * kSquare; ++tap)
       select_tap<kMin, kOffsets, kVecs, kPartial>(
-          row + tap / kSquare * window.row_step + tap % kSquare * window.column_step, tap, n, best, winner);
+          row + tap / kSquare * window.row_step + tap % kSquare * window.column_step, tap, n, best,
+          winner);
   } else {
     int64_t column = 1;
     for (int64_t r = 0; r < window.rows; ++r, column = 0, row += window.row_step) {
       const float* pixel = row + column * window.column_step;
-      int32_t tap = window.first_tap + static_cast<int32_t>(r) * window.tap_step + static_cast<int32_t>(column);
+      int32_t tap = window.first_tap + static_cast<int32_t>(r) * window.tap_step +
+                    static_cast<int32_t>(column);
       for (; column < window.columns; ++column, ++tap, pixel += window.column_step)
         select_tap<kMin, kOffsets, kVecs, kPartial>(pixel, tap, n, best, winner);
     }
@@ -76,15 +82,18 @@ NEURONA_INLINE void select_window(const Window& window, int64_t channel, float* 
 
 // All channels of `count` windows of the same taps, `step` apart.
 template <bool kMin, int kOffsets, int kSquare>
-NEURONA_INLINE void select_run(Window window, int64_t count, int64_t step, int64_t channels, const float* x_end, float* y,
-                               const float* y_end, void* offsets, int64_t at) {
+NEURONA_INLINE void select_run(Window window, int64_t count, int64_t step, int64_t channels,
+                               const float* x_end, float* y, const float* y_end, void* offsets,
+                               int64_t at) {
   if (channels < kLanes) {
     // Full vectors as long as they end inside both arrays.
     const int64_t last = window.last();
-    for (; count > 0 && x_end - window.x >= last + kLanes && y_end - y >= at + kLanes; --count, window.x += step, at += channels)
+    for (; count > 0 && x_end - window.x >= last + kLanes && y_end - y >= at + kLanes;
+         --count, window.x += step, at += channels)
       select_window<kMin, kOffsets, kSquare, 1, false>(window, 0, y, offsets, at, 0);
     for (; count > 0; --count, window.x += step, at += channels)
-      select_window<kMin, kOffsets, 0, 1, true>(window, 0, y, offsets, at, static_cast<int>(channels));
+      select_window<kMin, kOffsets, 0, 1, true>(window, 0, y, offsets, at,
+                                                static_cast<int>(channels));
     return;
   }
   for (; count > 0; --count, window.x += step, at += channels) {
@@ -99,8 +108,8 @@ NEURONA_INLINE void select_run(Window window, int64_t count, int64_t step, int64
 }
 
 template <bool kMin, int kOffsets>
-void select_row(const PoolGeometry& geometry, int64_t p, const float* x, const float* x_end, float* y, const float* y_end,
-                void* offsets) {
+void select_row(const PoolGeometry& geometry, int64_t p, const float* x, const float* x_end,
+                float* y, const float* y_end, void* offsets) {
   const PoolAxis &height = geometry.height, &width = geometry.width;
   const int64_t channels = geometry.channels, step = width.stride * channels;
   const TapRange rows = taps_inside(height, p);
@@ -109,15 +118,19 @@ void select_row(const PoolGeometry& geometry, int64_t p, const float* x, const f
   window.column_step = width.dilation * channels;
   window.rows = rows.end - rows.begin;
   window.tap_step = static_cast<int32_t>(width.taps);
-  const float* image_row = x + (p * height.stride - height.padding + rows.begin * height.dilation) * width.size * channels;
+  const float* image_row = x + (p * height.stride - height.padding + rows.begin * height.dilation) *
+                                   width.size * channels;
   const auto run = [&](int64_t q, int64_t count, TapRange columns) {
-    window.x = image_row + (q * width.stride - width.padding + columns.begin * width.dilation) * channels;
+    window.x =
+        image_row + (q * width.stride - width.padding + columns.begin * width.dilation) * channels;
     window.columns = columns.end - columns.begin;
     window.first_tap = static_cast<int32_t>(rows.begin * width.taps + columns.begin);
     if (window.rows == 2 && window.columns == 2 && height.taps == 2 && width.taps == 2)
-      select_run<kMin, kOffsets, 2>(window, count, step, channels, x_end, y, y_end, offsets, q * channels);
+      select_run<kMin, kOffsets, 2>(window, count, step, channels, x_end, y, y_end, offsets,
+                                    q * channels);
     else
-      select_run<kMin, kOffsets, 0>(window, count, step, channels, x_end, y, y_end, offsets, q * channels);
+      select_run<kMin, kOffsets, 0>(window, count, step, channels, x_end, y, y_end, offsets,
+                                    q * channels);
   };
   for (int64_t q = 0; q < width.first_whole; ++q) run(q, 1, taps_inside(width, q));
   run(width.first_whole, width.end_whole - width.first_whole, {0, width.taps});
@@ -130,8 +143,9 @@ void fill_zero(float* y, int64_t count) {
   store_partial(y + i, Vec{}, static_cast<int>(count - i));
 }
 
-// Calls body<vectors>(c, n) for the channels of one pixel: four vectors, one vector (the last one moved back so that it is whole),
-// or the first n lanes of one when there are few channels. `whole` says that a full vector may be used for those all the same.
+// Calls body<vectors>(c, n) for the channels of one pixel: four vectors, one vector (the last one
+// moved back so that it is whole), or the first n lanes of one when there are few channels. `whole`
+// says that a full vector may be used for those all the same.
 template <typename Body>
 NEURONA_INLINE void for_each_block(int64_t channels, bool whole, const Body& body) {
   if (channels < kLanes) {
@@ -140,13 +154,15 @@ NEURONA_INLINE void for_each_block(int64_t channels, bool whole, const Body& bod
   }
   int64_t c = 0;
   for (; c + 4 * kLanes <= channels; c += 4 * kLanes) body.template operator()<4>(c, kLanes);
-  for (; c < channels; c += kLanes) body.template operator()<1>(c + kLanes <= channels ? c : channels - kLanes, kLanes);
+  for (; c < channels; c += kLanes)
+    body.template operator()<1>(c + kLanes <= channels ? c : channels - kLanes, kLanes);
 }
 
-// One dy of kVecs vectors goes to one of the pixels s = begin .. end - 1 of its window, `tap` being the number of s = 0.
+// One dy of kVecs vectors goes to one of the pixels s = begin .. end - 1 of its window, `tap` being
+// the number of s = 0.
 template <int kOffsets, int kVecs>
-NEURONA_INLINE void scatter_pixel(const float* dy, const void* offsets, int64_t at, int64_t begin, int64_t end, int32_t tap,
-                                  int64_t channels, float* pixel, int n) {
+NEURONA_INLINE void scatter_pixel(const float* dy, const void* offsets, int64_t at, int64_t begin,
+                                  int64_t end, int32_t tap, int64_t channels, float* pixel, int n) {
   Vec gradient[kVecs];
   IntVec winner[kVecs];
 #pragma GCC unroll 4
@@ -158,18 +174,22 @@ NEURONA_INLINE void scatter_pixel(const float* dy, const void* offsets, int64_t 
   for (int64_t s = begin; s < end; ++s, pixel += channels) {
     const IntVec mine = broadcast_int(tap + static_cast<int32_t>(s));
 #pragma GCC unroll 4
-    for (int v = 0; v < kVecs; ++v) store_first(pixel + v * kLanes, select(winner[v] == mine, gradient[v], Vec{}), n);
+    for (int v = 0; v < kVecs; ++v)
+      store_first(pixel + v * kLanes, select(winner[v] == mine, gradient[v], Vec{}), n);
   }
 }
 
-// Windows that do not overlap: each dy goes to one pixel of the row, or to none when its winner is in another row.
+// Windows that do not overlap: each dy goes to one pixel of the row, or to none when its winner is
+// in another row.
 template <int kOffsets>
-void disjoint_backward_row(const PoolGeometry& geometry, int64_t h, const float* dy, const void* offsets, const float* dy_end,
-                           float* dx, float* dx_end) {
+void disjoint_backward_row(const PoolGeometry& geometry, int64_t h, const float* dy,
+                           const void* offsets, const float* dy_end, float* dx, float* dx_end) {
   const PoolAxis &height = geometry.height, &width = geometry.width;
   const int64_t channels = geometry.channels, row_length = width.size * channels;
-  const int64_t p = (h + height.padding) / height.stride, r = h + height.padding - p * height.stride;
-  // Zeros where no window is; they are laid before anything else because windows leave gaps when stride > S.
+  const int64_t p = (h + height.padding) / height.stride,
+                r = h + height.padding - p * height.stride;
+  // Zeros where no window is; they are laid before anything else because windows leave gaps when
+  // stride > S.
   if (p >= height.windows || r >= height.taps) return fill_zero(dx, row_length);
   if (width.taps < width.stride) fill_zero(dx, row_length);
   const int64_t covered = width.windows * width.stride - width.padding;
@@ -183,10 +203,12 @@ void disjoint_backward_row(const PoolGeometry& geometry, int64_t h, const float*
     if (channels >= kLanes) {
       int64_t c = 0;
       for (; c + 4 * kLanes <= channels; c += 4 * kLanes)
-        scatter_pixel<kOffsets, 4>(dy, offsets, at + c, begin, end, tap, channels, pixel + c, kLanes);
+        scatter_pixel<kOffsets, 4>(dy, offsets, at + c, begin, end, tap, channels, pixel + c,
+                                   kLanes);
       for (; c < channels; c += kLanes) {
         const int64_t from = c + kLanes <= channels ? c : channels - kLanes;
-        scatter_pixel<kOffsets, 1>(dy, offsets, at + from, begin, end, tap, channels, pixel + from, kLanes);
+        scatter_pixel<kOffsets, 1>(dy, offsets, at + from, begin, end, tap, channels, pixel + from,
+                                   kLanes);
       }
       continue;
     }
@@ -198,18 +220,21 @@ void disjoint_backward_row(const PoolGeometry& geometry, int64_t h, const float*
     else if (whole)
       scatter_pixel<kOffsets, 1>(dy, offsets, at, begin, end, tap, channels, pixel, kLanes);
     else
-      scatter_pixel<kOffsets, 1>(dy, offsets, at, begin, end, tap, channels, pixel, static_cast<int>(channels));
+      scatter_pixel<kOffsets, 1>(dy, offsets, at, begin, end, tap, channels, pixel,
+                                 static_cast<int>(channels));
   }
   if (covered < width.size) fill_zero(dx + covered * channels, (width.size - covered) * channels);
 }
 
-// The number of the tap at `distance` from the start of its window, or -1 when dilation steps over it.
+// The number of the tap at `distance` from the start of its window, or -1 when dilation steps over
+// it.
 NEURONA_INLINE int64_t tap_at(const PoolAxis& axis, int64_t distance) {
   if (axis.dilation == 1) return distance;
   return distance % axis.dilation == 0 ? distance / axis.dilation : -1;
 }
 
-// Windows p_begin <= p < p_end of an axis reach the pixel at `position`; both only grow with the position.
+// Windows p_begin <= p < p_end of an axis reach the pixel at `position`; both only grow with the
+// position.
 NEURONA_INLINE void advance(const PoolAxis& axis, int64_t position, int64_t& begin, int64_t& end) {
   const int64_t from_padding = position + axis.padding, extent = (axis.taps - 1) * axis.dilation;
   while (end < axis.windows && end * axis.stride <= from_padding) ++end;
@@ -217,8 +242,8 @@ NEURONA_INLINE void advance(const PoolAxis& axis, int64_t position, int64_t& beg
 }
 
 template <int kOffsets>
-void overlapping_backward_row(const PoolGeometry& geometry, int64_t h, const float* dy, const void* offsets,
-                              const float* dy_end, float* dx, float* dx_end) {
+void overlapping_backward_row(const PoolGeometry& geometry, int64_t h, const float* dy,
+                              const void* offsets, const float* dy_end, float* dx, float* dx_end) {
   const PoolAxis &height = geometry.height, &width = geometry.width;
   const int64_t channels = geometry.channels;
   int64_t p_begin = 0, p_end = 0, q_begin = 0, q_end = 0;
@@ -227,32 +252,34 @@ void overlapping_backward_row(const PoolGeometry& geometry, int64_t h, const flo
     advance(width, w, q_begin, q_end);
     const float* last = dy + ((p_end - 1) * width.windows + q_end - 1) * channels;
     const bool whole = dx_end - (dx + w * channels) >= kLanes && dy_end - last >= kLanes;
-    for_each_block(channels, whole, [&]<int kVecs>(int64_t c, int n) __attribute__((always_inline)) {
-      Vec sum[kVecs] = {};
-      for (int64_t p = p_begin; p < p_end; ++p) {
-        const int64_t r = tap_at(height, h + height.padding - p * height.stride);
-        if (r < 0) continue;
-        for (int64_t q = q_begin; q < q_end; ++q) {
-          const int64_t s = tap_at(width, w + width.padding - q * width.stride);
-          if (s < 0) continue;
-          const int64_t at = (p * width.windows + q) * channels + c;
-          const IntVec tap = broadcast_int(static_cast<int32_t>(r * width.taps + s));
+    for_each_block(
+        channels, whole, [&]<int kVecs>(int64_t c, int n) __attribute__((always_inline)) {
+          Vec sum[kVecs] = {};
+          for (int64_t p = p_begin; p < p_end; ++p) {
+            const int64_t r = tap_at(height, h + height.padding - p * height.stride);
+            if (r < 0) continue;
+            for (int64_t q = q_begin; q < q_end; ++q) {
+              const int64_t s = tap_at(width, w + width.padding - q * width.stride);
+              if (s < 0) continue;
+              const int64_t at = (p * width.windows + q) * channels + c;
+              const IntVec tap = broadcast_int(static_cast<int32_t>(r * width.taps + s));
 #pragma GCC unroll 4
-          for (int v = 0; v < kVecs; ++v) {
-            const IntVec mine = load_offsets<kOffsets>(offsets, at + v * kLanes, n) == tap;
-            sum[v] += select(mine, load_first(dy + at + v * kLanes, n), Vec{});
+              for (int v = 0; v < kVecs; ++v) {
+                const IntVec mine = load_offsets<kOffsets>(offsets, at + v * kLanes, n) == tap;
+                sum[v] += select(mine, load_first(dy + at + v * kLanes, n), Vec{});
+              }
+            }
           }
-        }
-      }
 #pragma GCC unroll 4
-      for (int v = 0; v < kVecs; ++v) store_first(dx + w * channels + c + v * kLanes, sum[v], n);
-    });
+          for (int v = 0; v < kVecs; ++v)
+            store_first(dx + w * channels + c + v * kLanes, sum[v], n);
+        });
   }
 }
 
 template <int kOffsets>
-void select_backward_row(const PoolGeometry& geometry, int64_t h, const float* dy, const void* offsets, const float* dy_end,
-                         float* dx, float* dx_end) {
+void select_backward_row(const PoolGeometry& geometry, int64_t h, const float* dy,
+                         const void* offsets, const float* dy_end, float* dx, float* dx_end) {
   if (geometry.disjoint())
     disjoint_backward_row<kOffsets>(geometry, h, dy, offsets, dy_end, dx, dx_end);
   else
@@ -262,8 +289,10 @@ void select_backward_row(const PoolGeometry& geometry, int64_t h, const float* d
 }  // namespace
 
 PoolKernels pool2d_kernels() {
-  return {{{select_row<false, kNoOffsets>, select_row<false, kByteOffsets>, select_row<false, kIntOffsets>},
-           {select_row<true, kNoOffsets>, select_row<true, kByteOffsets>, select_row<true, kIntOffsets>}},
+  return {{{select_row<false, kNoOffsets>, select_row<false, kByteOffsets>,
+            select_row<false, kIntOffsets>},
+           {select_row<true, kNoOffsets>, select_row<true, kByteOffsets>,
+            select_row<true, kIntOffsets>}},
           {nullptr, select_backward_row<kByteOffsets>, select_backward_row<kIntOffsets>},
           {nullptr, largest_byte, largest_int},
           average_row,

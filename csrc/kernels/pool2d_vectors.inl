@@ -1,4 +1,5 @@
-// Loads and stores that pooling needs beside those of simd.inl: offsets as bytes or ints, and vectors cut short.
+// Loads and stores that pooling needs beside those of simd.inl: offsets as bytes or ints, and
+// vectors cut short.
 #pragma once
 
 #include "kernels/partial.inl"
@@ -16,7 +17,8 @@ typedef uint8_t ByteVec __attribute__((vector_size(NEURONA_LANES)));
 typedef uint8_t UnalignedByteVec __attribute__((vector_size(NEURONA_LANES), aligned(1), may_alias));
 // As many bytes as a register holds.
 typedef uint8_t WideByteVec __attribute__((vector_size(4 * NEURONA_LANES)));
-typedef uint8_t UnalignedWideByteVec __attribute__((vector_size(4 * NEURONA_LANES), aligned(1), may_alias));
+typedef uint8_t UnalignedWideByteVec
+    __attribute__((vector_size(4 * NEURONA_LANES), aligned(1), may_alias));
 
 template <bool kPartial>
 NEURONA_INLINE Vec load_lanes(const float* p, int n) {
@@ -35,7 +37,8 @@ NEURONA_INLINE void store_bytes(uint8_t* p, IntVec v) {
 #if defined(__AVX512F__)
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)v));
 #elif defined(__AVX2__)
-  const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
+  const __m128i words =
+      _mm_packus_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
   _mm_storeu_si64(p, _mm_packus_epi16(words, words));
 #elif defined(__SSE4_1__)
   const __m128i words = _mm_packus_epi32((__m128i)v, (__m128i)v);
@@ -47,7 +50,8 @@ NEURONA_INLINE void store_bytes(uint8_t* p, IntVec v) {
 
 NEURONA_INLINE IntVec load_bytes(const uint8_t* p) {
 #if defined(__AVX512F__)
-  return (IntVec)_mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  return (IntVec)_mm512_maskz_cvtepu8_epi32(0xffff,
+                                            _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 #elif defined(__AVX2__)
   return (IntVec)_mm256_cvtepu8_epi32(_mm_loadu_si64(p));
 #elif defined(__SSE4_1__)

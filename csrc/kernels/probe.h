@@ -6,9 +6,11 @@
 namespace neurona {
 
 struct ProbeKernels {
-  // Runs `iterations` rounds of independent multiply-adds on registers; returns the flops done. `sink` keeps the result alive.
+  // Runs `iterations` rounds of independent multiply-adds on registers; returns the flops done.
+  // `sink` keeps the result alive.
   int64_t (*multiply_adds)(int64_t iterations, float* sink);
-  // a[i] = b[i] + s * c[i] for i < count (a multiple of 64): 12 bytes of traffic per element, 16 with the write-allocate read.
+  // a[i] = b[i] + s * c[i] for i < count (a multiple of 64): 12 bytes of traffic per element, 16
+  // with the write-allocate read.
   void (*triad)(float* a, const float* b, const float* c, float s, int64_t count);
 };
 

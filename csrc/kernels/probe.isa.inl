@@ -5,7 +5,8 @@
 namespace neurona::NEURONA_ISA {
 namespace {
 
-// Twelve chains: at least latency (4) x ports (2) of them must be in flight to keep both multiply-add units busy.
+// Twelve chains: at least latency (4) x ports (2) of them must be in flight to keep both
+// multiply-add units busy.
 constexpr int kChains = 12;
 
 int64_t multiply_adds(int64_t iterations, float* sink) {

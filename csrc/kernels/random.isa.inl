@@ -1,6 +1,6 @@
-// Philox in vectors: one block per lane, four vectors of words per round of kLanes blocks, put in the order of the stream by a
-// 4 x 4 transposition within each 128 bits. This file is compiled without fused multiply-add, so that a seed gives the same
-// bits on every ISA.
+// Philox in vectors: one block per lane, four vectors of words per round of kLanes blocks, put in
+// the order of the stream by a 4 x 4 transposition within each 128 bits. This file is compiled
+// without fused multiply-add, so that a seed gives the same bits on every ISA.
 #include "kernels/random.h"
 
 #include "kernels/math.inl"
@@ -14,7 +14,8 @@ namespace {
 
 typedef uint64_t WideUintVec __attribute__((vector_size(4 * NEURONA_LANES)));
 typedef double WideVec __attribute__((vector_size(8 * NEURONA_LANES)));
-typedef uint32_t UnalignedUintVec __attribute__((vector_size(4 * NEURONA_LANES), aligned(4), may_alias));
+typedef uint32_t UnalignedUintVec
+    __attribute__((vector_size(4 * NEURONA_LANES), aligned(4), may_alias));
 
 constexpr int kGroups = kLanes / 4;
 constexpr int kStep = 4 * kLanes;  // words per step
@@ -25,11 +26,14 @@ NEURONA_INLINE UintVec broadcast_word(uint32_t s) { return s - UintVec{}; }
 NEURONA_INLINE WideUintVec multiply_even(UintVec a, UintVec b) {
 #if defined(__AVX512F__)
   // The form with a mask: GCC 12 warns of an uninitialised value inside the plain one.
-  return reinterpret_cast<WideUintVec>(_mm512_maskz_mul_epu32(0xff, reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+  return reinterpret_cast<WideUintVec>(
+      _mm512_maskz_mul_epu32(0xff, reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
 #elif defined(__AVX2__)
-  return reinterpret_cast<WideUintVec>(_mm256_mul_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+  return reinterpret_cast<WideUintVec>(
+      _mm256_mul_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
 #elif defined(__SSE4_1__)
-  return reinterpret_cast<WideUintVec>(_mm_mul_epu32(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+  return reinterpret_cast<WideUintVec>(
+      _mm_mul_epu32(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
 #else
   const WideUintVec low = 0xffffffffu - WideUintVec{};
   return (reinterpret_cast<WideUintVec>(a) & low) * (reinterpret_cast<WideUintVec>(b) & low);
@@ -43,9 +47,11 @@ struct Product {
 NEURONA_INLINE Product multiply(UintVec a, uint32_t factor) {
   const UintVec b = broadcast_word(factor);
   const WideUintVec even = multiply_even(a, b);
-  const WideUintVec odd = multiply_even(reinterpret_cast<UintVec>(reinterpret_cast<WideUintVec>(a) >> 32), b);
+  const WideUintVec odd =
+      multiply_even(reinterpret_cast<UintVec>(reinterpret_cast<WideUintVec>(a) >> 32), b);
   const WideUintVec low_half = 0xffffffffu - WideUintVec{};
-  return {reinterpret_cast<UintVec>((even >> 32) | (odd & ~low_half)), reinterpret_cast<UintVec>((even & low_half) | (odd << 32))};
+  return {reinterpret_cast<UintVec>((even >> 32) | (odd & ~low_half)),
+          reinterpret_cast<UintVec>((even & low_half) | (odd << 32))};
 }
 
 struct Words {
@@ -68,7 +74,8 @@ NEURONA_INLINE Words philox(Words counter, const RandomStream& stream) {
   return counter;
 }
 
-// Pairs of 32-bit or 64-bit elements from the low or high halves of each 128 bits of a and b, alternating.
+// Pairs of 32-bit or 64-bit elements from the low or high halves of each 128 bits of a and b,
+// alternating.
 #if NEURONA_LANES == 4
 #define NEURONA_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
 #define NEURONA_LOW_WORDS(a, b) NEURONA_SHUFFLE(a, b, 0, 4, 1, 5)
@@ -76,23 +83,24 @@ NEURONA_INLINE Words philox(Words counter, const RandomStream& stream) {
 #define NEURONA_LOW_PAIRS(a, b) NEURONA_SHUFFLE(a, b, 0, 1, 4, 5)
 #define NEURONA_HIGH_PAIRS(a, b) NEURONA_SHUFFLE(a, b, 2, 3, 6, 7)
 #elif NEURONA_LANES == 8
-#define NEURONA_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l, i + 4, j + 4, k + 4, l + 4)
+#define NEURONA_SHUFFLE(a, b, i, j, k, l) \
+  __builtin_shufflevector(a, b, i, j, k, l, i + 4, j + 4, k + 4, l + 4)
 #define NEURONA_LOW_WORDS(a, b) NEURONA_SHUFFLE(a, b, 0, 8, 1, 9)
 #define NEURONA_HIGH_WORDS(a, b) NEURONA_SHUFFLE(a, b, 2, 10, 3, 11)
 #define NEURONA_LOW_PAIRS(a, b) NEURONA_SHUFFLE(a, b, 0, 1, 8, 9)
 #define NEURONA_HIGH_PAIRS(a, b) NEURONA_SHUFFLE(a, b, 2, 3, 10, 11)
 #else
-#define NEURONA_SHUFFLE(a, b, i, j, k, l)                                                                        \
-  __builtin_shufflevector(a, b, i, j, k, l, i + 4, j + 4, k + 4, l + 4, i + 8, j + 8, k + 8, l + 8, i + 12, j + 12, \
-                          k + 12, l + 12)
+#define NEURONA_SHUFFLE(a, b, i, j, k, l)                                                    \
+  __builtin_shufflevector(a, b, i, j, k, l, i + 4, j + 4, k + 4, l + 4, i + 8, j + 8, k + 8, \
+                          l + 8, i + 12, j + 12, k + 12, l + 12)
 #define NEURONA_LOW_WORDS(a, b) NEURONA_SHUFFLE(a, b, 0, 16, 1, 17)
 #define NEURONA_HIGH_WORDS(a, b) NEURONA_SHUFFLE(a, b, 2, 18, 3, 19)
 #define NEURONA_LOW_PAIRS(a, b) NEURONA_SHUFFLE(a, b, 0, 1, 16, 17)
 #define NEURONA_HIGH_PAIRS(a, b) NEURONA_SHUFFLE(a, b, 2, 3, 18, 19)
 #endif
 
-// From "lane l of v[k] is word k of the block in lane l" to vectors that follow each other in the stream, given the blocks of
-// block_numbers().
+// From "lane l of v[k] is word k of the block in lane l" to vectors that follow each other in the
+// stream, given the blocks of block_numbers().
 template <typename V>
 NEURONA_INLINE void in_stream_order(V v[4]) {
   const V a = NEURONA_LOW_WORDS(v[0], v[1]), b = NEURONA_HIGH_WORDS(v[0], v[1]);
@@ -103,7 +111,8 @@ NEURONA_INLINE void in_stream_order(V v[4]) {
   v[3] = NEURONA_HIGH_PAIRS(b, d);
 }
 
-// The transposition sends the block of lane 4 g + j to the g-th 128 bits of vector j, where block j * kGroups + g belongs.
+// The transposition sends the block of lane 4 g + j to the g-th 128 bits of vector j, where block j
+// * kGroups + g belongs.
 NEURONA_INLINE Words counters(int64_t first_block, const RandomStream& stream) {
   Words counter;
 #pragma GCC unroll 16
@@ -123,9 +132,11 @@ NEURONA_INLINE Words stream_words(const RandomStream& stream, int64_t first_bloc
 
 NEURONA_INLINE IntVec top_24_bits(UintVec word) { return reinterpret_cast<IntVec>(word >> 8); }
 
-// Calls emit(v, i, n) for vectors of elements i .. i + n of a stream, made by vectors(first_block, v) for kStep at a time.
+// Calls emit(v, i, n) for vectors of elements i .. i + n of a stream, made by vectors(first_block,
+// v) for kStep at a time.
 template <typename V, typename Vectors, typename Emit>
-NEURONA_INLINE void for_each_vector(int64_t first_block, int64_t count, const Vectors& vectors, const Emit& emit) {
+NEURONA_INLINE void for_each_vector(int64_t first_block, int64_t count, const Vectors& vectors,
+                                    const Emit& emit) {
   for (int64_t i = 0; i < count; i += kStep) {
     V v[4];
     vectors(first_block + i / 4, v);
@@ -138,7 +149,9 @@ NEURONA_INLINE void for_each_vector(int64_t first_block, int64_t count, const Ve
   }
 }
 
-NEURONA_INLINE void put(float* out, Vec v, int n) { n == kLanes ? store(out, v) : store_partial(out, v, n); }
+NEURONA_INLINE void put(float* out, Vec v, int n) {
+  n == kLanes ? store(out, v) : store_partial(out, v, n);
+}
 
 void words(const RandomStream& stream, int64_t first_block, int64_t count, uint32_t* out) {
   for_each_vector<UintVec>(
@@ -156,7 +169,8 @@ void words(const RandomStream& stream, int64_t first_block, int64_t count, uint3
       });
 }
 
-void uniform(const RandomStream& stream, int64_t first_block, int64_t count, double low, double range, float* out) {
+void uniform(const RandomStream& stream, int64_t first_block, int64_t count, double low,
+             double range, float* out) {
   const double unit = range * 0x1p-24;
   for_each_vector<Vec>(
       first_block, count,
@@ -172,10 +186,12 @@ void uniform(const RandomStream& stream, int64_t first_block, int64_t count, dou
 
 // ln((word + 1) 2^-32), to the last bits near 0 too.
 NEURONA_INLINE Vec log_of_unit(UintVec word) {
-  // Close to 1 the logarithm is that of 1 - d with d = (2^32 - 1 - word) 2^-32, which a float holds to its own last bits.
+  // Close to 1 the logarithm is that of 1 - d with d = (2^32 - 1 - word) 2^-32, which a float holds
+  // to its own last bits.
   const UintVec rest = ~word;
   const IntVec near_one = reinterpret_cast<IntVec>(rest >> 30) == IntVec{};
-  const Vec d = __builtin_convertvector(reinterpret_cast<IntVec>(rest & 0x3fffffffu), Vec) * 0x1p-32f;
+  const Vec d =
+      __builtin_convertvector(reinterpret_cast<IntVec>(rest & 0x3fffffffu), Vec) * 0x1p-32f;
   const Vec near = log_from_parts(-d, Vec{});
   // Otherwise word + 1 in two exact halves; only their sum rounds.
   const UintVec next = word + 1;
@@ -196,14 +212,16 @@ NEURONA_INLINE SineCosine sine_cosine_of_turn(UintVec word) {
   const Vec angle = __builtin_convertvector(rest, Vec) * 1.46291807927e-9f;
   const Vec z = angle * angle;
   const Vec s = angle + angle * z * ((z * -0.000195172979f + 0.008332178f) * z + -0.166666552f);
-  const Vec c = (1.0f - z * 0.5f) + z * z * ((z * 2.44384501e-05f + -0.00138873677f) * z + 0.0416666456f);
+  const Vec c =
+      (1.0f - z * 0.5f) + z * z * ((z * 2.44384501e-05f + -0.00138873677f) * z + 0.0416666456f);
   const IntVec odd = reinterpret_cast<IntVec>(quarter & 1u) != IntVec{};
   const UintVec sine_sign = (quarter & 2u) << 30, cosine_sign = ((quarter + 1) & 2u) << 30;
   return {float_of(bits_of(select(odd, c, s)) ^ reinterpret_cast<IntVec>(sine_sign)),
           float_of(bits_of(select(odd, s, c)) ^ reinterpret_cast<IntVec>(cosine_sign))};
 }
 
-void normal(const RandomStream& stream, int64_t first_block, int64_t count, float mean, float std, float* out) {
+void normal(const RandomStream& stream, int64_t first_block, int64_t count, float mean, float std,
+            float* out) {
   for_each_vector<Vec>(
       first_block, count,
       [&](int64_t block, Vec v[4]) {
@@ -218,8 +236,8 @@ void normal(const RandomStream& stream, int64_t first_block, int64_t count, floa
       [&](Vec v, int64_t i, int n) { put(out + i, v, n); });
 }
 
-void dropout(const RandomStream& stream, int64_t first_block, int64_t count, const float* x, int32_t threshold, float scale,
-             float* y) {
+void dropout(const RandomStream& stream, int64_t first_block, int64_t count, const float* x,
+             int32_t threshold, float scale, float* y) {
   const IntVec least = broadcast_int(threshold);
   const Vec factor = broadcast(scale);
   for_each_vector<UintVec>(

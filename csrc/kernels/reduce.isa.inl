@@ -1,8 +1,8 @@
 // Row and column sums, row and column maxima with the position of the winner.
 //
-// Sums have two levels. A block is summed in float32, each accumulator taking at most kBlock terms one after the other, so that
-// the error stays below kBlock units in the last place of the block's sum of magnitudes; the blocks are added in double. The
-// order depends on the shape alone.
+// Sums have two levels. A block is summed in float32, each accumulator taking at most kBlock terms
+// one after the other, so that the error stays below kBlock units in the last place of the block's
+// sum of magnitudes; the blocks are added in double. The order depends on the shape alone.
 #include "kernels/reduce.h"
 
 #include "kernels/simd.inl"
@@ -11,9 +11,12 @@ namespace neurona::NEURONA_ISA {
 namespace {
 
 constexpr int64_t kBlock = 64;
-constexpr int kChains = 4;  // independent accumulators: latency 4 of an addition times 1 load per cycle
+constexpr int kChains =
+    4;  // independent accumulators: latency 4 of an addition times 1 load per cycle
 
-NEURONA_INLINE int lanes_left(int64_t rest) { return rest < kLanes ? static_cast<int>(rest) : kLanes; }
+NEURONA_INLINE int lanes_left(int64_t rest) {
+  return rest < kLanes ? static_cast<int>(rest) : kLanes;
+}
 
 float sum_block(const float* x, int64_t length) {
   Vec sum[kChains] = {};
@@ -29,7 +32,8 @@ void sum_rows(const float* x, int64_t rows, int64_t length, int64_t stride, doub
   constexpr int64_t kSpan = kBlock * kChains * kLanes;
   for (int64_t row = 0; row < rows; ++row, x += stride) {
     double total = 0;
-    for (int64_t i = 0; i < length; i += kSpan) total += sum_block(x + i, length - i < kSpan ? length - i : kSpan);
+    for (int64_t i = 0; i < length; i += kSpan)
+      total += sum_block(x + i, length - i < kSpan ? length - i : kSpan);
     sums[row] += total;
   }
 }
@@ -41,7 +45,8 @@ NEURONA_INLINE void sum_strip(const float* x, int64_t rows, int64_t stride, int 
   for (int64_t i = 0; i < rows; ++i) {
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j)
-      sum[j] += n == kLanes ? load(x + i * stride + j * kLanes) : load_partial(x + i * stride + j * kLanes, n);
+      sum[j] += n == kLanes ? load(x + i * stride + j * kLanes)
+                            : load_partial(x + i * stride + j * kLanes, n);
   }
   float lanes[kVectors * kLanes];
 #pragma GCC unroll 4
@@ -53,8 +58,10 @@ void sum_columns(const float* x, int64_t rows, int64_t columns, int64_t stride, 
   for (int64_t first = 0; first < rows; first += kBlock, x += kBlock * stride) {
     const int64_t count = rows - first < kBlock ? rows - first : kBlock;
     int64_t j = 0;
-    for (; j + 4 * kLanes <= columns; j += 4 * kLanes) sum_strip<4>(x + j, count, stride, kLanes, sums + j);
-    for (; j < columns; j += kLanes) sum_strip<1>(x + j, count, stride, lanes_left(columns - j), sums + j);
+    for (; j + 4 * kLanes <= columns; j += 4 * kLanes)
+      sum_strip<4>(x + j, count, stride, kLanes, sums + j);
+    for (; j < columns; j += kLanes)
+      sum_strip<1>(x + j, count, stride, lanes_left(columns - j), sums + j);
   }
 }
 
@@ -102,7 +109,8 @@ void max_rows(const float* x, int64_t rows, int64_t length, float* values, int64
   }
 }
 
-void max_columns(const float* x, int64_t length, int64_t columns, int64_t stride, float* values, int64_t* indices) {
+void max_columns(const float* x, int64_t length, int64_t columns, int64_t stride, float* values,
+                 int64_t* indices) {
   constexpr int64_t kSpan = int64_t{1} << 30;  // positions within a span fit a lane
   for (int64_t j = 0; j < columns; j += kLanes) {
     const int n = lanes_left(columns - j);

@@ -27,10 +27,10 @@ struct Entry {
 
 // Weakest first; filled from what CMake built.
 #define NEURONA_FILL(Type, name) ns::name##_kernels(),
-#define X(isa)                                                                                        \
-  Entry{#isa, [] {                                                                                    \
-          namespace ns = isa;                                                                         \
-          return KernelTable{NEURONA_FOR_EACH_FAMILY(NEURONA_FILL)};                                  \
+#define X(isa)                                                       \
+  Entry{#isa, [] {                                                   \
+          namespace ns = isa;                                        \
+          return KernelTable{NEURONA_FOR_EACH_FAMILY(NEURONA_FILL)}; \
         }},
 const Entry entries[] = {NEURONA_FOR_EACH_ISA};
 #undef X
@@ -49,12 +49,14 @@ std::string join(const std::vector<std::string>& names) {
   return text;
 }
 
-// Tables are small and a process uses few: they are never freed, so that a kernel in flight keeps its own.
+// Tables are small and a process uses few: they are never freed, so that a kernel in flight keeps
+// its own.
 const Choice* make_choice(const std::string& name) {
   for (const Entry& entry : entries)
     if (name == entry.name && cpu_supports(entry.name)) return new Choice{entry.table(), &entry};
-  throw std::runtime_error("NEURONA_ISA: '" + name + "' is not available on this processor; available: " +
-                           join(available_isas()));
+  throw std::runtime_error(
+      "NEURONA_ISA: '" + name +
+      "' is not available on this processor; available: " + join(available_isas()));
 }
 
 const Choice& choice() {
@@ -80,6 +82,8 @@ std::vector<std::string> available_isas() {
   return names;
 }
 
-void select_isa(const std::string& name) { current.store(make_choice(name), std::memory_order_release); }
+void select_isa(const std::string& name) {
+  current.store(make_choice(name), std::memory_order_release);
+}
 
 }  // namespace neurona

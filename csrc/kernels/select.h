@@ -8,9 +8,11 @@
 
 namespace neurona {
 
-const KernelTable& kernels();                 // the table in use
+const KernelTable& kernels();  // the table in use
 std::string selected_isa();
-std::vector<std::string> available_isas();    // those that were built and that this processor supports, weakest first
-void select_isa(const std::string& name);     // std::runtime_error if it is not available; for tests and lessons
+std::vector<std::string>
+available_isas();  // those that were built and that this processor supports, weakest first
+void select_isa(
+    const std::string& name);  // std::runtime_error if it is not available; for tests and lessons
 
 }  // namespace neurona

@@ -1,7 +1,9 @@
-// Vectors for one ISA: compiler vector extensions under short names. Included by every *.isa.inl; NEURONA_LANES floats wide.
+// Vectors for one ISA: compiler vector extensions under short names. Included by every *.isa.inl;
+// NEURONA_LANES floats wide.
 //
-// Nothing here may be visible to the linker: plain `static inline`, no std::, no templates with external linkage. Vectors cross
-// function borders only when inlined, because their calling convention changes with the compiler flags.
+// Nothing here may be visible to the linker: plain `static inline`, no std::, no templates with
+// external linkage. Vectors cross function borders only when inlined, because their calling
+// convention changes with the compiler flags.
 #pragma once
 
 #include <stdint.h>
@@ -21,11 +23,14 @@ typedef int32_t IntVec __attribute__((vector_size(4 * NEURONA_LANES)));
 typedef uint32_t UintVec __attribute__((vector_size(4 * NEURONA_LANES)));
 // The same bits at any address and under any other type.
 typedef float UnalignedVec __attribute__((vector_size(4 * NEURONA_LANES), aligned(4), may_alias));
-typedef int32_t UnalignedIntVec __attribute__((vector_size(4 * NEURONA_LANES), aligned(4), may_alias));
+typedef int32_t UnalignedIntVec
+    __attribute__((vector_size(4 * NEURONA_LANES), aligned(4), may_alias));
 
 NEURONA_INLINE Vec load(const float* p) { return *reinterpret_cast<const UnalignedVec*>(p); }
 NEURONA_INLINE void store(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
-NEURONA_INLINE IntVec load_int(const int32_t* p) { return *reinterpret_cast<const UnalignedIntVec*>(p); }
+NEURONA_INLINE IntVec load_int(const int32_t* p) {
+  return *reinterpret_cast<const UnalignedIntVec*>(p);
+}
 NEURONA_INLINE void store_int(int32_t* p, IntVec v) { *reinterpret_cast<UnalignedIntVec*>(p) = v; }
 
 // `s - Vec{}` folds into one broadcast; `s + Vec{}` would have to keep the addition because of -0.
@@ -35,7 +40,8 @@ NEURONA_INLINE IntVec broadcast_int(int32_t s) { return s - IntVec{}; }
 // mask ? a : b per lane; a mask is what a comparison of vectors returns.
 NEURONA_INLINE Vec select(IntVec mask, Vec a, Vec b) { return mask ? a : b; }
 
-// The first n lanes (0 <= n < kLanes is the use; n == kLanes works), zeros behind; memory past them is not touched.
+// The first n lanes (0 <= n < kLanes is the use; n == kLanes works), zeros behind; memory past them
+// is not touched.
 NEURONA_INLINE Vec load_partial(const float* p, int n) {
 #if defined(__AVX512F__)
   return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
@@ -49,7 +55,8 @@ NEURONA_INLINE Vec load_partial(const float* p, int n) {
 #endif
 }
 
-// Writes the first n lanes. On AVX2 in pieces of 4, 2 and 1: a masked store there is microcoded on Zen 1 to 3.
+// Writes the first n lanes. On AVX2 in pieces of 4, 2 and 1: a masked store there is microcoded on
+// Zen 1 to 3.
 NEURONA_INLINE void store_partial(float* p, Vec v, int n) {
 #if defined(__AVX512F__)
   _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);

@@ -1,9 +1,10 @@
 // softmax      y = exp(x - max x) / sum exp(x - max x)            dx = y (dy - sum dy y)
 // log-softmax  y = x - max x - log sum exp(x - max x)             dx = dy - exp(y) sum dy
 //
-// Two forms: rows, with the vector along the row, and columns, with one softmax per lane. Rows shorter than a vector is wide are
-// transposed on the stack and run as columns: for ten classes that is several times fewer instructions.
-// NaN, +inf, or -inf throughout a row give NaN in the whole row: the maximum skips NaN, the sum does not.
+// Two forms: rows, with the vector along the row, and columns, with one softmax per lane. Rows
+// shorter than a vector is wide are transposed on the stack and run as columns: for ten classes
+// that is several times fewer instructions. NaN, +inf, or -inf throughout a row give NaN in the
+// whole row: the maximum skips NaN, the sum does not.
 #include "kernels/softmax.h"
 
 #include "kernels/math.inl"
@@ -12,17 +13,21 @@ namespace neurona::NEURONA_ISA {
 namespace {
 
 constexpr int kShortRow = 16;
-// Terms that one accumulator adds before it is emptied into the next level: keeps the error of long sums near that of a tree.
+// Terms that one accumulator adds before it is emptied into the next level: keeps the error of long
+// sums near that of a tree.
 constexpr int64_t kBlock = 64;
 
-NEURONA_INLINE int lanes_left(int64_t rest) { return rest < kLanes ? static_cast<int>(rest) : kLanes; }
+NEURONA_INLINE int lanes_left(int64_t rest) {
+  return rest < kLanes ? static_cast<int>(rest) : kLanes;
+}
 NEURONA_INLINE Vec larger(Vec a, Vec b) { return select(b > a, b, a); }
 
 NEURONA_INLINE float reduce_max(Vec v) {
   float lanes[kLanes];
   store(lanes, v);
   for (int half = kLanes / 2; half >= 1; half /= 2)
-    for (int i = 0; i < half; ++i) lanes[i] = lanes[i + half] > lanes[i] ? lanes[i + half] : lanes[i];
+    for (int i = 0; i < half; ++i)
+      lanes[i] = lanes[i + half] > lanes[i] ? lanes[i + half] : lanes[i];
   return lanes[0];
 }
 
@@ -51,7 +56,8 @@ struct Statistics {
 };
 
 // Maximum and sum down a strip; the exponentials are kept in y unless it is null.
-NEURONA_INLINE Statistics strip_statistics(const Strip& strip, const float* x, float* y, int64_t length) {
+NEURONA_INLINE Statistics strip_statistics(const Strip& strip, const float* x, float* y,
+                                           int64_t length) {
   Vec maximum = broadcast(-__builtin_inff());
   for (int64_t i = 0; i < length; ++i) maximum = larger(maximum, strip.get(x, i));
   Vec sum = {};
@@ -87,38 +93,46 @@ NEURONA_INLINE void softmax_strip(const Strip& strip, const float* x, float* y, 
   for (int64_t i = 0; i < length; ++i) strip.set(y, i, strip.get(y, i) * factor);
 }
 
-NEURONA_INLINE void log_softmax_strip(const Strip& strip, const float* x, float* y, int64_t length) {
+NEURONA_INLINE void log_softmax_strip(const Strip& strip, const float* x, float* y,
+                                      int64_t length) {
   const Statistics s = strip_statistics(strip, x, nullptr, length);
   const Vec log_sum = logarithm(s.sum);
   for (int64_t i = 0; i < length; ++i) strip.set(y, i, (strip.get(x, i) - s.maximum) - log_sum);
 }
 
-NEURONA_INLINE void softmax_backward_strip(const Strip& strip, const float* dy, const float* y, float* dx, int64_t length) {
-  const Vec dot = blocked_sum(length, [&](int64_t i) { return strip.get(dy, i) * strip.get(y, i); });
+NEURONA_INLINE void softmax_backward_strip(const Strip& strip, const float* dy, const float* y,
+                                           float* dx, int64_t length) {
+  const Vec dot =
+      blocked_sum(length, [&](int64_t i) { return strip.get(dy, i) * strip.get(y, i); });
   for (int64_t i = 0; i < length; ++i) strip.set(dx, i, strip.get(y, i) * (strip.get(dy, i) - dot));
 }
 
-NEURONA_INLINE void log_softmax_backward_strip(const Strip& strip, const float* dy, const float* y, float* dx,
-                                               int64_t length) {
+NEURONA_INLINE void log_softmax_backward_strip(const Strip& strip, const float* dy, const float* y,
+                                               float* dx, int64_t length) {
   const Vec sum = blocked_sum(length, [&](int64_t i) { return strip.get(dy, i); });
-  for (int64_t i = 0; i < length; ++i) strip.set(dx, i, strip.get(dy, i) - exponential(strip.get(y, i)) * sum);
+  for (int64_t i = 0; i < length; ++i)
+    strip.set(dx, i, strip.get(dy, i) - exponential(strip.get(y, i)) * sum);
 }
 
 void softmax_columns(const float* x, float* y, int64_t length, int64_t columns, int64_t stride) {
-  for (int64_t j = 0; j < columns; j += kLanes) softmax_strip({stride, lanes_left(columns - j)}, x + j, y + j, length);
+  for (int64_t j = 0; j < columns; j += kLanes)
+    softmax_strip({stride, lanes_left(columns - j)}, x + j, y + j, length);
 }
 
-void log_softmax_columns(const float* x, float* y, int64_t length, int64_t columns, int64_t stride) {
-  for (int64_t j = 0; j < columns; j += kLanes) log_softmax_strip({stride, lanes_left(columns - j)}, x + j, y + j, length);
+void log_softmax_columns(const float* x, float* y, int64_t length, int64_t columns,
+                         int64_t stride) {
+  for (int64_t j = 0; j < columns; j += kLanes)
+    log_softmax_strip({stride, lanes_left(columns - j)}, x + j, y + j, length);
 }
 
-void softmax_backward_columns(const float* dy, const float* y, float* dx, int64_t length, int64_t columns, int64_t stride) {
+void softmax_backward_columns(const float* dy, const float* y, float* dx, int64_t length,
+                              int64_t columns, int64_t stride) {
   for (int64_t j = 0; j < columns; j += kLanes)
     softmax_backward_strip({stride, lanes_left(columns - j)}, dy + j, y + j, dx + j, length);
 }
 
-void log_softmax_backward_columns(const float* dy, const float* y, float* dx, int64_t length, int64_t columns,
-                                  int64_t stride) {
+void log_softmax_backward_columns(const float* dy, const float* y, float* dx, int64_t length,
+                                  int64_t columns, int64_t stride) {
   for (int64_t j = 0; j < columns; j += kLanes)
     log_softmax_backward_strip({stride, lanes_left(columns - j)}, dy + j, y + j, dx + j, length);
 }
@@ -126,13 +140,15 @@ void log_softmax_backward_columns(const float* dy, const float* y, float* dx, in
 // Up to kLanes short rows, one per lane; lanes without a row hold zeros.
 struct Transposed {
   float values[kShortRow * kLanes];
-  inline __attribute__((always_inline)) void read(const float* rows_data, int rows, int64_t length) {
+  inline __attribute__((always_inline)) void read(const float* rows_data, int rows,
+                                                  int64_t length) {
     for (int64_t i = 0; i < length; ++i) store(values + i * kLanes, Vec{});
     for (int row = 0; row < rows; ++row)
 #pragma GCC unroll 8
       for (int64_t i = 0; i < length; ++i) values[i * kLanes + row] = rows_data[row * length + i];
   }
-  inline __attribute__((always_inline)) void write(float* rows_data, int rows, int64_t length) const {
+  inline __attribute__((always_inline)) void write(float* rows_data, int rows,
+                                                   int64_t length) const {
     for (int row = 0; row < rows; ++row)
 #pragma GCC unroll 8
       for (int64_t i = 0; i < length; ++i) rows_data[row * length + i] = values[i * kLanes + row];
@@ -141,7 +157,8 @@ struct Transposed {
 
 constexpr Strip kWholeVectors{kLanes, kLanes};
 
-void softmax_short_rows(const float* x, float* y, int64_t rows, int64_t length, const SoftmaxRowExtras& extras) {
+void softmax_short_rows(const float* x, float* y, int64_t rows, int64_t length,
+                        const SoftmaxRowExtras& extras) {
   Transposed block;
   for (int64_t row = 0; row < rows; row += kLanes) {
     const int n = lanes_left(rows - row);
@@ -150,8 +167,10 @@ void softmax_short_rows(const float* x, float* y, int64_t rows, int64_t length, 
     if (extras.maximum) store_partial(extras.maximum + row, s.maximum, n);
     if (extras.sum) store_partial(extras.sum + row, s.sum, n);
     if (!y) continue;
-    const Vec factor = (extras.scale ? load_partial(extras.scale + row, n) : broadcast(1.0f)) / s.sum;
-    for (int64_t i = 0; i < length; ++i) store(block.values + i * kLanes, load(block.values + i * kLanes) * factor);
+    const Vec factor =
+        (extras.scale ? load_partial(extras.scale + row, n) : broadcast(1.0f)) / s.sum;
+    for (int64_t i = 0; i < length; ++i)
+      store(block.values + i * kLanes, load(block.values + i * kLanes) * factor);
     block.write(y + row * length, n, length);
   }
 }
@@ -204,7 +223,9 @@ NEURONA_INLINE void fill_row(float* y, int64_t length, const Value& value) {
   }
 }
 
-NEURONA_INLINE Vec get(const float* p, int64_t i, int n) { return n == kLanes ? load(p + i) : load_partial(p + i, n); }
+NEURONA_INLINE Vec get(const float* p, int64_t i, int n) {
+  return n == kLanes ? load(p + i) : load_partial(p + i, n);
+}
 
 // Sum of exp(x - maximum) over a row; the exponentials are kept in y unless it is null.
 float row_exponentials(const float* x, float* y, int64_t length, float maximum) {
@@ -220,7 +241,8 @@ float row_exponentials(const float* x, float* y, int64_t length, float maximum) 
   });
 }
 
-void softmax_rows(const float* x, float* y, int64_t rows, int64_t length, const SoftmaxRowExtras& extras) {
+void softmax_rows(const float* x, float* y, int64_t rows, int64_t length,
+                  const SoftmaxRowExtras& extras) {
   if (length <= kShortRow) return softmax_short_rows(x, y, rows, length, extras);
   for (int64_t row = 0; row < rows; ++row, x += length) {
     const float maximum = row_maximum(x, length), sum = row_exponentials(x, y, length, maximum);
@@ -246,22 +268,27 @@ void log_softmax_rows(const float* x, float* y, int64_t rows, int64_t length) {
   }
   for (int64_t row = 0; row < rows; ++row, x += length, y += length) {
     const float maximum = row_maximum(x, length);
-    const Vec shift = broadcast(maximum), log_sum = logarithm(broadcast(row_exponentials(x, nullptr, length, maximum)));
+    const Vec shift = broadcast(maximum),
+              log_sum = logarithm(broadcast(row_exponentials(x, nullptr, length, maximum)));
     fill_row(y, length, [&](int64_t i, int n) { return (get(x, i, n) - shift) - log_sum; });
   }
 }
 
-void softmax_backward_rows(const float* dy, const float* y, float* dx, int64_t rows, int64_t length) {
+void softmax_backward_rows(const float* dy, const float* y, float* dx, int64_t rows,
+                           int64_t length) {
   for (int64_t row = 0; row < rows; ++row, dy += length, y += length, dx += length) {
-    const Vec dot = broadcast(row_sum(length, [&](int64_t i, int n) { return get(dy, i, n) * get(y, i, n); }));
+    const Vec dot =
+        broadcast(row_sum(length, [&](int64_t i, int n) { return get(dy, i, n) * get(y, i, n); }));
     fill_row(dx, length, [&](int64_t i, int n) { return get(y, i, n) * (get(dy, i, n) - dot); });
   }
 }
 
-void log_softmax_backward_rows(const float* dy, const float* y, float* dx, int64_t rows, int64_t length) {
+void log_softmax_backward_rows(const float* dy, const float* y, float* dx, int64_t rows,
+                               int64_t length) {
   for (int64_t row = 0; row < rows; ++row, dy += length, y += length, dx += length) {
     const Vec sum = broadcast(row_sum(length, [&](int64_t i, int n) { return get(dy, i, n); }));
-    fill_row(dx, length, [&](int64_t i, int n) { return get(dy, i, n) - exponential(get(y, i, n)) * sum; });
+    fill_row(dx, length,
+             [&](int64_t i, int n) { return get(dy, i, n) - exponential(get(y, i, n)) * sum; });
   }
 }
 
@@ -272,9 +299,10 @@ void logarithms(const float* x, float* y, int64_t count) {
 }  // namespace
 
 SoftmaxKernels softmax_kernels() {
-  return {softmax_rows,    log_softmax_rows,    softmax_backward_rows,    log_softmax_backward_rows,
-          softmax_columns, log_softmax_columns, softmax_backward_columns, log_softmax_backward_columns,
-          logarithms};
+  return {
+      softmax_rows,    log_softmax_rows,    softmax_backward_rows,    log_softmax_backward_rows,
+      softmax_columns, log_softmax_columns, softmax_backward_columns, log_softmax_backward_columns,
+      logarithms};
 }
 
 }  // namespace neurona::NEURONA_ISA

@@ -10,9 +10,11 @@ namespace neurona {
 constexpr float kDefaultSlope = 0.01f;  // of leaky_relu
 
 // y[i] = f(x[i]); y may be x.
-void activation_forward(Activation activation, const float* x, float* y, int64_t count, float slope = kDefaultSlope);
-// dx from dy and what the forward pass saved: the output y for relu, sigmoid and tanh, the input x for the others.
-void activation_backward(Activation activation, const float* dy, const float* saved, float* dx, int64_t count,
-                         float slope = kDefaultSlope);
+void activation_forward(Activation activation, const float* x, float* y, int64_t count,
+                        float slope = kDefaultSlope);
+// dx from dy and what the forward pass saved: the output y for relu, sigmoid and tanh, the input x
+// for the others.
+void activation_backward(Activation activation, const float* dy, const float* saved, float* dx,
+                         int64_t count, float slope = kDefaultSlope);
 
 }  // namespace neurona

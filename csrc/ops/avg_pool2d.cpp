@@ -10,7 +10,7 @@ namespace neurona {
 namespace {
 
 struct Span {
-  int64_t begin, end;    // pixels of the image that the window takes
+  int64_t begin, end;  // pixels of the image that the window takes
   int64_t divisor;
 };
 
@@ -62,7 +62,8 @@ Spans average_spans(const Pool2dShape& shape, const AverageDivisor& divisor, int
   const auto& window = shape.window;
   const int64_t size = axis == 0 ? shape.h : shape.w, windows = axis == 0 ? shape.p : shape.q;
   return Spans(size, windows, [&](int64_t i) -> Span {
-    const int64_t start = i * window.stride[axis] - window.padding[axis], stop = start + window.kernel[axis];
+    const int64_t start = i * window.stride[axis] - window.padding[axis],
+                  stop = start + window.kernel[axis];
     const int64_t begin = std::max<int64_t>(start, 0), end = std::min(stop, size);
     if (divisor.override) return {begin, end, axis == 0 ? divisor.override : 1};
     const int64_t padded = std::min(stop, size + window.padding[axis]) - start;
@@ -85,9 +86,9 @@ void average(const Pool2dShape& shape, const SpanPair& spans, const float* x, fl
   parallel_for(shape.n * shape.p, grain_for(cost), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t p = i % shape.p, first = spans.height.begin()[p];
-      average_row(shape.c, spans.width.by_window(), x + (i / shape.p * shape.h + first) * row, x_end,
-                  spans.height.end()[p] - first, row, spans.height.divisor()[p], y + i * shape.q * shape.c,
-                  y + end * shape.q * shape.c);
+      average_row(shape.c, spans.width.by_window(), x + (i / shape.p * shape.h + first) * row,
+                  x_end, spans.height.end()[p] - first, row, spans.height.divisor()[p],
+                  y + i * shape.q * shape.c, y + end * shape.q * shape.c);
     }
   });
 }
@@ -96,24 +97,29 @@ void average_backward(const Pool2dShape& shape, const SpanPair& spans, const flo
   const int64_t row = shape.q * shape.c;
   const float* dy_end = dy + shape.n * shape.p * row;
   const auto backward_row = kernels().pool2d.average_backward_row;
-  parallel_for(shape.n * shape.h, grain_for(shape.w * shape.c * 4), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t h = i % shape.h, first = spans.height.pixel_begin()[h];
-      backward_row(shape.c, spans.width.by_pixel(), dy + (i / shape.h * shape.p + first) * row, dy_end,
-                   spans.height.pixel_end()[h] - first, row, spans.height.reciprocal() + first,
-                   dx + i * shape.w * shape.c, dx + end * shape.w * shape.c);
-    }
-  });
+  parallel_for(
+      shape.n * shape.h, grain_for(shape.w * shape.c * 4), [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t h = i % shape.h, first = spans.height.pixel_begin()[h];
+          backward_row(shape.c, spans.width.by_pixel(), dy + (i / shape.h * shape.p + first) * row,
+                       dy_end, spans.height.pixel_end()[h] - first, row,
+                       spans.height.reciprocal() + first, dx + i * shape.w * shape.c,
+                       dx + end * shape.w * shape.c);
+        }
+      });
 }
 
 }  // namespace
 
-void avg_pool2d_forward(const Pool2dShape& shape, const AverageDivisor& divisor, const float* x, float* y) {
+void avg_pool2d_forward(const Pool2dShape& shape, const AverageDivisor& divisor, const float* x,
+                        float* y) {
   average(shape, {average_spans(shape, divisor, 0), average_spans(shape, divisor, 1)}, x, y);
 }
 
-void avg_pool2d_backward(const Pool2dShape& shape, const AverageDivisor& divisor, const float* dy, float* dx) {
-  average_backward(shape, {average_spans(shape, divisor, 0), average_spans(shape, divisor, 1)}, dy, dx);
+void avg_pool2d_backward(const Pool2dShape& shape, const AverageDivisor& divisor, const float* dy,
+                         float* dx) {
+  average_backward(shape, {average_spans(shape, divisor, 0), average_spans(shape, divisor, 1)}, dy,
+                   dx);
 }
 
 void adaptive_avg_pool2d_forward(const Pool2dShape& shape, const float* x, float* y) {
@@ -121,7 +127,8 @@ void adaptive_avg_pool2d_forward(const Pool2dShape& shape, const float* x, float
 }
 
 void adaptive_avg_pool2d_backward(const Pool2dShape& shape, const float* dy, float* dx) {
-  average_backward(shape, {adaptive_spans(shape.h, shape.p), adaptive_spans(shape.w, shape.q)}, dy, dx);
+  average_backward(shape, {adaptive_spans(shape.h, shape.p), adaptive_spans(shape.w, shape.q)}, dy,
+                   dx);
 }
 
 }  // namespace neurona

@@ -1,10 +1,12 @@
-// Batch normalisation (Ioffe and Szegedy 2015) of an array of `rows` rows of `channels` channels: N, N L or N H W of them.
+// Batch normalisation (Ioffe and Szegedy 2015) of an array of `rows` rows of `channels` channels:
+// N, N L or N H W of them.
 //
 //   xhat = (x - mean) invstd,  invstd = 1 / sqrt(var + eps),  y = weight xhat + bias
 //   training:   dx = weight invstd (dy - mean(dy) - xhat mean(dy xhat))
 //   evaluation: dx = weight invstd dy
 //   dweight = sum(dy xhat), dbias = sum(dy)
-// Sums are float32 over at most 128 values and double above that, in an order that depends on the shape alone.
+// Sums are float32 over at most 128 values and double above that, in an order that depends on the
+// shape alone.
 #pragma once
 
 #include <cstdint>
@@ -18,24 +20,27 @@ struct BatchNormShape {
 // ValueError unless 0 <= momentum <= 1 and 0 < eps.
 void check_batch_norm(const char* op, double momentum, double eps);
 
-// weight and bias may be null (1 and 0). Writes y and the mean and invstd of the batch, and updates running_* unless null:
-// running = (1 - momentum) running + momentum batch, with the unbiased variance.
+// weight and bias may be null (1 and 0). Writes y and the mean and invstd of the batch, and updates
+// running_* unless null: running = (1 - momentum) running + momentum batch, with the unbiased
+// variance.
 struct BatchNormTraining {
   const float *weight, *bias;
   float *running_mean, *running_var;
   double momentum, eps;
 };
-void batch_norm_training(const BatchNormShape& shape, const BatchNormTraining& options, const float* x, float* y, float* mean,
-                         float* invstd);
+void batch_norm_training(const BatchNormShape& shape, const BatchNormTraining& options,
+                         const float* x, float* y, float* mean, float* invstd);
 
 // The same from given statistics; mean and invstd are outputs here too.
-void batch_norm_evaluation(const BatchNormShape& shape, const float* weight, const float* bias, const float* running_mean,
-                           const float* running_var, double eps, const float* x, float* y, float* mean, float* invstd);
+void batch_norm_evaluation(const BatchNormShape& shape, const float* weight, const float* bias,
+                           const float* running_mean, const float* running_var, double eps,
+                           const float* x, float* y, float* mean, float* invstd);
 
 struct BatchNormGradients {
   float *dx, *dweight, *dbias;
 };
-void batch_norm_backward(const BatchNormShape& shape, bool training, const float* dy, const float* x, const float* weight,
-                         const float* mean, const float* invstd, const BatchNormGradients& gradients);
+void batch_norm_backward(const BatchNormShape& shape, bool training, const float* dy,
+                         const float* x, const float* weight, const float* mean,
+                         const float* invstd, const BatchNormGradients& gradients);
 
 }  // namespace neurona

@@ -1,10 +1,12 @@
 // 2-D convolution and its two gradients, float32, images in channels-last memory.
 //
-//   forward          y[n,k,p,q]  = b[k] + sum over c,r,s of x[n, c, p*stride + r*dilation - padding, ...] * w[k,c,r,s]
-//   backward data    dx[n,c,h,w] = sum over k and the (r,s,p,q) that read (h,w) of dy[n,k,p,q] * w[k,c,r,s]
-//   backward weight  dw[k,c,r,s] = sum over n,p,q of dy[n,k,p,q] * x[n, c, p*stride + r*dilation - padding, ...]
+//   forward          y[n,k,p,q]  = b[k] + sum over c,r,s of x[n, c, p*stride + r*dilation -
+//   padding, ...] * w[k,c,r,s] backward data    dx[n,c,h,w] = sum over k and the (r,s,p,q) that
+//   read (h,w) of dy[n,k,p,q] * w[k,c,r,s] backward weight  dw[k,c,r,s] = sum over n,p,q of
+//   dy[n,k,p,q] * x[n, c, p*stride + r*dilation - padding, ...]
 //
-// x, y, dx, dy are NHWC in memory; w and dw are (K, C/groups, R, S) in C order. All outputs are overwritten.
+// x, y, dx, dy are NHWC in memory; w and dw are (K, C/groups, R, S) in C order. All outputs are
+// overwritten.
 #pragma once
 
 #include "core/conv2d_shape.h"
@@ -13,11 +15,12 @@
 
 namespace neurona {
 
-void conv2d_forward(const Conv2dShape& shape, Conv2dVariant variant, const float* x, const float* weight, const float* bias,
-                    TileActivation activation, float* y);
+void conv2d_forward(const Conv2dShape& shape, Conv2dVariant variant, const float* x,
+                    const float* weight, const float* bias, TileActivation activation, float* y);
 // `bias` (C values, or null) is added to dx: a transposed convolution is this pass with a bias.
-void conv2d_backward_data(const Conv2dShape& shape, Conv2dVariant variant, const float* dy, const float* weight, const float* bias,
-                          float* dx);
-void conv2d_backward_weight(const Conv2dShape& shape, Conv2dVariant variant, const float* dy, const float* x, float* dw);
+void conv2d_backward_data(const Conv2dShape& shape, Conv2dVariant variant, const float* dy,
+                          const float* weight, const float* bias, float* dx);
+void conv2d_backward_weight(const Conv2dShape& shape, Conv2dVariant variant, const float* dy,
+                            const float* x, float* dw);
 
 }  // namespace neurona

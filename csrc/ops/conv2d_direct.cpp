@@ -14,8 +14,8 @@ std::vector<Tap> forward_taps(const Conv2dShape& shape, int axis) {
   return taps;
 }
 
-// The taps through which input positions phase, phase + stride, ... are read, with the output position relative to the grid's:
-// h = out * stride + tap * dilation - padding, solved for out.
+// The taps through which input positions phase, phase + stride, ... are read, with the output
+// position relative to the grid's: h = out * stride + tap * dilation - padding, solved for out.
 std::vector<Tap> phase_taps(const Conv2dShape& shape, int axis, int64_t phase) {
   std::vector<Tap> taps;
   for (int64_t i = 0; i < (axis == 0 ? shape.r : shape.s); ++i) {
@@ -28,9 +28,10 @@ std::vector<Tap> phase_taps(const Conv2dShape& shape, int axis, int64_t phase) {
 
 }  // namespace
 
-void conv2d_direct_forward(const Conv2dShape& shape, const float* x, const float* weight, const float* bias,
-                           TileActivation activation, float* y) {
-  const int64_t group_c = shape.group_c(), group_k = shape.group_k(), kernel_size = shape.r * shape.s;
+void conv2d_direct_forward(const Conv2dShape& shape, const float* x, const float* weight,
+                           const float* bias, TileActivation activation, float* y) {
+  const int64_t group_c = shape.group_c(), group_k = shape.group_k(),
+                kernel_size = shape.r * shape.s;
   for (int64_t g = 0; g < shape.groups; ++g)
     run_taps({.source = {x + g * group_c, shape.h, shape.w, shape.c, group_c},
               .source_image = shape.h * shape.w * shape.c,
@@ -53,8 +54,10 @@ void conv2d_direct_forward(const Conv2dShape& shape, const float* x, const float
               .activation = activation});
 }
 
-void conv2d_direct_backward_data(const Conv2dShape& shape, const float* dy, const float* weight, const float* bias, float* dx) {
-  const int64_t group_c = shape.group_c(), group_k = shape.group_k(), kernel_size = shape.r * shape.s;
+void conv2d_direct_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
+                                 const float* bias, float* dx) {
+  const int64_t group_c = shape.group_c(), group_k = shape.group_k(),
+                kernel_size = shape.r * shape.s;
   for (int64_t g = 0; g < shape.groups; ++g)
     for (int64_t phase_h = 0; phase_h < std::min(shape.stride[0], shape.h); ++phase_h)
       for (int64_t phase_w = 0; phase_w < std::min(shape.stride[1], shape.w); ++phase_w)

@@ -8,28 +8,32 @@
 namespace neurona {
 namespace {
 
-constexpr Conv2dVariant kVariants[] = {Conv2dVariant::kNaive, Conv2dVariant::kDirect, Conv2dVariant::kIm2col,
-                                       Conv2dVariant::kPointwise, Conv2dVariant::kScatter, Conv2dVariant::kDepthwise};
+constexpr Conv2dVariant kVariants[] = {Conv2dVariant::kNaive,   Conv2dVariant::kDirect,
+                                       Conv2dVariant::kIm2col,  Conv2dVariant::kPointwise,
+                                       Conv2dVariant::kScatter, Conv2dVariant::kDepthwise};
 
 // Why a variant cannot run a shape, or null when it can.
 const char* objection(const Conv2dShape& shape, Conv2dDirection direction, Conv2dVariant variant) {
   switch (variant) {
     case Conv2dVariant::kScatter:
       if (direction != Conv2dDirection::kBackwardData) return "it exists for backward_data only";
-      return shape.groups == 1 && shape.dilation[1] == 1 ? nullptr : "it needs groups = 1 and dilation 1 along the width";
+      return shape.groups == 1 && shape.dilation[1] == 1
+                 ? nullptr
+                 : "it needs groups = 1 and dilation 1 along the width";
     case Conv2dVariant::kPointwise:
       if (shape.r != 1 || shape.s != 1) return "it needs a 1x1 kernel";
-      if (shape.stride != Pair{1, 1} || shape.padding != Pair{0, 0}) return "it needs stride 1 and no padding";
+      if (shape.stride != Pair{1, 1} || shape.padding != Pair{0, 0})
+        return "it needs stride 1 and no padding";
       if (shape.groups != 1) return "it needs groups = 1";
       // A transposed convolution with output_padding has an image larger than what the taps cover.
       if (shape.p != shape.h || shape.q != shape.w) return "it needs an output of the image's size";
       return nullptr;
     case Conv2dVariant::kDepthwise:
-      return shape.groups == shape.c && shape.k == shape.c ? nullptr : "it needs groups = input channels = output channels";
-    case Conv2dVariant::kIm2col:
-      return shape.groups == 1 ? nullptr : "it needs groups = 1";
-    default:
-      return nullptr;
+      return shape.groups == shape.c && shape.k == shape.c
+                 ? nullptr
+                 : "it needs groups = input channels = output channels";
+    case Conv2dVariant::kIm2col: return shape.groups == 1 ? nullptr : "it needs groups = 1";
+    default: return nullptr;
   }
 }
 
@@ -47,7 +51,8 @@ const char* variant_name(Conv2dVariant variant) {
   return "";
 }
 
-Conv2dPlan plan_conv2d(const char* op, const Conv2dShape& shape, Conv2dDirection direction, const char* variant) {
+Conv2dPlan plan_conv2d(const char* op, const Conv2dShape& shape, Conv2dDirection direction,
+                       const char* variant) {
   if (variant) {
     for (Conv2dVariant candidate : kVariants) {
       if (std::strcmp(variant, variant_name(candidate)) != 0) continue;
@@ -55,26 +60,34 @@ Conv2dPlan plan_conv2d(const char* op, const Conv2dShape& shape, Conv2dDirection
         fail_value(op, "variant '", variant, "' cannot run this shape: ", reason);
       return {candidate, "asked for"};
     }
-    fail_value(op, "variant must be one of 'naive', 'direct', 'im2col', 'pointwise', 'scatter', 'depthwise' or None, got '", variant, "'");
+    fail_value(op,
+               "variant must be one of 'naive', 'direct', 'im2col', 'pointwise', 'scatter', "
+               "'depthwise' or None, got '",
+               variant, "'");
   }
   if (shape.groups > 1 && !objection(shape, direction, Conv2dVariant::kDepthwise))
-    return {Conv2dVariant::kDepthwise, "one filter per channel: no product to block, vectors along the channels"};
+    return {Conv2dVariant::kDepthwise,
+            "one filter per channel: no product to block, vectors along the channels"};
   if (!objection(shape, direction, Conv2dVariant::kPointwise))
-    return {Conv2dVariant::kPointwise, "1x1, stride 1: the images are already the matrix of a product"};
-  // The direct gradient has C columns per tile and wastes the vector's other lanes; spread out it has S * C of them.
+    return {Conv2dVariant::kPointwise,
+            "1x1, stride 1: the images are already the matrix of a product"};
+  // The direct gradient has C columns per tile and wastes the vector's other lanes; spread out it
+  // has S * C of them.
   if (direction == Conv2dDirection::kBackwardData && shape.c < 12 && shape.r * shape.s > 1 &&
       !objection(shape, direction, Conv2dVariant::kScatter))
-    return {Conv2dVariant::kScatter, "few input channels: the columns of a tile are taps times channels"};
+    return {Conv2dVariant::kScatter,
+            "few input channels: the columns of a tile are taps times channels"};
   return {Conv2dVariant::kDirect, "matrix tiles on rows of pixels"};
 }
 
 std::string plan_text(const Conv2dShape& shape, Conv2dDirection direction, const Conv2dPlan& plan) {
   static constexpr const char* kDirections[] = {"forward", "backward_data", "backward_weight"};
   std::ostringstream text;
-  text << "conv2d " << kDirections[static_cast<int>(direction)] << " x (" << shape.n << ", " << shape.c << ", " << shape.h << ", "
-       << shape.w << ") weight (" << shape.k << ", " << shape.group_c() << ", " << shape.r << ", " << shape.s << ") -> y (" << shape.n
-       << ", " << shape.k << ", " << shape.p << ", " << shape.q << "): " << variant_name(plan.variant) << " (" << plan.reason << "), "
-       << 2 * shape.multiply_adds() / 1e6 << " Mflop";
+  text << "conv2d " << kDirections[static_cast<int>(direction)] << " x (" << shape.n << ", "
+       << shape.c << ", " << shape.h << ", " << shape.w << ") weight (" << shape.k << ", "
+       << shape.group_c() << ", " << shape.r << ", " << shape.s << ") -> y (" << shape.n << ", "
+       << shape.k << ", " << shape.p << ", " << shape.q << "): " << variant_name(plan.variant)
+       << " (" << plan.reason << "), " << 2 * shape.multiply_adds() / 1e6 << " Mflop";
   return text.str();
 }
 

@@ -10,9 +10,9 @@ namespace neurona {
 enum class Conv2dDirection { kForward, kBackwardData, kBackwardWeight };
 
 enum class Conv2dVariant {
-  kNaive,      // seven loops, sums in double: the truth in C++, legal for every shape
-  kDirect,     // matrix tiles on rows of pixels, no copy of the patches (indirect GEMM, Dukhan 2019)
-  kIm2col,     // patches copied into a matrix, then one product (Chellapilla et al. 2006)
+  kNaive,   // seven loops, sums in double: the truth in C++, legal for every shape
+  kDirect,  // matrix tiles on rows of pixels, no copy of the patches (indirect GEMM, Dukhan 2019)
+  kIm2col,  // patches copied into a matrix, then one product (Chellapilla et al. 2006)
   kPointwise,  // 1x1: the images are the matrix
   kScatter,    // backward data only: each output pixel's gradient is spread over what it read
   kDepthwise,  // one filter per channel, vectors along the channels
@@ -23,8 +23,10 @@ struct Conv2dPlan {
   const char* reason;
 };
 
-// `variant` is null for the default, or a name. ValueError if there is no such name or it is not legal for this shape.
-Conv2dPlan plan_conv2d(const char* op, const Conv2dShape& shape, Conv2dDirection direction, const char* variant);
+// `variant` is null for the default, or a name. ValueError if there is no such name or it is not
+// legal for this shape.
+Conv2dPlan plan_conv2d(const char* op, const Conv2dShape& shape, Conv2dDirection direction,
+                       const char* variant);
 
 const char* variant_name(Conv2dVariant variant);
 std::string plan_text(const Conv2dShape& shape, Conv2dDirection direction, const Conv2dPlan& plan);

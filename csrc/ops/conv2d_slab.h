@@ -1,4 +1,5 @@
-// A slab: some rows of one image with its zero padding written out, so that inner loops need no border tests.
+// A slab: some rows of one image with its zero padding written out, so that inner loops need no
+// border tests.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +13,13 @@ struct ImageView {
   int64_t height, width, pixel, channels;
 };
 
-// Rows [first_row, first_row + rows) and columns [first_column, first_column + columns) of the image, any of which may lie
-// outside and then are zero, to target[row][column][channel], dense.
-inline void copy_slab(const ImageView& image, int64_t first_row, int64_t rows, int64_t first_column, int64_t columns, float* target) {
+// Rows [first_row, first_row + rows) and columns [first_column, first_column + columns) of the
+// image, any of which may lie outside and then are zero, to target[row][column][channel], dense.
+inline void copy_slab(const ImageView& image, int64_t first_row, int64_t rows, int64_t first_column,
+                      int64_t columns, float* target) {
   const int64_t left = first_column < 0 ? (-first_column < columns ? -first_column : columns) : 0;
-  int64_t inside = (image.width < first_column + columns ? image.width : first_column + columns) - (first_column + left);
+  int64_t inside = (image.width < first_column + columns ? image.width : first_column + columns) -
+                   (first_column + left);
   if (inside < 0) inside = 0;
   const int64_t right = columns - left - inside, line = columns * image.channels;
   for (int64_t i = 0; i < rows; ++i, target += line) {

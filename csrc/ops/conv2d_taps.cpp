@@ -17,9 +17,12 @@ constexpr int64_t kTaskPixels = 192;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-int64_t span(const std::vector<Tap>& taps) { return taps.empty() ? 0 : taps.back().offset - taps.front().offset; }
+int64_t span(const std::vector<Tap>& taps) {
+  return taps.empty() ? 0 : taps.back().offset - taps.front().offset;
+}
 
-// Everything about a convolution that does not depend on the task: packed weights, runs, and how rows are cut into blocks.
+// Everything about a convolution that does not depend on the task: packed weights, runs, and how
+// rows are cut into blocks.
 struct Plan {
   const TapConvolution& conv;
   const GemmKernels& kernel;
@@ -28,43 +31,56 @@ struct Plan {
   int64_t run_length, depth;  // floats per run and in all runs
   std::vector<int64_t> run_offsets;
   int64_t block_rows, blocks;  // grid rows per task, blocks per image
-  int64_t block_images;        // images per task: more than one only where a task holds whole images
+  int64_t block_images;  // images per task: more than one only where a task holds whole images
   bool panels_outside;
   bool one_channel;
 
   explicit Plan(const TapConvolution& c) : conv(c), kernel(kernels().gemm) {
     const ImageView& source = conv.source;
-    const int64_t row_reach = (conv.grid_rows - 1) * conv.step[0], column_reach = (conv.grid_columns - 1) * conv.step[1];
+    const int64_t row_reach = (conv.grid_rows - 1) * conv.step[0],
+                  column_reach = (conv.grid_columns - 1) * conv.step[1];
     const bool empty = conv.rows.empty() || conv.columns.empty();
-    const bool leaves_image = !empty && (conv.rows.front().offset < 0 || conv.columns.front().offset < 0 ||
-                                         row_reach + conv.rows.back().offset >= source.height ||
-                                         column_reach + conv.columns.back().offset >= source.width);
-    // A copy also brings the channels of one group together, so that neighbouring taps form one run.
-    use_slab = !empty && (leaves_image || (source.channels != source.pixel && conv.columns.size() > 1));
+    const bool leaves_image =
+        !empty && (conv.rows.front().offset < 0 || conv.columns.front().offset < 0 ||
+                   row_reach + conv.rows.back().offset >= source.height ||
+                   column_reach + conv.columns.back().offset >= source.width);
+    // A copy also brings the channels of one group together, so that neighbouring taps form one
+    // run.
+    use_slab =
+        !empty && (leaves_image || (source.channels != source.pixel && conv.columns.size() > 1));
     slab_columns = column_reach + span(conv.columns) + 1;
-    depth = empty ? 0 : static_cast<int64_t>(conv.rows.size() * conv.columns.size()) * source.channels;
+    depth =
+        empty ? 0 : static_cast<int64_t>(conv.rows.size() * conv.columns.size()) * source.channels;
     choose_blocks();
     find_runs(empty);
-    one_channel = !empty && run_offsets.size() == conv.rows.size() && run_offsets.size() <= kMaxKernelRows && conv.step[1] == 1 &&
+    one_channel = !empty && run_offsets.size() == conv.rows.size() &&
+                  run_offsets.size() <= kMaxKernelRows && conv.step[1] == 1 &&
                   (use_slab ? source.channels : source.pixel) == 1;
-    panels_outside = depth * conv.out_channels * static_cast<int64_t>(sizeof(float)) > cache_sizes().l2 / 2;
+    panels_outside =
+        depth * conv.out_channels * static_cast<int64_t>(sizeof(float)) > cache_sizes().l2 / 2;
   }
 
-  // A task's rows of the source should stay in a quarter of L2 while the weights stream by; and there should be work for all
-  // threads. Results do not depend on the cut: each output pixel is one tile row.
+  // A task's rows of the source should stay in a quarter of L2 while the weights stream by; and
+  // there should be work for all threads. Results do not depend on the cut: each output pixel is
+  // one tile row.
   void choose_blocks() {
-    const int64_t line_bytes = std::max<int64_t>(1, slab_columns * conv.source.channels * static_cast<int64_t>(sizeof(float)));
+    const int64_t line_bytes = std::max<int64_t>(
+        1, slab_columns * conv.source.channels * static_cast<int64_t>(sizeof(float)));
     const int64_t source_rows = std::max<int64_t>(1, cache_sizes().l2 / 4 / line_bytes);
-    const int64_t fitting = std::max<int64_t>(1, (source_rows - span(conv.rows) - 1) / conv.step[0] + 1);
+    const int64_t fitting =
+        std::max<int64_t>(1, (source_rows - span(conv.rows) - 1) / conv.step[0] + 1);
     const int64_t wanted = divide_up(2 * num_threads(), std::max<int64_t>(1, conv.batch));
-    block_rows = std::clamp<int64_t>(std::min(fitting, divide_up(conv.grid_rows, wanted)), 1, conv.grid_rows);
+    block_rows = std::clamp<int64_t>(std::min(fitting, divide_up(conv.grid_rows, wanted)), 1,
+                                     conv.grid_rows);
     blocks = divide_up(conv.grid_rows, block_rows);
-    // Small images share a task, so that few tiles are left with less than their full height and the weights, which stream by
-    // once per task, serve more pixels.
+    // Small images share a task, so that few tiles are left with less than their full height and
+    // the weights, which stream by once per task, serve more pixels.
     const int64_t image_rows = span(conv.rows) + 1 + (conv.grid_rows - 1) * conv.step[0];
     const int64_t for_threads = std::max<int64_t>(1, conv.batch / (2 * num_threads()));
     const int64_t for_tiles = divide_up(kTaskPixels, conv.grid_rows * conv.grid_columns);
-    block_images = blocks > 1 ? 1 : std::clamp<int64_t>(source_rows / image_rows, 1, std::min(for_threads, for_tiles));
+    block_images = blocks > 1 ? 1
+                              : std::clamp<int64_t>(source_rows / image_rows, 1,
+                                                    std::min(for_threads, for_tiles));
   }
 
   void find_runs(bool empty) {
@@ -74,29 +90,39 @@ struct Plan {
     if (empty) return;
     const auto& columns = conv.columns;
     bool adjacent = pixel == conv.source.channels;
-    for (size_t b = 1; b < columns.size(); ++b) adjacent = adjacent && columns[b].offset == columns[b - 1].offset + 1;
+    for (size_t b = 1; b < columns.size(); ++b)
+      adjacent = adjacent && columns[b].offset == columns[b - 1].offset + 1;
     run_length = conv.source.channels * (adjacent ? static_cast<int64_t>(columns.size()) : 1);
     for (const Tap& row : conv.rows)
       for (size_t b = 0; b < (adjacent ? 1 : columns.size()); ++b)
-        run_offsets.push_back((row.offset - conv.rows.front().offset) * line + (columns[b].offset - columns.front().offset) * pixel);
+        run_offsets.push_back((row.offset - conv.rows.front().offset) * line +
+                              (columns[b].offset - columns.front().offset) * pixel);
   }
 
   int64_t slab_size() const {
-    return use_slab ? ((block_rows - 1) * conv.step[0] + span(conv.rows) + 1) * slab_columns * conv.source.channels : 0;
+    return use_slab ? ((block_rows - 1) * conv.step[0] + span(conv.rows) + 1) * slab_columns *
+                          conv.source.channels
+                    : 0;
   }
 
-  int64_t panel_width(int64_t first) const { return conv.out_channels - first > kernel.lanes ? kernel.columns : kernel.lanes; }
+  int64_t panel_width(int64_t first) const {
+    return conv.out_channels - first > kernel.lanes ? kernel.columns : kernel.lanes;
+  }
 };
 
-// One panel of the weights: a row of out channels per (tap, channel), in the order in which the runs meet them.
+// One panel of the weights: a row of out channels per (tap, channel), in the order in which the
+// runs meet them.
 void pack_panel(const Plan& plan, int64_t first, float* panel) {
   const TapConvolution& conv = plan.conv;
-  const int64_t width = std::min<int64_t>(plan.kernel.columns, conv.out_channels - first), step = plan.panel_width(first);
+  const int64_t width = std::min<int64_t>(plan.kernel.columns, conv.out_channels - first),
+                step = plan.panel_width(first);
   for (const Tap& row : conv.rows)
     for (const Tap& column : conv.columns) {
-      const float* tap = conv.weight + first * conv.out_channel_stride + row.index * conv.kernel_width + column.index;
+      const float* tap = conv.weight + first * conv.out_channel_stride +
+                         row.index * conv.kernel_width + column.index;
       for (int64_t channel = 0; channel < conv.source.channels; ++channel, panel += step) {
-        for (int64_t i = 0; i < width; ++i) panel[i] = tap[channel * conv.channel_stride + i * conv.out_channel_stride];
+        for (int64_t i = 0; i < width; ++i)
+          panel[i] = tap[channel * conv.channel_stride + i * conv.out_channel_stride];
         for (int64_t i = width; i < step; ++i) panel[i] = 0;
       }
     }
@@ -104,15 +130,17 @@ void pack_panel(const Plan& plan, int64_t first, float* panel) {
 
 // Where a task's tiles read and write.
 struct TaskView {
-  const float* origin;         // source position of the task's first grid position under the first tap
+  const float* origin;  // source position of the task's first grid position under the first tap
   int64_t image, line, pixel;  // floats from one image, row, pixel of the source to the next
   float* out;
   int64_t images, rows;
 };
 
-// One source channel, unit step: the pixels of an output row read the same floats one apart, so a tile takes all of them through
-// one pointer and needs no list of rows. For a 5x5 kernel on 28 columns that is 2 tiles of 14 pixels and 25 steps.
-void run_rows(const Plan& plan, const float* packed, const TaskView& view, int64_t first_panel, int64_t last_panel) {
+// One source channel, unit step: the pixels of an output row read the same floats one apart, so a
+// tile takes all of them through one pointer and needs no list of rows. For a 5x5 kernel on 28
+// columns that is 2 tiles of 14 pixels and 25 steps.
+void run_rows(const Plan& plan, const float* packed, const TaskView& view, int64_t first_panel,
+              int64_t last_panel) {
   const TapConvolution& conv = plan.conv;
   const GemmKernels& kernel = plan.kernel;
   TileRun runs[kMaxKernelRows];
@@ -127,18 +155,21 @@ void run_rows(const Plan& plan, const float* packed, const TaskView& view, int64
         const int64_t first = panel * kernel.columns, step = plan.panel_width(first);
         const float* weights = packed + first * plan.depth;
         for (size_t r = 0; r < plan.run_offsets.size(); ++r)
-          runs[r] = {source + plan.run_offsets[r] + j, weights + static_cast<int64_t>(r) * plan.run_length * step, plan.run_length};
+          runs[r] = {source + plan.run_offsets[r] + j,
+                     weights + static_cast<int64_t>(r) * plan.run_length * step, plan.run_length};
         for (int t = 0; t < height; ++t) c_rows[t] = out + (j + t) * conv.out_pixel + first;
-        kernel.tile_columns(height, static_cast<int>(std::min<int64_t>(kernel.columns, conv.out_channels - first)), runs,
-                            static_cast<int64_t>(plan.run_offsets.size()), 1, step, true,
-                            {c_rows, conv.bias ? conv.bias + first : nullptr, 1.0f, false, conv.activation});
+        kernel.tile_columns(
+            height, static_cast<int>(std::min<int64_t>(kernel.columns, conv.out_channels - first)),
+            runs, static_cast<int64_t>(plan.run_offsets.size()), 1, step, true,
+            {c_rows, conv.bias ? conv.bias + first : nullptr, 1.0f, false, conv.activation});
       }
     }
   }
 }
 
 // All tiles of a task against the panels [first_panel, last_panel).
-void run_panels(const Plan& plan, const float* packed, const TaskView& view, int64_t first_panel, int64_t last_panel) {
+void run_panels(const Plan& plan, const float* packed, const TaskView& view, int64_t first_panel,
+                int64_t last_panel) {
   const TapConvolution& conv = plan.conv;
   const GemmKernels& kernel = plan.kernel;
   if (plan.one_channel) return run_rows(plan, packed, view, first_panel, last_panel);
@@ -146,10 +177,12 @@ void run_panels(const Plan& plan, const float* packed, const TaskView& view, int
   float* out_pixels[kMaxRows];
   float* c_rows[kMaxRows];
   int64_t n = 0, i = 0, j = 0;
-  for (int64_t left = view.images * view.rows * conv.grid_columns; left > 0; left -= kernel.pointer_rows) {
+  for (int64_t left = view.images * view.rows * conv.grid_columns; left > 0;
+       left -= kernel.pointer_rows) {
     const int height = static_cast<int>(std::min<int64_t>(left, kernel.pointer_rows));
     for (int t = 0; t < height; ++t) {
-      a_rows[t] = view.origin + n * view.image + i * conv.step[0] * view.line + j * conv.step[1] * view.pixel;
+      a_rows[t] = view.origin + n * view.image + i * conv.step[0] * view.line +
+                  j * conv.step[1] * view.pixel;
       out_pixels[t] = view.out + n * conv.out_image + i * conv.out_row + j * conv.out_pixel;
       if (++j < conv.grid_columns) continue;
       j = 0;
@@ -159,31 +192,44 @@ void run_panels(const Plan& plan, const float* packed, const TaskView& view, int
     }
     for (int64_t panel = first_panel; panel < last_panel; ++panel) {
       const int64_t first = panel * kernel.columns;
-      const int width = static_cast<int>(std::min<int64_t>(kernel.columns, conv.out_channels - first));
+      const int width =
+          static_cast<int>(std::min<int64_t>(kernel.columns, conv.out_channels - first));
       for (int t = 0; t < height; ++t) c_rows[t] = out_pixels[t] + first;
-      kernel.tile_rows(height, width, a_rows, plan.run_offsets.data(), static_cast<int64_t>(plan.run_offsets.size()), plan.run_length,
-                       packed + first * plan.depth, plan.panel_width(first),
-                       {c_rows, conv.bias ? conv.bias + first : nullptr, 1.0f, false, conv.activation});
+      kernel.tile_rows(
+          height, width, a_rows, plan.run_offsets.data(),
+          static_cast<int64_t>(plan.run_offsets.size()), plan.run_length,
+          packed + first * plan.depth, plan.panel_width(first),
+          {c_rows, conv.bias ? conv.bias + first : nullptr, 1.0f, false, conv.activation});
     }
   }
 }
 
 TaskView view_task(const Plan& plan, int64_t task, float* slab) {
   const TapConvolution& conv = plan.conv;
-  const int64_t n = task / plan.blocks * plan.block_images, first_row = task % plan.blocks * plan.block_rows;
-  const int64_t images = std::min(plan.block_images, conv.batch - n), rows = std::min(plan.block_rows, conv.grid_rows - first_row);
+  const int64_t n = task / plan.blocks * plan.block_images,
+                first_row = task % plan.blocks * plan.block_rows;
+  const int64_t images = std::min(plan.block_images, conv.batch - n),
+                rows = std::min(plan.block_rows, conv.grid_rows - first_row);
   ImageView image = conv.source;
   image.data += n * conv.source_image;
   float* out = conv.out + n * conv.out_image + first_row * conv.out_row;
   const int64_t line = image.width * image.pixel;
   if (plan.depth == 0) return {image.data, conv.source_image, line, image.pixel, out, images, rows};
-  const int64_t source_row = first_row * conv.step[0] + conv.rows.front().offset, source_column = conv.columns.front().offset;
+  const int64_t source_row = first_row * conv.step[0] + conv.rows.front().offset,
+                source_column = conv.columns.front().offset;
   if (!plan.use_slab)
-    return {image.data + source_row * line + source_column * image.pixel, conv.source_image, line, image.pixel, out, images, rows};
+    return {image.data + source_row * line + source_column * image.pixel,
+            conv.source_image,
+            line,
+            image.pixel,
+            out,
+            images,
+            rows};
   for (int64_t i = 0; i < images; ++i, image.data += conv.source_image)
-    copy_slab(image, source_row, (rows - 1) * conv.step[0] + span(conv.rows) + 1, source_column, plan.slab_columns,
-              slab + i * plan.slab_size());
-  return {slab, plan.slab_size(), plan.slab_columns * image.channels, image.channels, out, images, rows};
+    copy_slab(image, source_row, (rows - 1) * conv.step[0] + span(conv.rows) + 1, source_column,
+              plan.slab_columns, slab + i * plan.slab_size());
+  return {slab, plan.slab_size(), plan.slab_columns * image.channels, image.channels, out, images,
+          rows};
 }
 
 void run_task(const Plan& plan, const float* packed, int64_t task, float* slab) {
@@ -200,11 +246,14 @@ void run_taps(const TapConvolution& conv) {
   const Plan plan(conv);
   const int64_t panels = divide_up(conv.out_channels, plan.kernel.columns);
   const Scratch<float> packed(std::max<int64_t>(1, panels * plan.kernel.columns * plan.depth));
-  parallel_for(panels, grain_for(plan.depth * plan.kernel.columns), [&](int64_t begin, int64_t end) {
-    for (int64_t panel = begin; panel < end; ++panel)
-      pack_panel(plan, panel * plan.kernel.columns, packed.data() + panel * plan.kernel.columns * plan.depth);
-  });
-  const int64_t task_flops = 2 * plan.block_images * plan.block_rows * conv.grid_columns * conv.out_channels * std::max<int64_t>(1, plan.depth);
+  parallel_for(panels, grain_for(plan.depth * plan.kernel.columns),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t panel = begin; panel < end; ++panel)
+                   pack_panel(plan, panel * plan.kernel.columns,
+                              packed.data() + panel * plan.kernel.columns * plan.depth);
+               });
+  const int64_t task_flops = 2 * plan.block_images * plan.block_rows * conv.grid_columns *
+                             conv.out_channels * std::max<int64_t>(1, plan.depth);
   const int64_t tasks = divide_up(conv.batch, plan.block_images) * plan.blocks;
   parallel_for(tasks, grain_for(task_flops / 16), [&](int64_t begin, int64_t end) {
     const Scratch<float> slab(std::max<int64_t>(1, plan.block_images * plan.slab_size()));

@@ -2,8 +2,9 @@
 //
 // Output pixel (i, j) of a grid is the sum over taps (a, b) and source channels of
 //     source[i * step + rows[a].offset][j * step + columns[b].offset][channel] * weight[...]
-// A forward pass is one such grid; a backward-data pass is stride x stride of them, one per phase of the output position
-// (the taps that can reach a pixel depend on its position modulo the stride), so no zero is ever multiplied.
+// A forward pass is one such grid; a backward-data pass is stride x stride of them, one per phase
+// of the output position (the taps that can reach a pixel depend on its position modulo the
+// stride), so no zero is ever multiplied.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +26,11 @@ struct TapConvolution {
   ImageView source;
   int64_t source_image;
   int64_t batch;
-  std::vector<Tap> rows, columns;  // ascending offsets; either may be empty: then the output is the bias
+  std::vector<Tap> rows,
+      columns;  // ascending offsets; either may be empty: then the output is the bias
   Pair step;
-  // The output grid: pixel (i, j) of image n starts at out + n * out_image + i * out_row + j * out_pixel.
+  // The output grid: pixel (i, j) of image n starts at out + n * out_image + i * out_row + j *
+  // out_pixel.
   float* out;
   int64_t out_image, out_row, out_pixel;
   int64_t grid_rows, grid_columns;

@@ -6,12 +6,13 @@
 
 namespace neurona {
 
-#define NEURONA_CONV2D_VARIANT(name)                                                                                  \
-  void conv2d_##name##_forward(const Conv2dShape& shape, const float* x, const float* weight, const float* bias,      \
-                               TileActivation activation, float* y);                                                  \
-  void conv2d_##name##_backward_data(const Conv2dShape& shape, const float* dy, const float* weight, const float* bias, \
-                                     float* dx);                                                                      \
-  void conv2d_##name##_backward_weight(const Conv2dShape& shape, const float* dy, const float* x, float* dw);
+#define NEURONA_CONV2D_VARIANT(name)                                                              \
+  void conv2d_##name##_forward(const Conv2dShape& shape, const float* x, const float* weight,     \
+                               const float* bias, TileActivation activation, float* y);           \
+  void conv2d_##name##_backward_data(const Conv2dShape& shape, const float* dy,                   \
+                                     const float* weight, const float* bias, float* dx);          \
+  void conv2d_##name##_backward_weight(const Conv2dShape& shape, const float* dy, const float* x, \
+                                       float* dw);
 
 NEURONA_CONV2D_VARIANT(naive)
 NEURONA_CONV2D_VARIANT(direct)
@@ -20,6 +21,7 @@ NEURONA_CONV2D_VARIANT(pointwise)
 NEURONA_CONV2D_VARIANT(depthwise)
 #undef NEURONA_CONV2D_VARIANT
 
-void conv2d_scatter_backward_data(const Conv2dShape& shape, const float* dy, const float* weight, const float* bias, float* dx);
+void conv2d_scatter_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
+                                  const float* bias, float* dx);
 
 }  // namespace neurona

@@ -4,10 +4,11 @@
 //   class t:            a_c = (1 - e) w_t [c = t] + e / C w_c
 //   probabilities t_c:  a_c = w_c ((1 - e) t_c + e / C)
 //
-// "mean" divides by the sum of w_t over the rows that are not ignored, or by N for probabilities. The kernel gives softmax(x)
-// times A, and the maximum and sum of each row; what remains is one element per row (two short loops with smoothing or
-// probabilities). log_softmax(x)_c is (x_c - max) - log(sum), which stays accurate when the loss is near 0.
-// loss and dx are overwritten; rows whose class is ignored get zeros.
+// "mean" divides by the sum of w_t over the rows that are not ignored, or by N for probabilities.
+// The kernel gives softmax(x) times A, and the maximum and sum of each row; what remains is one
+// element per row (two short loops with smoothing or probabilities). log_softmax(x)_c is (x_c -
+// max) - log(sum), which stays accurate when the loss is near 0. loss and dx are overwritten; rows
+// whose class is ignored get zeros.
 #include "ops/cross_entropy.h"
 
 #include <algorithm>
@@ -24,31 +25,37 @@ namespace {
 
 constexpr const char* kOp = "cross_entropy";
 constexpr int64_t kIgnored = -1;
-// Rows per call of the kernel: a multiple of every vector width, statistics on the stack, 64 KiB of logits at most.
+// Rows per call of the kernel: a multiple of every vector width, statistics on the stack, 64 KiB of
+// logits at most.
 constexpr int64_t kBlockRows = 64, kBlockFloats = 16384;
 
 template <typename Label>
-void read_labels(const void* source, int64_t n, int64_t classes, int64_t ignore_index, int64_t* labels) {
+void read_labels(const void* source, int64_t n, int64_t classes, int64_t ignore_index,
+                 int64_t* labels) {
   const auto* raw = static_cast<const Label*>(source);
   for (int64_t i = 0; i < n; ++i) {
     // An unsigned label beyond int64 must not wrap round into the valid range.
-    const bool fits = std::is_signed_v<Label> || static_cast<uint64_t>(raw[i]) <= std::numeric_limits<int64_t>::max();
+    const bool fits = std::is_signed_v<Label> ||
+                      static_cast<uint64_t>(raw[i]) <= std::numeric_limits<int64_t>::max();
     const auto label = static_cast<int64_t>(raw[i]);
     if (fits && label == ignore_index) {
       labels[i] = kIgnored;
     } else if (fits && label >= 0 && label < classes) {
       labels[i] = label;
     } else {
-      fail_value(kOp, "target must be in 0..", classes - 1, " (", classes, " classes) or ignore_index (", ignore_index,
-                 "), got ", +raw[i], " at position ", i);
+      fail_value(kOp, "target must be in 0..", classes - 1, " (", classes,
+                 " classes) or ignore_index (", ignore_index, "), got ", +raw[i], " at position ",
+                 i);
     }
   }
 }
 
-void read_labels(const CrossEntropyTarget& target, int64_t n, int64_t classes, int64_t ignore_index, int64_t* labels) {
+void read_labels(const CrossEntropyTarget& target, int64_t n, int64_t classes, int64_t ignore_index,
+                 int64_t* labels) {
   const auto read = [&](auto as_signed) {
     using Signed = decltype(as_signed);
-    if (target.label_signed) return read_labels<Signed>(target.labels, n, classes, ignore_index, labels);
+    if (target.label_signed)
+      return read_labels<Signed>(target.labels, n, classes, ignore_index, labels);
     read_labels<std::make_unsigned_t<Signed>>(target.labels, n, classes, ignore_index, labels);
   };
   switch (target.label_bytes) {
@@ -63,7 +70,8 @@ double checked_weight_sum(const float* weight, int64_t classes) {
   if (!weight) return static_cast<double>(classes);
   double total = 0;
   for (int64_t i = 0; i < classes; ++i) {
-    if (!(weight[i] >= 0)) fail_value(kOp, "weight must be >= 0 for every class, got ", weight[i], " for class ", i);
+    if (!(weight[i] >= 0))
+      fail_value(kOp, "weight must be >= 0 for every class, got ", weight[i], " for class ", i);
     total += weight[i];
   }
   return total;
@@ -90,7 +98,9 @@ struct Problem {
 
   double total_share(int64_t row) const {
     if (labels)
-      return labels[row] == kIgnored ? 0 : (1 - smoothing) * class_weight(labels[row]) + even_share() * weight_sum;
+      return labels[row] == kIgnored
+                 ? 0
+                 : (1 - smoothing) * class_weight(labels[row]) + even_share() * weight_sum;
     double total = 0;
     for (int64_t i = 0; i < c; ++i) total += share(row, i);
     return total;
@@ -100,7 +110,9 @@ struct Problem {
   float finish_row(int64_t row, float maximum, float log_sum) const {
     const float* logits = x + row * c;
     float* gradient = dx ? dx + row * c : nullptr;
-    const auto minus_log_softmax = [&](int64_t i) { return static_cast<double>(log_sum) - (logits[i] - maximum); };
+    const auto minus_log_softmax = [&](int64_t i) {
+      return static_cast<double>(log_sum) - (logits[i] - maximum);
+    };
     if (labels && labels[row] == kIgnored) {
       if (gradient) std::fill_n(gradient, c, 0.0f);
       return 0;
@@ -111,9 +123,11 @@ struct Problem {
       const double a = (1 - smoothing) * class_weight(label);
       loss = a * minus_log_softmax(label);
       if (gradient) gradient[label] -= static_cast<float>(a * gradient_scale);
-      // The other classes enter only through smoothing: without it, a logit of -inf elsewhere must not give 0 * inf.
+      // The other classes enter only through smoothing: without it, a logit of -inf elsewhere must
+      // not give 0 * inf.
       if (smoothing > 0) {
-        for (int64_t i = 0; i < c; ++i) loss += even_share() * class_weight(i) * minus_log_softmax(i);
+        for (int64_t i = 0; i < c; ++i)
+          loss += even_share() * class_weight(i) * minus_log_softmax(i);
         if (gradient)
           for (int64_t i = 0; i < c; ++i)
             gradient[i] -= static_cast<float>(even_share() * class_weight(i) * gradient_scale);
@@ -121,7 +135,8 @@ struct Problem {
     } else {
       for (int64_t i = 0; i < c; ++i) loss += share(row, i) * minus_log_softmax(i);
       if (gradient)
-        for (int64_t i = 0; i < c; ++i) gradient[i] -= static_cast<float>(share(row, i) * gradient_scale);
+        for (int64_t i = 0; i < c; ++i)
+          gradient[i] -= static_cast<float>(share(row, i) * gradient_scale);
     }
     return static_cast<float>(loss);
   }
@@ -132,10 +147,13 @@ struct Problem {
     for (int64_t first = begin; first < end; first += step) {
       const int64_t count = std::min(step, end - first);
       float scale[kBlockRows], maximum[kBlockRows], sum[kBlockRows];
-      for (int64_t i = 0; dx && i < count; ++i) scale[i] = static_cast<float>(total_share(first + i) * gradient_scale);
-      kernel.softmax_rows(x + first * c, dx ? dx + first * c : nullptr, count, c, {dx ? scale : nullptr, maximum, sum});
+      for (int64_t i = 0; dx && i < count; ++i)
+        scale[i] = static_cast<float>(total_share(first + i) * gradient_scale);
+      kernel.softmax_rows(x + first * c, dx ? dx + first * c : nullptr, count, c,
+                          {dx ? scale : nullptr, maximum, sum});
       kernel.logarithm(sum, sum, count);
-      for (int64_t i = 0; i < count; ++i) losses[first + i] = finish_row(first + i, maximum[i], sum[i]);
+      for (int64_t i = 0; i < count; ++i)
+        losses[first + i] = finish_row(first + i, maximum[i], sum[i]);
     }
   }
 };
@@ -150,8 +168,15 @@ void cross_entropy(const float* x, int64_t n, int64_t c, const CrossEntropyTarge
   const Scratch<float> row_losses(options.reduction == Reduction::kNone ? 0 : n);
   float* losses = options.reduction == Reduction::kNone ? loss : row_losses.data();
 
-  Problem problem{x, c, target.labels ? labels.data() : nullptr, target.probabilities, options.weight, weight_sum,
-                  options.label_smoothing, dx, 1.0};
+  Problem problem{x,
+                  c,
+                  target.labels ? labels.data() : nullptr,
+                  target.probabilities,
+                  options.weight,
+                  weight_sum,
+                  options.label_smoothing,
+                  dx,
+                  1.0};
   double divisor = 1;
   if (options.reduction == Reduction::kMean) {
     divisor = target.labels ? 0 : static_cast<double>(n);
@@ -159,7 +184,8 @@ void cross_entropy(const float* x, int64_t n, int64_t c, const CrossEntropyTarge
       if (labels[i] != kIgnored) divisor += problem.class_weight(labels[i]);
     problem.gradient_scale = 1 / divisor;
   }
-  parallel_for(n, grain_for(c * 16), [&](int64_t begin, int64_t end) { problem.rows(begin, end, losses); });
+  parallel_for(n, grain_for(c * 16),
+               [&](int64_t begin, int64_t end) { problem.rows(begin, end, losses); });
   if (options.reduction == Reduction::kNone) return;
   double total = 0;
   for (int64_t i = 0; i < n; ++i) total += losses[i];

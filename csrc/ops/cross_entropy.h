@@ -22,8 +22,8 @@ struct CrossEntropyOptions {
   double label_smoothing;
 };
 
-// x is (N, C). Writes N losses for kNone and one otherwise, and dx (N, C) unless it is null. ValueError for a label or a weight
-// outside its range, before anything is written.
+// x is (N, C). Writes N losses for kNone and one otherwise, and dx (N, C) unless it is null.
+// ValueError for a label or a weight outside its range, before anything is written.
 void cross_entropy(const float* x, int64_t n, int64_t c, const CrossEntropyTarget& target,
                    const CrossEntropyOptions& options, float* loss, float* dx);
 

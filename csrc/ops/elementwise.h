@@ -15,10 +15,12 @@ struct Broadcast {
 };
 
 // The shape that NumPy's rules give two shapes; ValueError naming both when there is none.
-std::vector<int64_t> broadcast_shape(const char* op, const std::vector<int64_t>& a, const std::vector<int64_t>& b);
+std::vector<int64_t> broadcast_shape(const char* op, const std::vector<int64_t>& a,
+                                     const std::vector<int64_t>& b);
 
 // y[i] = a[i] op b[i] for arrays that are dense in one and the same order.
-void arithmetic_dense(Arithmetic operation, const float* a, const float* b, float* y, int64_t count);
+void arithmetic_dense(Arithmetic operation, const float* a, const float* b, float* y,
+                      int64_t count);
 // y[i] = a[i] op b, or a op b[i], with one of them a single value.
 void arithmetic_scalar(Arithmetic operation, const float* a, float b, float* y, int64_t count);
 void arithmetic_scalar(Arithmetic operation, float a, const float* b, float* y, int64_t count);

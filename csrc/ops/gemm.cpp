@@ -1,14 +1,16 @@
-// C (M, N) = act(alpha * A * B + [C] + bias). The loops around the tile, after Goto and van de Geijn (2008):
+// C (M, N) = act(alpha * A * B + [C] + bias). The loops around the tile, after Goto and van de
+// Geijn (2008):
 //
-//   for each block of K (kc steps)                    the only place where a sum is cut; depends on K alone
+//   for each block of K (kc steps)                    the only place where a sum is cut; depends on
+//   K alone
 //     pack B into panels of NR columns, and A into panels of MR rows if that pays
 //     for each block of N whose panels fit in half of L2
 //       for each tile of MR rows                      its A panel stays in L1 ...
 //         for each panel of the block                 ... while the B panels stream from L2
 //           tile
 //
-// C is overwritten by the first block of K (or added to, if asked) and added to by the others; bias and activation go with
-// the last one.
+// C is overwritten by the first block of K (or added to, if asked) and added to by the others; bias
+// and activation go with the last one.
 #include "ops/gemm.h"
 
 #include <algorithm>
@@ -21,10 +23,12 @@
 namespace neurona {
 namespace {
 
-// Steps per block of K. A panel of 14 x 384 floats is 21 KiB, which leaves a third of a 32 KiB L1 to the B panel that streams
-// through; fewer steps cost more passes over C (a tile is read and written once per block).
+// Steps per block of K. A panel of 14 x 384 floats is 21 KiB, which leaves a third of a 32 KiB L1
+// to the B panel that streams through; fewer steps cost more passes over C (a tile is read and
+// written once per block).
 constexpr int64_t kMaxDepth = 384;
-// From this many columns on, copying A into panels (about 0.6 cycles an element) costs less than 10 % of the tiles that use it.
+// From this many columns on, copying A into panels (about 0.6 cycles an element) costs less than 10
+// % of the tiles that use it.
 constexpr int64_t kPackFromColumns = 192;
 constexpr int64_t kPackFromRows = 48;
 constexpr int kMaxRows = 16;
@@ -46,44 +50,50 @@ int64_t panel_width(const GemmKernels& kernel, int64_t columns) {
   return columns > kernel.lanes ? kernel.columns : kernel.lanes;
 }
 
-// One operand of a block as panels of `width` lines: A's rows or B's columns. The last panel may be narrower.
+// One operand of a block as panels of `width` lines: A's rows or B's columns. The last panel may be
+// narrower.
 struct Panels {
-  Matrix matrix;           // lines are rows of the matrix, or its columns when `across`
+  Matrix matrix;  // lines are rows of the matrix, or its columns when `across`
   bool across;
   int64_t lines, depth;
   int64_t width, last_width;  // floats per step: of a full panel, of the last one
   float* packed;
 
   int64_t count() const { return divide_up(lines, width); }
-  // Along the lines a panel is read line by line; across them, eight steps of all panels at a time, since a step of the whole
-  // operand is contiguous while those of one panel lie far apart.
+  // Along the lines a panel is read line by line; across them, eight steps of all panels at a time,
+  // since a step of the whole operand is contiguous while those of one panel lie far apart.
   static constexpr int64_t kSteps = 8;
   int64_t pieces() const { return across ? divide_up(depth, kSteps) : count(); }
 
   void pack_piece(const GemmKernels& kernel, int64_t piece) const {
-    const int64_t first_step = across ? piece * kSteps : 0, steps = across ? std::min(kSteps, depth - first_step) : depth;
+    const int64_t first_step = across ? piece * kSteps : 0,
+                  steps = across ? std::min(kSteps, depth - first_step) : depth;
     for (int64_t panel = across ? 0 : piece; panel < (across ? count() : piece + 1); ++panel) {
       const int64_t line = panel * width, valid = std::min(width, lines - line);
       const int64_t step = panel == count() - 1 ? last_width : width;
       float* target = packed + line * depth + first_step * step;
       if (across) {
-        kernel.pack_transposed(matrix.data + first_step * matrix.stride + line, matrix.stride, valid, steps, target, step);
+        kernel.pack_transposed(matrix.data + first_step * matrix.stride + line, matrix.stride,
+                               valid, steps, target, step);
       } else {
-        kernel.pack_lines(matrix.data + line * matrix.stride, matrix.stride, valid, steps, target, step);
+        kernel.pack_lines(matrix.data + line * matrix.stride, matrix.stride, valid, steps, target,
+                          step);
       }
     }
   }
 };
 
 // Tiles of rows [first_row, first_row + height) against the panels [first_panel, last_panel).
-void tile_row(const GemmKernels& kernel, const Block& block, int64_t first_row, int64_t height, int64_t first_panel,
-              int64_t last_panel) {
+void tile_row(const GemmKernels& kernel, const Block& block, int64_t first_row, int64_t height,
+              int64_t first_panel, int64_t last_panel) {
   const float* a_rows[kMaxRows];
   float* c_rows[kMaxRows];
   const bool by_pointer = !block.packed_a && !block.a.transposed;
   if (by_pointer)
-    for (int64_t i = 0; i < height; ++i) a_rows[i] = block.a.data + (first_row + i) * block.a.stride;
-  const float* a_columns = block.packed_a ? block.packed_a + first_row * block.shape.k : block.a.data + first_row;
+    for (int64_t i = 0; i < height; ++i)
+      a_rows[i] = block.a.data + (first_row + i) * block.a.stride;
+  const float* a_columns =
+      block.packed_a ? block.packed_a + first_row * block.shape.k : block.a.data + first_row;
   const int64_t a_step = block.packed_a ? kernel.rows : block.a.stride;
   const int64_t no_offset = 0;
   for (int64_t panel = first_panel; panel < last_panel; ++panel) {
@@ -91,11 +101,14 @@ void tile_row(const GemmKernels& kernel, const Block& block, int64_t first_row, 
     const int width = static_cast<int>(std::min<int64_t>(kernel.columns, block.shape.n - column));
     const int64_t b_step = panel_width(kernel, width);
     const float* b = block.packed_b + column * block.shape.k;
-    for (int64_t i = 0; i < height; ++i) c_rows[i] = block.c + (first_row + i) * block.c_stride + column;
+    for (int64_t i = 0; i < height; ++i)
+      c_rows[i] = block.c + (first_row + i) * block.c_stride + column;
     const float* bias = block.epilogue.bias ? block.epilogue.bias + column : nullptr;
-    const TileOutput out{c_rows, bias, block.epilogue.alpha, block.epilogue.accumulate, block.epilogue.activation};
+    const TileOutput out{c_rows, bias, block.epilogue.alpha, block.epilogue.accumulate,
+                         block.epilogue.activation};
     if (by_pointer) {
-      kernel.tile_rows(static_cast<int>(height), width, a_rows, &no_offset, 1, block.shape.k, b, b_step, out);
+      kernel.tile_rows(static_cast<int>(height), width, a_rows, &no_offset, 1, block.shape.k, b,
+                       b_step, out);
     } else {
       const TileRun run{a_columns, b, block.shape.k};
       kernel.tile_columns(static_cast<int>(height), width, &run, 1, a_step, b_step, true, out);
@@ -105,46 +118,57 @@ void tile_row(const GemmKernels& kernel, const Block& block, int64_t first_row, 
 
 // All tiles of a block, cut among the threads along the longer side.
 void tiles(const GemmKernels& kernel, const Block& block) {
-  const int64_t tile_height = block.packed_a || block.a.transposed ? kernel.rows : kernel.pointer_rows;
-  const int64_t row_tiles = divide_up(block.shape.m, tile_height), panels = divide_up(block.shape.n, kernel.columns);
-  const int64_t panels_in_l2 =
-      std::max<int64_t>(1, cache_sizes().l2 / 2 / (kernel.columns * block.shape.k * static_cast<int64_t>(sizeof(float))));
-  const auto rectangle = [&](int64_t first_tile, int64_t last_tile, int64_t first_panel, int64_t last_panel) {
+  const int64_t tile_height =
+      block.packed_a || block.a.transposed ? kernel.rows : kernel.pointer_rows;
+  const int64_t row_tiles = divide_up(block.shape.m, tile_height),
+                panels = divide_up(block.shape.n, kernel.columns);
+  const int64_t panels_in_l2 = std::max<int64_t>(
+      1, cache_sizes().l2 / 2 /
+             (kernel.columns * block.shape.k * static_cast<int64_t>(sizeof(float))));
+  const auto rectangle = [&](int64_t first_tile, int64_t last_tile, int64_t first_panel,
+                             int64_t last_panel) {
     for (int64_t panel = first_panel; panel < last_panel; panel += panels_in_l2)
       for (int64_t tile = first_tile; tile < last_tile; ++tile)
-        tile_row(kernel, block, tile * tile_height, std::min(tile_height, block.shape.m - tile * tile_height), panel,
+        tile_row(kernel, block, tile * tile_height,
+                 std::min(tile_height, block.shape.m - tile * tile_height), panel,
                  std::min(last_panel, panel + panels_in_l2));
   };
   const int64_t flops = 2 * block.shape.m * block.shape.n * block.shape.k;
   if (row_tiles >= panels) {
-    parallel_for(row_tiles, grain_for(flops / row_tiles / 16), [&](int64_t begin, int64_t end) { rectangle(begin, end, 0, panels); });
+    parallel_for(row_tiles, grain_for(flops / row_tiles / 16),
+                 [&](int64_t begin, int64_t end) { rectangle(begin, end, 0, panels); });
   } else {
-    parallel_for(panels, grain_for(flops / panels / 16), [&](int64_t begin, int64_t end) { rectangle(0, row_tiles, begin, end); });
+    parallel_for(panels, grain_for(flops / panels / 16),
+                 [&](int64_t begin, int64_t end) { rectangle(0, row_tiles, begin, end); });
   }
 }
 
 // K == 0: the product is empty, the epilogue is not.
-void epilogue_only(const GemmKernels& kernel, const GemmShape& shape, float* c, int64_t c_stride, const GemmEpilogue& epilogue) {
+void epilogue_only(const GemmKernels& kernel, const GemmShape& shape, float* c, int64_t c_stride,
+                   const GemmEpilogue& epilogue) {
   const int64_t no_offset = 0;
   for (int64_t i = 0; i < shape.m; ++i)
     for (int64_t j = 0; j < shape.n; j += kernel.columns) {
       float* row = c + i * c_stride + j;
-      const TileOutput out{&row, epilogue.bias ? epilogue.bias + j : nullptr, epilogue.alpha, epilogue.accumulate,
-                           epilogue.activation};
+      const TileOutput out{&row, epilogue.bias ? epilogue.bias + j : nullptr, epilogue.alpha,
+                           epilogue.accumulate, epilogue.activation};
       const float* unused = row;
-      kernel.tile_rows(1, static_cast<int>(std::min<int64_t>(kernel.columns, shape.n - j)), &unused, &no_offset, 0, 0, unused, 0, out);
+      kernel.tile_rows(1, static_cast<int>(std::min<int64_t>(kernel.columns, shape.n - j)), &unused,
+                       &no_offset, 0, 0, unused, 0, out);
     }
 }
 
 }  // namespace
 
-void gemm(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c, int64_t c_stride, const GemmEpilogue& epilogue) {
+void gemm(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c, int64_t c_stride,
+          const GemmEpilogue& epilogue) {
   const GemmKernels& kernel = kernels().gemm;
   if (shape.m == 0 || shape.n == 0) return;
   if (shape.k == 0) return epilogue_only(kernel, shape, c, c_stride, epilogue);
 
   const int64_t blocks = divide_up(shape.k, kMaxDepth), depth = divide_up(shape.k, blocks);
-  const int64_t panels = divide_up(shape.n, kernel.columns), row_panels = divide_up(shape.m, kernel.rows);
+  const int64_t panels = divide_up(shape.n, kernel.columns),
+                row_panels = divide_up(shape.m, kernel.rows);
   const bool pack_a = shape.n >= kPackFromColumns && shape.m >= kPackFromRows;
   const Scratch<float> packed_b(panels * kernel.columns * depth);
   const Scratch<float> packed_a(pack_a ? row_panels * kernel.rows * depth : 1);
@@ -153,27 +177,33 @@ void gemm(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c, in
     const Matrix a_part{a.data + (a.transposed ? k * a.stride : k), a.stride, a.transposed};
     const Matrix b_part{b.data + (b.transposed ? k : k * b.stride), b.stride, b.transposed};
     const int64_t last_width = panel_width(kernel, shape.n - (panels - 1) * kernel.columns);
-    const Panels of_b{b_part, !b.transposed, shape.n, part.k, kernel.columns, last_width, packed_b.data()};
-    const Panels of_a{a_part, a.transposed, shape.m, part.k, kernel.rows, kernel.rows, packed_a.data()};
+    const Panels of_b{b_part,         !b.transposed, shape.n,        part.k,
+                      kernel.columns, last_width,    packed_b.data()};
+    const Panels of_a{a_part,      a.transposed, shape.m,        part.k,
+                      kernel.rows, kernel.rows,  packed_a.data()};
     const int64_t b_pieces = of_b.pieces(), pieces = b_pieces + (pack_a ? of_a.pieces() : 0);
-    parallel_for(pieces, grain_for((shape.n + (pack_a ? shape.m : 0)) * part.k / pieces / 2), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        if (i < b_pieces) {
-          of_b.pack_piece(kernel, i);
-        } else {
-          of_a.pack_piece(kernel, i - b_pieces);
-        }
-      }
-    });
+    parallel_for(pieces, grain_for((shape.n + (pack_a ? shape.m : 0)) * part.k / pieces / 2),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; ++i) {
+                     if (i < b_pieces) {
+                       of_b.pack_piece(kernel, i);
+                     } else {
+                       of_a.pack_piece(kernel, i - b_pieces);
+                     }
+                   }
+                 });
     const bool last = k + depth >= shape.k;
-    tiles(kernel, Block{part, a_part, pack_a ? packed_a.data() : nullptr, packed_b.data(), c, c_stride,
-                        GemmEpilogue{epilogue.alpha, k > 0 || epilogue.accumulate, last ? epilogue.bias : nullptr,
-                                     last ? epilogue.activation : TileActivation::kNone}});
+    tiles(kernel,
+          Block{part, a_part, pack_a ? packed_a.data() : nullptr, packed_b.data(), c, c_stride,
+                GemmEpilogue{epilogue.alpha, k > 0 || epilogue.accumulate,
+                             last ? epilogue.bias : nullptr,
+                             last ? epilogue.activation : TileActivation::kNone}});
   }
 }
 
 void column_sums(const float* x, int64_t rows, int64_t columns, int64_t stride, float* sums) {
-  // A product with a row of ones. 256 rows per chunk keep the rounding error of a sum near sqrt(chunks) * eps.
+  // A product with a row of ones. 256 rows per chunk keep the rounding error of a sum near
+  // sqrt(chunks) * eps.
   constexpr int64_t kChunk = 256;
   const GemmKernels& kernel = kernels().gemm;
   const float one = 1.0f;
@@ -186,10 +216,13 @@ void column_sums(const float* x, int64_t rows, int64_t columns, int64_t stride, 
   parallel_for(chunks, grain_for(kChunk * columns), [&](int64_t begin, int64_t end) {
     for (int64_t chunk = begin; chunk < end; ++chunk)
       for (int64_t column = 0; column < columns; column += kernel.columns) {
-        const TileRun run{&one, x + chunk * kChunk * stride + column, std::min(kChunk, rows - chunk * kChunk)};
+        const TileRun run{&one, x + chunk * kChunk * stride + column,
+                          std::min(kChunk, rows - chunk * kChunk)};
         float* row = (chunks > 1 ? partial.data() + chunk * columns : sums) + column;
         const TileOutput out{&row, nullptr, 1.0f, false, TileActivation::kNone};
-        kernel.tile_columns(1, static_cast<int>(std::min<int64_t>(kernel.columns, columns - column)), &run, 1, 0, stride, false, out);
+        kernel.tile_columns(1,
+                            static_cast<int>(std::min<int64_t>(kernel.columns, columns - column)),
+                            &run, 1, 0, stride, false, out);
       }
   });
   if (chunks > 1) column_sums(partial.data(), chunks, columns, columns, sums);

@@ -8,8 +8,8 @@
 
 namespace neurona {
 
-// A matrix of which rows or columns are contiguous: element (i, j) is data[i * stride + j], or data[j * stride + i] when
-// transposed.
+// A matrix of which rows or columns are contiguous: element (i, j) is data[i * stride + j], or
+// data[j * stride + i] when transposed.
 struct Matrix {
   const float* data;
   int64_t stride;
@@ -23,11 +23,13 @@ struct GemmEpilogue {
   TileActivation activation = TileActivation::kNone;
 };
 
-// c has n contiguous floats in each row, c_stride apart. The bits of an element do not depend on the number of threads, nor
-// on how many other rows or columns there are.
-void gemm(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c, int64_t c_stride, const GemmEpilogue& epilogue);
+// c has n contiguous floats in each row, c_stride apart. The bits of an element do not depend on
+// the number of threads, nor on how many other rows or columns there are.
+void gemm(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c, int64_t c_stride,
+          const GemmEpilogue& epilogue);
 
-// sums[j] = sum over rows of x[i * stride + j], for j < columns; blocked, in an order that depends on the shape alone.
+// sums[j] = sum over rows of x[i * stride + j], for j < columns; blocked, in an order that depends
+// on the shape alone.
 void column_sums(const float* x, int64_t rows, int64_t columns, int64_t stride, float* sums);
 
 }  // namespace neurona

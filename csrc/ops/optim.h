@@ -1,10 +1,14 @@
-// One optimizer step over all parameters, in place and in one pass, float32; corrections are computed in double.
+// One optimizer step over all parameters, in place and in one pass, float32; corrections are
+// computed in double.
 //
-//   SGD:  g += weight_decay p;  b = momentum b + (1 - dampening) g;  g = g + momentum b (nesterov) or b;  p -= lr g
-//   Adam: g += weight_decay p (or p -= lr weight_decay p, AdamW);  m = beta1 m + (1 - beta1) g;
-//         v = beta2 v + (1 - beta2) g^2;  p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+//   SGD:  g += weight_decay p;  b = momentum b + (1 - dampening) g;  g = g + momentum b (nesterov)
+//   or b;  p -= lr g Adam: g += weight_decay p (or p -= lr weight_decay p, AdamW);  m = beta1 m +
+//   (1 - beta1) g;
+//         v = beta2 v + (1 - beta2) g^2;  p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t)
+//         + eps)
 //
-// Kingma and Ba 2015; AdamW: Loshchilov and Hutter 2019; amsgrad (the running maximum of v in place of v): Reddi et al. 2018.
+// Kingma and Ba 2015; AdamW: Loshchilov and Hutter 2019; amsgrad (the running maximum of v in place
+// of v): Reddi et al. 2018.
 #pragma once
 
 #include <cstdint>

@@ -14,7 +14,8 @@ PoolGeometry pool_geometry(const Pool2dShape& shape) {
   const auto& window = shape.window;
   const auto axis = [&](int i, int64_t size, int64_t windows) -> PoolAxis {
     const int64_t taps = window.kernel[i], stride = window.stride[i], padding = window.padding[i];
-    const int64_t room = size + padding - (taps - 1) * window.dilation[i] - 1;  // start of the last whole window, from the padding
+    const int64_t room = size + padding - (taps - 1) * window.dilation[i] -
+                         1;  // start of the last whole window, from the padding
     const int64_t first = std::min(windows, (padding + stride - 1) / stride);
     const int64_t end = room < 0 ? first : std::clamp(room / stride + 1, first, windows);
     return {size, windows, taps, stride, padding, window.dilation[i], first, end};
@@ -22,29 +23,34 @@ PoolGeometry pool_geometry(const Pool2dShape& shape) {
   return {shape.c, axis(0, shape.h, shape.p), axis(1, shape.w, shape.q)};
 }
 
-OffsetKind offset_kind(const Pool2dShape& shape) { return shape.byte_offsets() ? kByteOffsets : kIntOffsets; }
+OffsetKind offset_kind(const Pool2dShape& shape) {
+  return shape.byte_offsets() ? kByteOffsets : kIntOffsets;
+}
 
 int64_t offset_bytes(const Pool2dShape& shape) { return shape.byte_offsets() ? 1 : 4; }
 
 // The offset of element `at`.
 int64_t offset_at(const Pool2dShape& shape, const void* offsets, int64_t at) {
-  return shape.byte_offsets() ? static_cast<const uint8_t*>(offsets)[at] : static_cast<const int32_t*>(offsets)[at];
+  return shape.byte_offsets() ? static_cast<const uint8_t*>(offsets)[at]
+                              : static_cast<const int32_t*>(offsets)[at];
 }
 
-// Position in row n * P + p of offsets of the first one outside the image, or -1. Only windows that padding cuts need a look
-// at each element.
-int64_t first_wrong_offset(const Pool2dShape& shape, const PoolGeometry& geometry, int64_t row, const void* offsets) {
+// Position in row n * P + p of offsets of the first one outside the image, or -1. Only windows that
+// padding cuts need a look at each element.
+int64_t first_wrong_offset(const Pool2dShape& shape, const PoolGeometry& geometry, int64_t row,
+                           const void* offsets) {
   const int64_t length = shape.q * shape.c, first = row * length;
   const TapRange rows = taps_inside(geometry.height, row % shape.p);
   const int64_t columns = shape.window.kernel[1];
   const auto wrong = [&](int64_t i) {
     const int64_t offset = offset_at(shape, offsets, first + i);
     const TapRange inside = taps_inside(geometry.width, i / shape.c);
-    return offset < rows.begin * columns || offset >= rows.end * columns || offset % columns < inside.begin ||
-           offset % columns >= inside.end;
+    return offset < rows.begin * columns || offset >= rows.end * columns ||
+           offset % columns < inside.begin || offset % columns >= inside.end;
   };
   const void* start = static_cast<const char*>(offsets) + first * offset_bytes(shape);
-  const bool too_large = kernels().pool2d.largest_offset[offset_kind(shape)](start, length) >= shape.elements();
+  const bool too_large =
+      kernels().pool2d.largest_offset[offset_kind(shape)](start, length) >= shape.elements();
   const bool cut = geometry.height.is_cut(row % shape.p);
   for (int64_t q = 0; q < shape.q; ++q)
     if (too_large || cut || geometry.width.is_cut(q))
@@ -55,21 +61,27 @@ int64_t first_wrong_offset(const Pool2dShape& shape, const PoolGeometry& geometr
 
 }  // namespace
 
-void select_pool2d_forward(const Pool2dShape& shape, Extremum extremum, const float* x, float* y, void* offsets) {
+void select_pool2d_forward(const Pool2dShape& shape, Extremum extremum, const float* x, float* y,
+                           void* offsets) {
   const PoolGeometry geometry = pool_geometry(shape);
   const int64_t image = shape.h * shape.w * shape.c, row = shape.q * shape.c;
   const auto select_row =
-      kernels().pool2d.select_row[extremum == Extremum::kMin][offsets ? offset_kind(shape) : kNoOffsets];
+      kernels()
+          .pool2d.select_row[extremum == Extremum::kMin][offsets ? offset_kind(shape) : kNoOffsets];
   const float* x_end = x + shape.n * image;
-  parallel_for(shape.n * shape.p, grain_for(row * (shape.elements() + 2)), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      void* row_offsets = offsets ? static_cast<char*>(offsets) + i * row * offset_bytes(shape) : nullptr;
-      select_row(geometry, i % shape.p, x + i / shape.p * image, x_end, y + i * row, y + end * row, row_offsets);
-    }
-  });
+  parallel_for(
+      shape.n * shape.p, grain_for(row * (shape.elements() + 2)), [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          void* row_offsets =
+              offsets ? static_cast<char*>(offsets) + i * row * offset_bytes(shape) : nullptr;
+          select_row(geometry, i % shape.p, x + i / shape.p * image, x_end, y + i * row,
+                     y + end * row, row_offsets);
+        }
+      });
 }
 
-void select_pool2d_backward(const Pool2dShape& shape, const float* dy, const void* offsets, float* dx) {
+void select_pool2d_backward(const Pool2dShape& shape, const float* dy, const void* offsets,
+                            float* dx) {
   const PoolGeometry geometry = pool_geometry(shape);
   const int64_t image = shape.p * shape.q * shape.c, row = shape.w * shape.c;
   const auto backward_row = kernels().pool2d.select_backward_row[offset_kind(shape)];
@@ -78,7 +90,8 @@ void select_pool2d_backward(const Pool2dShape& shape, const float* dy, const voi
     for (int64_t i = begin; i < end; ++i) {
       const int64_t first = i / shape.h * image;
       const void* image_offsets = static_cast<const char*>(offsets) + first * offset_bytes(shape);
-      backward_row(geometry, i % shape.h, dy + first, image_offsets, dy_end, dx + i * row, dx + end * row);
+      backward_row(geometry, i % shape.h, dy + first, image_offsets, dy_end, dx + i * row,
+                   dx + end * row);
     }
   });
 }
@@ -117,8 +130,8 @@ void check_offsets(const char* op, const Pool2dShape& shape, const void* offsets
   });
   const int64_t at = first.load();
   if (at < 0) return;
-  const int64_t position[4] = {at / (shape.c * shape.q * shape.p), at % shape.c, at / (shape.c * shape.q) % shape.p,
-                               at / shape.c % shape.q};
+  const int64_t position[4] = {at / (shape.c * shape.q * shape.p), at % shape.c,
+                               at / (shape.c * shape.q) % shape.p, at / shape.c % shape.q};
   const int64_t image[2] = {shape.h, shape.w};
   fail_value(op, "offsets must point into the image of size ", shape_text(image, 2), ", got ",
              offset_at(shape, offsets, at), " at ", shape_text(position, 4));

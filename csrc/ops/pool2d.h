@@ -1,7 +1,7 @@
 // Max and min pooling of channels-last arrays (N, H, W, C) in memory.
 //
-//   y = the largest (smallest) element of each window, offsets = r * S + s of the first one; NaN wins, padding never does
-//   dx[n, h, w, c] = sum of the dy whose window was won by (h, w)
+//   y = the largest (smallest) element of each window, offsets = r * S + s of the first one; NaN
+//   wins, padding never does dx[n, h, w, c] = sum of the dy whose window was won by (h, w)
 // All outputs are overwritten. Offsets are uint8_t, or int32_t unless shape.byte_offsets().
 #pragma once
 
@@ -14,9 +14,11 @@ namespace neurona {
 enum class Extremum { kMax, kMin };
 
 // `offsets` may be null: they are not computed then.
-void select_pool2d_forward(const Pool2dShape& shape, Extremum extremum, const float* x, float* y, void* offsets);
+void select_pool2d_forward(const Pool2dShape& shape, Extremum extremum, const float* x, float* y,
+                           void* offsets);
 
-void select_pool2d_backward(const Pool2dShape& shape, const float* dy, const void* offsets, float* dx);
+void select_pool2d_backward(const Pool2dShape& shape, const float* dy, const void* offsets,
+                            float* dx);
 
 // indices = h * W + w of the winners.
 void pool2d_indices(const Pool2dShape& shape, const void* offsets, int64_t* indices);

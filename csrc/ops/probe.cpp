@@ -14,7 +14,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 // Plain threads instead of the pool: the number is the caller's choice here.
 template <typename Body>
@@ -26,14 +28,16 @@ void run_threads(int threads, const Body& body) {
 }
 
 void check_threads(const char* op, int threads) {
-  if (threads < 1 || threads > 1024) fail_value(op, "threads must be between 1 and 1024, got ", threads);
+  if (threads < 1 || threads > 1024)
+    fail_value(op, "threads must be between 1 and 1024, got ", threads);
 }
 
 }  // namespace
 
 double measure_fma_peak(double seconds, int threads) {
   check_threads("measure_fma_peak", threads);
-  if (!(seconds > 0 && seconds <= 60)) fail_value("measure_fma_peak", "seconds must be in (0, 60], got ", seconds);
+  if (!(seconds > 0 && seconds <= 60))
+    fail_value("measure_fma_peak", "seconds must be in (0, 60], got ", seconds);
   const auto multiply_adds = kernels().probe.multiply_adds;
   std::vector<double> rates(threads);
   run_threads(threads, [&](int thread) {

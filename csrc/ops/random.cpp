@@ -9,7 +9,8 @@
 namespace neurona {
 namespace {
 
-// Threads share the work in units of this many elements, a whole number of steps for every vector width.
+// Threads share the work in units of this many elements, a whole number of steps for every vector
+// width.
 constexpr int64_t kUnit = 1024;
 constexpr int64_t kUnitsPerThread = 8;  // about 10 microseconds
 
@@ -26,18 +27,24 @@ void for_each_share(int64_t count, const Run& run) {
 
 void philox(const RandomStream& stream, int64_t count, uint32_t* out) {
   const auto kernel = kernels().random.words;
-  for_each_share(count, [&](int64_t block, int64_t first, int64_t n) { kernel(stream, block, n, out + first); });
+  for_each_share(count, [&](int64_t block, int64_t first, int64_t n) {
+    kernel(stream, block, n, out + first);
+  });
 }
 
-void random_uniform(const RandomStream& stream, int64_t count, double low, double high, float* out) {
+void random_uniform(const RandomStream& stream, int64_t count, double low, double high,
+                    float* out) {
   const auto kernel = kernels().random.uniform;
-  for_each_share(count,
-                 [&](int64_t block, int64_t first, int64_t n) { kernel(stream, block, n, low, high - low, out + first); });
+  for_each_share(count, [&](int64_t block, int64_t first, int64_t n) {
+    kernel(stream, block, n, low, high - low, out + first);
+  });
 }
 
 void random_normal(const RandomStream& stream, int64_t count, float mean, float std, float* out) {
   const auto kernel = kernels().random.normal;
-  for_each_share(count, [&](int64_t block, int64_t first, int64_t n) { kernel(stream, block, n, mean, std, out + first); });
+  for_each_share(count, [&](int64_t block, int64_t first, int64_t n) {
+    kernel(stream, block, n, mean, std, out + first);
+  });
 }
 
 void dropout(const RandomStream& stream, int64_t count, const float* x, double p, float* y) {

@@ -1,4 +1,5 @@
-// Random numbers and dropout. Element i of a draw depends on the stream and i alone, so any number of threads gives the same.
+// Random numbers and dropout. Element i of a draw depends on the stream and i alone, so any number
+// of threads gives the same.
 #pragma once
 
 #include <cstdint>

@@ -3,8 +3,9 @@
 //   rows     ... x lines (kept) x depth (reduced, contiguous)       one sum per line
 //   columns  ... x depth (reduced) x lines (kept, contiguous)       one sum per column
 //
-// The axes in front are kept (groups) or reduced (repeats). Work is cut into slabs of lines, and where that leaves too few
-// pieces, the depth is cut into chunks whose number depends on the shape alone.
+// The axes in front are kept (groups) or reduced (repeats). Work is cut into slabs of lines, and
+// where that leaves too few pieces, the depth is cut into chunks whose number depends on the shape
+// alone.
 #include "ops/reduce.h"
 
 #include <algorithm>
@@ -62,7 +63,8 @@ Plan make_plan(const std::vector<ReduceAxis>& axes) {
     plan.columns = !merged[0].reduced;
     (plan.columns ? plan.lines : plan.depth) = merged[0];
     next = 1;
-    // The neighbour of the other kind completes the matrix; kept axes that could not be merged go to the groups.
+    // The neighbour of the other kind completes the matrix; kept axes that could not be merged go
+    // to the groups.
     if (next < merged.size() && merged[next].reduced != merged[0].reduced) {
       (plan.columns ? plan.depth : plan.lines) = merged[next];
       ++next;
@@ -92,7 +94,8 @@ Offsets offsets_of(int64_t index, const std::vector<Axis>& axes) {
 void add_columns(const float* x, int64_t rows, int64_t columns, int64_t stride, double* sums) {
   const ReduceKernels& kernel = kernels().reduce;
   const int64_t fold = kFoldedWidth / columns;
-  if (fold < 2 || stride != columns || rows < 2 * fold) return kernel.sum_columns(x, rows, columns, stride, sums);
+  if (fold < 2 || stride != columns || rows < 2 * fold)
+    return kernel.sum_columns(x, rows, columns, stride, sums);
   double folded[kFoldedWidth] = {};
   const int64_t width = fold * columns, whole = rows / fold;
   kernel.sum_columns(x, whole, width, width, folded);
@@ -101,8 +104,8 @@ void add_columns(const float* x, int64_t rows, int64_t columns, int64_t stride, 
 }
 
 // sums[0 .. width) of one slab over one chunk of the depth.
-void add_slab(const Plan& plan, const float* x, int64_t first_line, int64_t width, int64_t first_depth, int64_t depth,
-              double* sums) {
+void add_slab(const Plan& plan, const float* x, int64_t first_line, int64_t width,
+              int64_t first_depth, int64_t depth, double* sums) {
   x += first_line * plan.lines.x + first_depth * plan.depth.x;
   for (int64_t i = 0; i < plan.repeat_count; ++i) {
     const float* start = x + offsets_of(i, plan.repeats).x;
@@ -123,21 +126,24 @@ void sum_axes(const std::vector<ReduceAxis>& axes, const float* x, double diviso
   const int64_t slabs = (plan.lines.extent + slab - 1) / slab, pieces = plan.group_count * slabs;
   if (pieces == 0) return;
   const int64_t slab_work = per_line * std::min(slab, plan.lines.extent);
-  const int64_t chunks = pieces >= kEnoughPieces
-                             ? 1
-                             : std::clamp<int64_t>(std::min(slab_work / kPiece, plan.depth.extent), 1, kEnoughPieces);
+  const int64_t chunks =
+      pieces >= kEnoughPieces
+          ? 1
+          : std::clamp<int64_t>(std::min(slab_work / kPiece, plan.depth.extent), 1, kEnoughPieces);
   const int64_t chunk = (plan.depth.extent + chunks - 1) / chunks;
 
   const auto slab_sums = [&](int64_t piece, int64_t part, double* sums) {
     const int64_t first = piece % slabs * slab, width = std::min(slab, plan.lines.extent - first);
-    const int64_t begin = std::min(part * chunk, plan.depth.extent), depth = std::min(chunk, plan.depth.extent - begin);
+    const int64_t begin = std::min(part * chunk, plan.depth.extent),
+                  depth = std::min(chunk, plan.depth.extent - begin);
     std::fill_n(sums, width, 0.0);
     add_slab(plan, x + offsets_of(piece / slabs, plan.groups).x, first, width, begin, depth, sums);
   };
   const auto write = [&](int64_t piece, const double* sums) {
     const int64_t first = piece % slabs * slab, width = std::min(slab, plan.lines.extent - first);
     float* target = y + offsets_of(piece / slabs, plan.groups).y + first * plan.lines.y;
-    for (int64_t i = 0; i < width; ++i) target[i * plan.lines.y] = static_cast<float>(sums[i] / divisor);
+    for (int64_t i = 0; i < width; ++i)
+      target[i * plan.lines.y] = static_cast<float>(sums[i] / divisor);
   };
 
   if (chunks == 1) {
@@ -152,7 +158,8 @@ void sum_axes(const std::vector<ReduceAxis>& axes, const float* x, double diviso
   }
   const Scratch<double> partial(pieces * chunks * kSlab);
   parallel_for(pieces * chunks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) slab_sums(i / chunks, i % chunks, partial.data() + i * kSlab);
+    for (int64_t i = begin; i < end; ++i)
+      slab_sums(i / chunks, i % chunks, partial.data() + i * kSlab);
   });
   for (int64_t piece = 0; piece < pieces; ++piece) {
     double* total = partial.data() + piece * chunks * kSlab;
@@ -169,7 +176,8 @@ float max_all(const float* x, int64_t count) {
   const Scratch<float> largest(pieces);
   parallel_for(pieces, 2, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
-      max_rows(x + i * kPiece, 1, std::min(kPiece, count - i * kPiece), largest.data() + i, nullptr);
+      max_rows(x + i * kPiece, 1, std::min(kPiece, count - i * kPiece), largest.data() + i,
+               nullptr);
   });
   float result = 0;
   max_rows(largest.data(), 1, pieces, &result, nullptr);
@@ -181,15 +189,18 @@ void max_axis(const AxisView& view, const float* x, float* values, int64_t* indi
   if (view.inner == 0) return;
   if (view.inner == 1)
     return parallel_for(view.outer, grain_for(view.length * 4), [&](int64_t begin, int64_t end) {
-      kernel.max_rows(x + begin * view.length, end - begin, view.length, values + begin, indices + begin);
+      kernel.max_rows(x + begin * view.length, end - begin, view.length, values + begin,
+                      indices + begin);
     });
   const int64_t slabs = (view.inner + kSlab - 1) / kSlab;
   parallel_for(view.outer * slabs, grain_for(view.length * std::min(kSlab, view.inner) * 4),
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i) {
-                   const int64_t outer = i / slabs, first = i % slabs * kSlab, target = outer * view.inner + first;
+                   const int64_t outer = i / slabs, first = i % slabs * kSlab,
+                                 target = outer * view.inner + first;
                    kernel.max_columns(x + outer * view.length * view.inner + first, view.length,
-                                      std::min(kSlab, view.inner - first), view.inner, values + target, indices + target);
+                                      std::min(kSlab, view.inner - first), view.inner,
+                                      values + target, indices + target);
                  }
                });
 }

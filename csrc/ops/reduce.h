@@ -15,13 +15,14 @@ struct ReduceAxis {
   int64_t y_stride;  // of the result in elements, for an axis that is kept
 };
 
-// y = sum of x over the reduced axes, divided by `divisor`. Block sums in float32, their sum in double; the order depends on
-// the shape alone.
+// y = sum of x over the reduced axes, divided by `divisor`. Block sums in float32, their sum in
+// double; the order depends on the shape alone.
 void sum_axes(const std::vector<ReduceAxis>& axes, const float* x, double divisor, float* y);
 
 // The largest of count >= 1 elements; NaN wins.
 float max_all(const float* x, int64_t count);
-// The largest element along the axis and its first position, values and indices being outer x inner; NaN wins.
+// The largest element along the axis and its first position, values and indices being outer x
+// inner; NaN wins.
 void max_axis(const AxisView& view, const float* x, float* values, int64_t* indices);
 
 }  // namespace neurona

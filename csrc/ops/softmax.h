@@ -1,4 +1,5 @@
-// Softmax and log-softmax along one axis of a dense array, with their gradients. Formulas: kernels/softmax.isa.inl.
+// Softmax and log-softmax along one axis of a dense array, with their gradients. Formulas:
+// kernels/softmax.isa.inl.
 #pragma once
 
 #include "core/axis_view.h"

@@ -26,7 +26,7 @@ Rule = Callable[[Arguments, Results], tuple[Any, ...]]
 
 def _absolute(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-        return np.abs(value)
+        return np.asarray(np.abs(value))  # of a 0-d array, abs() returns a scalar
     return value
 
 

@@ -29,9 +29,9 @@ _EXAMPLES = """examples:
   neurona train mnist --model lenet5 --epochs 10 --out run
   neurona train --resume run
 
-The folder gets best.safetensors (by validation), last.safetensors (to resume from), history.csv and
-config.json. Ctrl-C finishes the batch and saves; a resumed run ends with the same bits as one that
-was never stopped.
+The folder gets best.safetensors (of the lowest validation loss with --validation, else of the
+lowest training loss), last.safetensors (to resume from), history.csv and config.json. Ctrl-C
+finishes the batch and saves; a resumed run ends with the same bits as one that was never stopped.
 """
 
 

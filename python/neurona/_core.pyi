@@ -1,0 +1,264 @@
+"""
+Compiled kernels of neurona. Not a public module: use neurona.kernels.
+"""
+from __future__ import annotations
+import collections.abc
+import numpy
+import typing
+__all__: list[str] = ['adam_step', 'adaptive_avg_pool2d_backward', 'adaptive_avg_pool2d_forward', 'add', 'available_isas', 'avg_pool2d_backward', 'avg_pool2d_forward', 'batch_norm_backward', 'batch_norm_forward', 'conv2d_backward_bias', 'conv2d_backward_data', 'conv2d_backward_weight', 'conv2d_forward', 'conv2d_plan', 'conv_transpose2d_backward_data', 'conv_transpose2d_backward_weight', 'conv_transpose2d_forward', 'cpu_info', 'cross_entropy_forward', 'div', 'dropout', 'empty', 'empty_cache', 'gelu_backward', 'gelu_forward', 'gemm', 'isa', 'leaky_relu_backward', 'leaky_relu_forward', 'linear_backward_data', 'linear_backward_weight', 'linear_forward', 'log_softmax_backward', 'log_softmax_forward', 'max', 'max_pool2d_backward', 'max_pool2d_forward', 'mean', 'measure_bandwidth', 'measure_fma_peak', 'memory_statistics', 'min_pool2d_backward', 'min_pool2d_forward', 'mul', 'num_threads', 'philox', 'pool2d_indices', 'random_normal', 'random_uniform', 'relu_backward', 'relu_forward', 'set_isa', 'set_num_threads', 'sgd_step', 'sigmoid_backward', 'sigmoid_forward', 'silu_backward', 'silu_forward', 'softmax_backward', 'softmax_forward', 'sub', 'sum', 'tanh_backward', 'tanh_forward']
+def adam_step(params: typing.Any, grads: typing.Any, exp_avgs: typing.Any, exp_avg_sqs: typing.Any, *, step: typing.Any, lr: typing.Any, beta1: typing.Any = 0.9, beta2: typing.Any = 0.999, eps: typing.Any = 1e-08, weight_decay: typing.Any = 0.0, decoupled: typing.Any = False, maximize: typing.Any = False, max_exp_avg_sqs: typing.Any = None) -> None:
+    """
+    Updates params, exp_avgs, exp_avg_sqs and (amsgrad) max_exp_avg_sqs in place; decoupled=True is AdamW.
+    """
+def adaptive_avg_pool2d_backward(dy: typing.Any, input_size: typing.Any) -> numpy.ndarray:
+    """
+    dx (N, C, H, W): dy (N, C, P, Q) spread evenly over its window; input_size = (H, W).
+    """
+def adaptive_avg_pool2d_forward(x: typing.Any, output_size: typing.Any) -> numpy.ndarray:
+    """
+    Averages over a grid of output_size = (P, Q) windows that cover x (N, C, H, W).
+    """
+def add(a: typing.Any, b: typing.Any) -> numpy.ndarray:
+    """
+    a + b with NumPy's broadcasting; a or b may be a number.
+    """
+def available_isas() -> list[str]:
+    """
+    The instruction sets that were built and that this processor has, weakest first.
+    """
+def avg_pool2d_backward(dy: typing.Any, input_size: typing.Any, kernel_size: typing.Any, *, stride: typing.Any = None, padding: typing.Any = 0, ceil_mode: typing.Any = False, count_include_pad: typing.Any = True, divisor_override: typing.Any = None) -> numpy.ndarray:
+    """
+    dx (N, C, H, W): dy (N, C, P, Q) / divisor added to every pixel of its window; input_size = (H, W).
+    """
+def avg_pool2d_forward(x: typing.Any, kernel_size: typing.Any, *, stride: typing.Any = None, padding: typing.Any = 0, ceil_mode: typing.Any = False, count_include_pad: typing.Any = True, divisor_override: typing.Any = None) -> numpy.ndarray:
+    """
+    The average of each window, y (N, C, P, Q).
+    """
+def batch_norm_backward(dy: typing.Any, x: typing.Any, weight: typing.Any, mean: typing.Any, invstd: typing.Any, *, training: typing.Any) -> tuple:
+    """
+    (dx, dweight (C,), dbias (C,)).
+    """
+def batch_norm_forward(x: typing.Any, weight: typing.Any, bias: typing.Any, running_mean: typing.Any, running_var: typing.Any, *, training: typing.Any, momentum: typing.Any = 0.1, eps: typing.Any = 1e-05) -> tuple:
+    """
+    (y, mean (C,), invstd (C,)) of x (N, C), (N, C, L) or (N, C, H, W); updates running_* in place when training.
+    """
+def conv2d_backward_bias(dy: typing.Any) -> numpy.ndarray:
+    """
+    dy (N, K, P, Q) -> db (K,), its sum over N, P and Q.
+    """
+def conv2d_backward_data(dy: typing.Any, weight: typing.Any, input_size: typing.Any, *, stride: typing.Any = 1, padding: typing.Any = 0, dilation: typing.Any = 1, groups: typing.Any = 1, variant: typing.Any = None) -> numpy.ndarray:
+    """
+    dy (N, K, P, Q), weight (K, C/groups, R, S), input_size (H, W) -> dx (N, C, H, W).
+    """
+def conv2d_backward_weight(dy: typing.Any, x: typing.Any, kernel_size: typing.Any, *, stride: typing.Any = 1, padding: typing.Any = 0, dilation: typing.Any = 1, groups: typing.Any = 1, with_bias: bool = True, variant: typing.Any = None) -> tuple:
+    """
+    dy (N, K, P, Q), x (N, C, H, W), kernel_size (R, S) -> (dw (K, C/groups, R, S), db (K,) or None).
+    """
+def conv2d_forward(x: typing.Any, weight: typing.Any, bias: typing.Any = None, *, stride: typing.Any = 1, padding: typing.Any = 0, dilation: typing.Any = 1, groups: typing.Any = 1, activation: typing.Any = None, variant: typing.Any = None) -> numpy.ndarray:
+    """
+    x (N, C, H, W), weight (K, C/groups, R, S), bias (K,) or None -> y (N, K, P, Q), P = floor((H + 2 padding - dilation (R - 1) - 1) / stride) + 1.
+    """
+def conv2d_plan(x_shape: typing.Any, weight_shape: typing.Any, *, stride: typing.Any = 1, padding: typing.Any = 0, dilation: typing.Any = 1, groups: typing.Any = 1, direction: typing.Any = 'forward', variant: typing.Any = None) -> str:
+    """
+    Which algorithm runs this shape, and why; no kernel runs.
+    """
+def conv_transpose2d_backward_data(dy: typing.Any, weight: typing.Any, *, stride: typing.Any = 1, padding: typing.Any = 0, output_padding: typing.Any = 0, groups: typing.Any = 1, dilation: typing.Any = 1) -> numpy.ndarray:
+    """
+    dy (N, K, P, Q), weight (C, K/groups, R, S) -> dx (N, C, H, W).
+    """
+def conv_transpose2d_backward_weight(dy: typing.Any, x: typing.Any, kernel_size: typing.Any, *, stride: typing.Any = 1, padding: typing.Any = 0, output_padding: typing.Any = 0, groups: typing.Any = 1, dilation: typing.Any = 1, with_bias: bool = True) -> tuple:
+    """
+    dy (N, K, P, Q), x (N, C, H, W) -> (dw (C, K/groups, R, S), db (K,) or None).
+    """
+def conv_transpose2d_forward(x: typing.Any, weight: typing.Any, bias: typing.Any = None, *, stride: typing.Any = 1, padding: typing.Any = 0, output_padding: typing.Any = 0, groups: typing.Any = 1, dilation: typing.Any = 1) -> numpy.ndarray:
+    """
+    x (N, C, H, W), weight (C, K/groups, R, S) -> y (N, K, P, Q), P = (H - 1) stride - 2 padding + dilation (R - 1) + output_padding + 1.
+    """
+def cpu_info() -> dict:
+    """
+    Processor name, cache sizes in bytes, and the thread budget with its reason.
+    """
+def cross_entropy_forward(x: typing.Any, target: typing.Any, *, weight: typing.Any = None, ignore_index: typing.Any = -100, reduction: typing.Any = 'mean', label_smoothing: typing.Any = 0.0, with_grad: typing.Any = True) -> tuple:
+    """
+    (loss, dx) of logits x (N, C) against target: classes (N,) of any integer type, or probabilities (N, C).
+    """
+def div(a: typing.Any, b: typing.Any) -> numpy.ndarray:
+    """
+    a / b with NumPy's broadcasting; a or b may be a number.
+    """
+def dropout(x: typing.Any, p: typing.Any, seed: typing.Any, offset: typing.Any) -> numpy.ndarray:
+    """
+    x with each element zeroed with probability p, the others divided by 1 - p (Srivastava et al. 2014); its own backward.
+    """
+def empty(shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], channels_last: bool = False) -> numpy.ndarray:
+    """
+    A new float32 array on the arena's memory; contents undefined.
+    """
+def empty_cache() -> None:
+    """
+    Gives cached memory blocks back to the system.
+    """
+def gelu_backward(dy: typing.Any, x: typing.Any, approximate: typing.Any = 'none') -> numpy.ndarray:
+    """
+    dy gelu'(x) -> dx.
+    """
+def gelu_forward(x: typing.Any, approximate: typing.Any = 'none') -> numpy.ndarray:
+    """
+    x P(standard normal <= x), or its "tanh" form (Hendrycks and Gimpel 2016) -> y.
+    """
+def gemm(a: typing.Any, b: typing.Any, *, trans_a: typing.Any = False, trans_b: typing.Any = False, alpha: typing.Any = 1.0, beta: typing.Any = 0.0, c: typing.Any = None, bias: typing.Any = None, activation: typing.Any = None) -> numpy.ndarray:
+    """
+    act(alpha * op(a) @ op(b) + beta * c + bias) -> (M, N); with beta == 0, c is never read.
+    """
+def isa() -> str:
+    """
+    The instruction set in use.
+    """
+def leaky_relu_backward(dy: typing.Any, x: typing.Any, negative_slope: typing.Any = 0.01) -> numpy.ndarray:
+    """
+    dy where x > 0, else negative_slope dy -> dx.
+    """
+def leaky_relu_forward(x: typing.Any, negative_slope: typing.Any = 0.01) -> numpy.ndarray:
+    """
+    x where x > 0, else negative_slope x -> y.
+    """
+def linear_backward_data(dy: typing.Any, weight: typing.Any) -> numpy.ndarray:
+    """
+    dy @ weight: dy (N, out), weight (out, in) -> dx (N, in).
+    """
+def linear_backward_weight(dy: typing.Any, x: typing.Any, *, with_bias: typing.Any = True) -> tuple:
+    """
+    (dy.T @ x, column sums of dy): dw (out, in), db (out,) or None.
+    """
+def linear_forward(x: typing.Any, weight: typing.Any, bias: typing.Any = None, *, activation: typing.Any = None) -> numpy.ndarray:
+    """
+    act(x @ weight.T + bias): x (N, in), weight (out, in) -> y (N, out).
+    """
+def log_softmax_backward(dy: typing.Any, y: typing.Any, dim: typing.Any) -> numpy.ndarray:
+    """
+    dy - exp(y) sum dy along dim -> dx.
+    """
+def log_softmax_forward(x: typing.Any, dim: typing.Any) -> numpy.ndarray:
+    """
+    x - max - log sum exp(x - max) along dim -> y.
+    """
+def max(x: typing.Any, dim: typing.Any = None, keepdim: typing.Any = False) -> typing.Any:
+    """
+    The largest value, or (values, int64 indices) along an axis; the first winner counts, NaN wins.
+    """
+def max_pool2d_backward(dy: typing.Any, offsets: typing.Any, input_size: typing.Any, kernel_size: typing.Any, *, stride: typing.Any = None, padding: typing.Any = 0, dilation: typing.Any = 1, ceil_mode: typing.Any = False) -> numpy.ndarray:
+    """
+    dx (N, C, H, W): each dy (N, C, P, Q) added to the element that won its window; input_size = (H, W).
+    """
+def max_pool2d_forward(x: typing.Any, kernel_size: typing.Any, *, stride: typing.Any = None, padding: typing.Any = 0, dilation: typing.Any = 1, ceil_mode: typing.Any = False, with_offsets: typing.Any = True) -> tuple:
+    """
+    The largest element of each window, y (N, C, P, Q), and its offset r * S + s or None.
+    """
+def mean(x: typing.Any, dim: typing.Any = None, keepdim: typing.Any = False) -> numpy.ndarray:
+    """
+    Mean of x over dim: an axis, a tuple of axes, or None for all; of nothing, nan.
+    """
+def measure_bandwidth(mebibytes: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex) -> float:
+    """
+    Memory bandwidth in bytes/s, measured with a triad over three arrays.
+    """
+def measure_fma_peak(seconds: typing.SupportsFloat | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex) -> float:
+    """
+    Peak float32 multiply-add rate in flop/s, measured.
+    """
+def memory_statistics() -> dict:
+    """
+    Bytes in use and bytes cached by the arena.
+    """
+def min_pool2d_backward(dy: typing.Any, offsets: typing.Any, input_size: typing.Any, kernel_size: typing.Any, *, stride: typing.Any = None, padding: typing.Any = 0, dilation: typing.Any = 1, ceil_mode: typing.Any = False) -> numpy.ndarray:
+    """
+    dx (N, C, H, W): each dy (N, C, P, Q) added to the element that won its window; input_size = (H, W).
+    """
+def min_pool2d_forward(x: typing.Any, kernel_size: typing.Any, *, stride: typing.Any = None, padding: typing.Any = 0, dilation: typing.Any = 1, ceil_mode: typing.Any = False, with_offsets: typing.Any = True) -> tuple:
+    """
+    The smallest element of each window, y (N, C, P, Q), and its offset r * S + s or None.
+    """
+def mul(a: typing.Any, b: typing.Any) -> numpy.ndarray:
+    """
+    a * b with NumPy's broadcasting; a or b may be a number.
+    """
+def num_threads() -> int:
+    """
+    Threads that kernels use.
+    """
+def philox(seed: typing.Any, offset: typing.Any, count: typing.Any) -> numpy.ndarray:
+    """
+    uint32 words (count,) of Philox4x32-10 (Salmon et al. 2011).
+    """
+def pool2d_indices(offsets: typing.Any, input_size: typing.Any, kernel_size: typing.Any, *, stride: typing.Any = None, padding: typing.Any = 0, dilation: typing.Any = 1) -> numpy.ndarray:
+    """
+    int64 indices h * W + w of the winners, flat in each plane, from offsets (N, C, P, Q).
+    """
+def random_normal(shape: typing.Any, seed: typing.Any, offset: typing.Any, mean: typing.Any = 0.0, std: typing.Any = 1.0) -> numpy.ndarray:
+    """
+    Normal float32 numbers by Box and Muller's method (1958).
+    """
+def random_uniform(shape: typing.Any, seed: typing.Any, offset: typing.Any, low: typing.Any = 0.0, high: typing.Any = 1.0) -> numpy.ndarray:
+    """
+    Float32 numbers low + (high - low) (word >> 8) 2^-24.
+    """
+def relu_backward(dy: typing.Any, y: typing.Any) -> numpy.ndarray:
+    """
+    dy where y > 0, else 0 -> dx.
+    """
+def relu_forward(x: typing.Any) -> numpy.ndarray:
+    """
+    max(x, 0) -> y.
+    """
+def set_isa(name: str) -> None:
+    """
+    Chooses the instruction set, for tests and lessons.
+    """
+def set_num_threads(n: typing.Any) -> None:
+    """
+    Sets the number of threads that kernels use, 1 to 1024.
+    """
+def sgd_step(params: typing.Any, grads: typing.Any, buffers: typing.Any, *, lr: typing.Any, momentum: typing.Any = 0.0, dampening: typing.Any = 0.0, weight_decay: typing.Any = 0.0, nesterov: typing.Any = False, maximize: typing.Any = False, first: typing.Any = False) -> None:
+    """
+    Updates params, and buffers when momentum != 0, in place; first=True sets the buffers to the gradient.
+    """
+def sigmoid_backward(dy: typing.Any, y: typing.Any) -> numpy.ndarray:
+    """
+    dy y (1 - y) -> dx.
+    """
+def sigmoid_forward(x: typing.Any) -> numpy.ndarray:
+    """
+    1 / (1 + exp(-x)) -> y.
+    """
+def silu_backward(dy: typing.Any, x: typing.Any) -> numpy.ndarray:
+    """
+    dy s (1 + x (1 - s)) with s = sigmoid(x) -> dx.
+    """
+def silu_forward(x: typing.Any) -> numpy.ndarray:
+    """
+    x sigmoid(x) -> y.
+    """
+def softmax_backward(dy: typing.Any, y: typing.Any, dim: typing.Any) -> numpy.ndarray:
+    """
+    y (dy - sum dy y) along dim -> dx.
+    """
+def softmax_forward(x: typing.Any, dim: typing.Any) -> numpy.ndarray:
+    """
+    exp(x - max) / sum exp(x - max) along dim -> y.
+    """
+def sub(a: typing.Any, b: typing.Any) -> numpy.ndarray:
+    """
+    a - b with NumPy's broadcasting; a or b may be a number.
+    """
+def sum(x: typing.Any, dim: typing.Any = None, keepdim: typing.Any = False) -> numpy.ndarray:
+    """
+    Sum of x over dim: an axis, a tuple of axes, or None for all.
+    """
+def tanh_backward(dy: typing.Any, y: typing.Any) -> numpy.ndarray:
+    """
+    dy (1 - y^2) -> dx.
+    """
+def tanh_forward(x: typing.Any) -> numpy.ndarray:
+    """
+    tanh(x) -> y.
+    """
