@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-import neurona._core as core
 import pytest
 
 import compare
+import neurona._core as core
 import neurona.reference as reference
 
 ISAS: list[str] = core.available_isas()

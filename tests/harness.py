@@ -10,10 +10,10 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import neurona._core as core
 import numpy as np
 import pytest
 
+import neurona._core as core
 import neurona.reference as reference
 from compare import assert_close, assert_exact, assert_same_bits
 

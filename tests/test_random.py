@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import neurona._core as core
 import numpy as np
 import pytest
 
 import harness
+import neurona._core as core
 from cases import LENGTHS
 from compare import assert_close, assert_exact, assert_same_bits
 from harness import Bad, U, bad_arrays

@@ -7,9 +7,9 @@ import inspect
 import re
 from pathlib import Path
 
-import neurona._core as core
 import pytest
 
+import neurona._core as core
 import neurona.reference as reference
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "kernels.md"

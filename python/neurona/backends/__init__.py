@@ -27,7 +27,7 @@ class Backend:
     def __init__(self, name: str, source: Any) -> None:
         self.name = name
         # Plain attributes: a lookup in an instance's dictionary is the cheapest there is.
-        vars(self).update({k: getattr(source, k) for k in KERNELS if hasattr(source, k)})
+        vars(self).update({kernel: getattr(source, kernel) for kernel in KERNELS})
 
     def __getattr__(self, kernel: str) -> Any:
         raise AttributeError(f"backend {vars(self).get('name')!r} has no kernel {kernel!r}")
