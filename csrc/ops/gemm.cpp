@@ -1,16 +1,15 @@
 // C (M, N) = act(alpha * A * B + [C] + bias). The loops around the tile, after Goto and van de
 // Geijn (2008):
 //
-//   for each block of K (kc steps)                    the only place where a sum is cut; depends on
-//   K alone
-//     pack B into panels of NR columns, and A into panels of MR rows if that pays
+//   pack B into panels of NR columns, and A into panels of MR rows if that pays
+//   for each block of K (kc steps)            the only place where a sum is cut; depends on K alone
 //     for each block of N whose panels fit in half of L2
-//       for each tile of MR rows                      its A panel stays in L1 ...
-//         for each panel of the block                 ... while the B panels stream from L2
+//       for each tile of MR rows              its A panel stays in L1 ...
+//         for each panel of the block         ... while the B panels stream from L2
 //           tile
 //
 // C is overwritten by the first block of K (or added to, if asked) and added to by the others; bias
-// and activation go with the last one.
+// and activation go with the last one. Threads share the rows or the columns, never K.
 #include "ops/gemm.h"
 
 #include <algorithm>
@@ -31,6 +30,12 @@ constexpr int64_t kMaxDepth = 384;
 // % of the tiles that use it.
 constexpr int64_t kPackFromColumns = 192;
 constexpr int64_t kPackFromRows = 48;
+// A transposed A is read in place with one step per row of memory; steps of half a page or more
+// would touch a page each and share few sets of L1.
+constexpr int64_t kPackFromStride = 512;
+// Blocks of K are packed together up to this many floats (64 MiB), so that the threads meet twice
+// per product instead of twice per block.
+constexpr int64_t kGroupFloats = 16 << 20;
 constexpr int kMaxRows = 16;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -116,31 +121,121 @@ void tile_row(const GemmKernels& kernel, const Block& block, int64_t first_row, 
   }
 }
 
-// All tiles of a block, cut among the threads along the longer side.
-void tiles(const GemmKernels& kernel, const Block& block) {
-  const int64_t tile_height =
-      block.packed_a || block.a.transposed ? kernel.rows : kernel.pointer_rows;
-  const int64_t row_tiles = divide_up(block.shape.m, tile_height),
-                panels = divide_up(block.shape.n, kernel.columns);
-  const int64_t panels_in_l2 = std::max<int64_t>(
-      1, cache_sizes().l2 / 2 /
-             (kernel.columns * block.shape.k * static_cast<int64_t>(sizeof(float))));
-  const auto rectangle = [&](int64_t first_tile, int64_t last_tile, int64_t first_panel,
-                             int64_t last_panel) {
-    for (int64_t panel = first_panel; panel < last_panel; panel += panels_in_l2)
-      for (int64_t tile = first_tile; tile < last_tile; ++tile)
-        tile_row(kernel, block, tile * tile_height,
-                 std::min(tile_height, block.shape.m - tile * tile_height), panel,
-                 std::min(last_panel, panel + panels_in_l2));
-  };
-  const int64_t flops = 2 * block.shape.m * block.shape.n * block.shape.k;
-  if (row_tiles >= panels) {
-    parallel_for(row_tiles, grain_for(flops / row_tiles / 16),
-                 [&](int64_t begin, int64_t end) { rectangle(begin, end, 0, panels); });
-  } else {
-    parallel_for(panels, grain_for(flops / panels / 16),
-                 [&](int64_t begin, int64_t end) { rectangle(0, row_tiles, begin, end); });
+// The tiles of a block in a rectangle of row tiles and panels.
+void tile_rectangle(const GemmKernels& kernel, const Block& block, int64_t tile_height,
+                    int64_t first_tile, int64_t last_tile, int64_t first_panel,
+                    int64_t last_panel) {
+  const int64_t panel_bytes = kernel.columns * block.shape.k * static_cast<int64_t>(sizeof(float));
+  const int64_t panels_in_l2 = std::max<int64_t>(1, cache_sizes().l2 / 2 / panel_bytes);
+  for (int64_t panel = first_panel; panel < last_panel; panel += panels_in_l2)
+    for (int64_t tile = first_tile; tile < last_tile; ++tile)
+      tile_row(kernel, block, tile * tile_height,
+               std::min(tile_height, block.shape.m - tile * tile_height), panel,
+               std::min(last_panel, panel + panels_in_l2));
+}
+
+// A product and its packed blocks of K: `group` of them at a time.
+struct Product {
+  const GemmKernels& kernel;
+  GemmShape shape;
+  Matrix a, b;
+  float* c;
+  int64_t c_stride;
+  GemmEpilogue epilogue;
+  int64_t blocks, depth, group;
+  bool pack_a;
+  int64_t panels, row_panels;
+
+  Product(const GemmShape& s, const Matrix& a_matrix, const Matrix& b_matrix, float* out,
+          int64_t out_stride, const GemmEpilogue& end)
+      : kernel(kernels().gemm),
+        shape(s),
+        a(a_matrix),
+        b(b_matrix),
+        c(out),
+        c_stride(out_stride),
+        epilogue(end) {
+    blocks = divide_up(s.k, kMaxDepth);
+    depth = divide_up(s.k, blocks);
+    group = std::clamp<int64_t>(kGroupFloats / ((s.m + s.n) * depth), 1, blocks);
+    pack_a = s.m >= kPackFromRows &&
+             (s.n >= kPackFromColumns || (a.transposed && a.stride >= kPackFromStride));
+    panels = divide_up(s.n, kernel.columns);
+    row_panels = divide_up(s.m, kernel.rows);
   }
+
+  int64_t packed_b_size() const { return panels * kernel.columns * depth; }
+  int64_t packed_a_size() const { return pack_a ? row_panels * kernel.rows * depth : 0; }
+
+  // Block `index` of all, packed at the start of `packed`: first B, then A.
+  Block block(int64_t index, const float* packed) const {
+    const int64_t k = index * depth;
+    const bool last = index == blocks - 1;
+    return {{shape.m, shape.n, std::min(depth, shape.k - k)},
+            {a.data + (a.transposed ? k * a.stride : k), a.stride, a.transposed},
+            pack_a ? packed + packed_b_size() : nullptr,
+            packed,
+            c,
+            c_stride,
+            {epilogue.alpha, index > 0 || epilogue.accumulate, last ? epilogue.bias : nullptr,
+             last ? epilogue.activation : TileActivation::kNone}};
+  }
+
+  // Packs piece `piece` of block `index`; pieces of B come before those of A.
+  int64_t pieces(int64_t index) const {
+    return panels_of_b(index, nullptr).pieces() +
+           (pack_a ? panels_of_a(index, nullptr).pieces() : 0);
+  }
+  void pack_piece(int64_t index, int64_t piece, float* packed) const {
+    const Panels of_b = panels_of_b(index, packed);
+    if (piece < of_b.pieces()) return of_b.pack_piece(kernel, piece);
+    panels_of_a(index, packed + packed_b_size()).pack_piece(kernel, piece - of_b.pieces());
+  }
+
+ private:
+  Panels panels_of_b(int64_t index, float* packed) const {
+    const int64_t k = index * depth;
+    const Matrix part{b.data + (b.transposed ? k : k * b.stride), b.stride, b.transposed};
+    return {part,           !b.transposed,
+            shape.n,        std::min(depth, shape.k - k),
+            kernel.columns, panel_width(kernel, shape.n - (panels - 1) * kernel.columns),
+            packed};
+  }
+  Panels panels_of_a(int64_t index, float* packed) const {
+    const int64_t k = index * depth;
+    const Matrix part{a.data + (a.transposed ? k * a.stride : k), a.stride, a.transposed};
+    return {part,        a.transposed, shape.m, std::min(depth, shape.k - k),
+            kernel.rows, kernel.rows,  packed};
+  }
+};
+
+// Packs the blocks [first, last), then runs their tiles, cut among the threads along the longer
+// side.
+void run_group(const Product& product, int64_t first, int64_t last, float* packed) {
+  const GemmShape& shape = product.shape;
+  const int64_t block_size = product.packed_b_size() + product.packed_a_size();
+  const int64_t pieces = product.pieces(first);  // the last block may have fewer
+  const int64_t packed_floats = (shape.n + (product.pack_a ? shape.m : 0)) * product.depth;
+  parallel_for((last - first) * pieces, grain_for(packed_floats / pieces / 2),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) {
+                   const int64_t index = first + i / pieces, piece = i % pieces;
+                   if (piece < product.pieces(index))
+                     product.pack_piece(index, piece, packed + (index - first) * block_size);
+                 }
+               });
+  const int64_t tile_height =
+      product.pack_a || product.a.transposed ? product.kernel.rows : product.kernel.pointer_rows;
+  const int64_t row_tiles = divide_up(shape.m, tile_height);
+  const bool by_rows = row_tiles >= product.panels;
+  const int64_t items = by_rows ? row_tiles : product.panels;
+  const int64_t flops = 2 * shape.m * shape.n * std::min(shape.k, (last - first) * product.depth);
+  parallel_for(items, grain_for(flops / items / 16), [&](int64_t begin, int64_t end) {
+    for (int64_t index = first; index < last; ++index)
+      tile_rectangle(product.kernel, product.block(index, packed + (index - first) * block_size),
+                     tile_height, by_rows ? begin : 0, by_rows ? end : row_tiles,
+                     by_rows ? 0 : begin, by_rows ? product.panels : end);
+  });
 }
 
 // K == 0: the product is empty, the epilogue is not.
@@ -166,39 +261,10 @@ void gemm(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c, in
   if (shape.m == 0 || shape.n == 0) return;
   if (shape.k == 0) return epilogue_only(kernel, shape, c, c_stride, epilogue);
 
-  const int64_t blocks = divide_up(shape.k, kMaxDepth), depth = divide_up(shape.k, blocks);
-  const int64_t panels = divide_up(shape.n, kernel.columns),
-                row_panels = divide_up(shape.m, kernel.rows);
-  const bool pack_a = shape.n >= kPackFromColumns && shape.m >= kPackFromRows;
-  const Scratch<float> packed_b(panels * kernel.columns * depth);
-  const Scratch<float> packed_a(pack_a ? row_panels * kernel.rows * depth : 1);
-  for (int64_t k = 0; k < shape.k; k += depth) {
-    const GemmShape part{shape.m, shape.n, std::min(depth, shape.k - k)};
-    const Matrix a_part{a.data + (a.transposed ? k * a.stride : k), a.stride, a.transposed};
-    const Matrix b_part{b.data + (b.transposed ? k : k * b.stride), b.stride, b.transposed};
-    const int64_t last_width = panel_width(kernel, shape.n - (panels - 1) * kernel.columns);
-    const Panels of_b{b_part,         !b.transposed, shape.n,        part.k,
-                      kernel.columns, last_width,    packed_b.data()};
-    const Panels of_a{a_part,      a.transposed, shape.m,        part.k,
-                      kernel.rows, kernel.rows,  packed_a.data()};
-    const int64_t b_pieces = of_b.pieces(), pieces = b_pieces + (pack_a ? of_a.pieces() : 0);
-    parallel_for(pieces, grain_for((shape.n + (pack_a ? shape.m : 0)) * part.k / pieces / 2),
-                 [&](int64_t begin, int64_t end) {
-                   for (int64_t i = begin; i < end; ++i) {
-                     if (i < b_pieces) {
-                       of_b.pack_piece(kernel, i);
-                     } else {
-                       of_a.pack_piece(kernel, i - b_pieces);
-                     }
-                   }
-                 });
-    const bool last = k + depth >= shape.k;
-    tiles(kernel,
-          Block{part, a_part, pack_a ? packed_a.data() : nullptr, packed_b.data(), c, c_stride,
-                GemmEpilogue{epilogue.alpha, k > 0 || epilogue.accumulate,
-                             last ? epilogue.bias : nullptr,
-                             last ? epilogue.activation : TileActivation::kNone}});
-  }
+  const Product product(shape, a, b, c, c_stride, epilogue);
+  const Scratch<float> packed(product.group * (product.packed_b_size() + product.packed_a_size()));
+  for (int64_t first = 0; first < product.blocks; first += product.group)
+    run_group(product, first, std::min(product.blocks, first + product.group), packed.data());
 }
 
 void column_sums(const float* x, int64_t rows, int64_t columns, int64_t stride, float* sums) {
