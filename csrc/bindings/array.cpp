@@ -1,6 +1,6 @@
 #include "bindings/array.h"
 
-#include <limits>
+#include <cstdio>
 #include <new>
 
 #include "core/arena.h"
@@ -146,16 +146,19 @@ InOut inout_array(const char* op, const char* argument, py::handle object) {
 }
 
 py::array new_array(const py::dtype& dtype, const std::vector<int64_t>& shape, Order order) {
-  int64_t bytes = dtype.itemsize();
-  for (int64_t extent : shape)
-    if (__builtin_mul_overflow(bytes, extent, &bytes)) throw std::bad_alloc();
+  double wanted = static_cast<double>(dtype.itemsize());  // exact sizes may overflow 64 bits
+  for (int64_t extent : shape) wanted *= static_cast<double>(extent);
   void* memory = nullptr;
   try {
-    memory = arena_allocate(static_cast<size_t>(bytes));
+    if (wanted > 0x1p46) throw std::bad_alloc();
+    memory = arena_allocate(static_cast<size_t>(wanted));
   } catch (const std::bad_alloc&) {
-    PyErr_Format(PyExc_MemoryError, "neurona: cannot allocate %lld bytes for an array of shape %s",
-                 static_cast<long long>(bytes),
-                 shape_text(shape.data(), static_cast<int64_t>(shape.size())).c_str());
+    const std::string text = shape_text(shape.data(), static_cast<int64_t>(shape.size()));
+    char message[256];
+    std::snprintf(message, sizeof message,
+                  "neurona: cannot allocate %.6g bytes for an array of shape %s", wanted,
+                  text.c_str());
+    py::set_error(PyExc_MemoryError, message);
     throw py::error_already_set();
   }
   py::capsule owner(memory, [](void* block) { arena_free(block); });

@@ -3,7 +3,7 @@
 // every ISA runs the same steps.
 //
 // Error bounds (of float64 values, all finite inputs, with or without fused multiply-add): exp and
-// log 1 ulp, sigmoid and tanh 3 ulp. NaN gives NaN, infinities give the limits, and results below
+// log 1.1 ulp, sigmoid and tanh 3 ulp. NaN gives NaN, infinities give the limits, and results below
 // 2^-126 are denormal, not zero. Polynomials are minimax fits of the relative error on the interval
 // that their argument is reduced to.
 #pragma once

@@ -81,13 +81,29 @@ NEURONA_INLINE void store_partial(float* p, Vec v, int n) {
 #endif
 }
 
+// Lane i of the result is lane i ^ distance of v.
+template <int distance>
+NEURONA_INLINE Vec exchange(Vec v) {
+#if NEURONA_LANES == 4
+  return __builtin_shufflevector(v, v, 0 ^ distance, 1 ^ distance, 2 ^ distance, 3 ^ distance);
+#elif NEURONA_LANES == 8
+  return __builtin_shufflevector(v, v, 0 ^ distance, 1 ^ distance, 2 ^ distance, 3 ^ distance,
+                                 4 ^ distance, 5 ^ distance, 6 ^ distance, 7 ^ distance);
+#else
+  return __builtin_shufflevector(v, v, 0 ^ distance, 1 ^ distance, 2 ^ distance, 3 ^ distance,
+                                 4 ^ distance, 5 ^ distance, 6 ^ distance, 7 ^ distance,
+                                 8 ^ distance, 9 ^ distance, 10 ^ distance, 11 ^ distance,
+                                 12 ^ distance, 13 ^ distance, 14 ^ distance, 15 ^ distance);
+#endif
+}
+
 // Sum of the lanes, always by halves: ((0+4)+(2+6)) + ((1+5)+(3+7)) for 8 lanes.
 NEURONA_INLINE float reduce_add(Vec v) {
-  float lanes[kLanes];
-  store(lanes, v);
-  for (int half = kLanes / 2; half >= 1; half /= 2)
-    for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-  return lanes[0];
+  if constexpr (kLanes > 8) v += exchange<8>(v);
+  if constexpr (kLanes > 4) v += exchange<4>(v);
+  v += exchange<2>(v);
+  v += exchange<1>(v);
+  return v[0];
 }
 
 }  // namespace neurona::NEURONA_ISA

@@ -68,6 +68,13 @@ Conv2dPlan plan_conv2d(const char* op, const Conv2dShape& shape, Conv2dDirection
   if (shape.groups > 1 && !objection(shape, direction, Conv2dVariant::kDepthwise))
     return {Conv2dVariant::kDepthwise,
             "one filter per channel: no product to block, vectors along the channels"};
+  // One product over all pixels passes over dW once per block of 384 of them; in chunks of pixels a
+  // dW that fits in L2 stays there. 64 -> 256 channels at 56x56, batch 16: 14 ms instead of 22;
+  // 1024 -> 256 channels: 25 ms instead of 12.
+  constexpr int64_t kSmallWeight = (256 << 10) / static_cast<int64_t>(sizeof(float));
+  if (direction == Conv2dDirection::kBackwardWeight && shape.groups == 1 &&
+      shape.weight_size() <= kSmallWeight)
+    return {Conv2dVariant::kDirect, "a small gradient: chunks of pixels, added in order"};
   if (!objection(shape, direction, Conv2dVariant::kPointwise))
     return {Conv2dVariant::kPointwise,
             "1x1, stride 1: the images are already the matrix of a product"};
