@@ -118,6 +118,14 @@ StridedInput strided_array(const char* op, const char* argument, py::handle obje
   return input;
 }
 
+Input bias_array(const char* op, py::handle bias, int64_t n) {
+  Input input = optional_array(op, "bias", bias, Order::kC);
+  if (input.data && (input.ndim() != 1 || input.shape[0] != n))
+    fail_value(op, "bias must have shape (", n, ",), got ",
+               shape_text(input.shape.data(), input.ndim()));
+  return input;
+}
+
 Order natural_order(py::handle object) {
   if (!py::isinstance<py::array>(object)) return Order::kC;
   const auto array = py::reinterpret_borrow<py::array>(object);

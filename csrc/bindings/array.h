@@ -53,6 +53,9 @@ struct StridedInput {
 };
 StridedInput strided_array(const char* op, const char* argument, py::handle object);
 
+// A bias of n values, or None: an Input with data == nullptr.
+Input bias_array(const char* op, py::handle bias, int64_t n);
+
 // The order in which `object` already is dense (channels-last wins when both hold); C if it is
 // dense in neither.
 Order natural_order(py::handle object);

@@ -34,14 +34,6 @@ Pair size_parameter(const char* op, const char* name, py::handle value) {
   return size;
 }
 
-Input bias_array(const char* op, py::handle bias, int64_t channels) {
-  Input input = optional_array(op, "bias", bias, Order::kC);
-  if (input.data && (input.ndim() != 1 || input.shape[0] != channels))
-    fail_value(op, "bias must have shape (", channels, ",), got ",
-               shape_text(input.shape.data(), input.ndim()));
-  return input;
-}
-
 Input images(const char* op, const char* argument, py::handle object) {
   return input_array(op, argument, object, Order::kChannelsLast, 4, kImages);
 }

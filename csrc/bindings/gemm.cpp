@@ -12,15 +12,6 @@ namespace {
 
 constexpr const char* kMatrix = "(rows, columns)";
 
-// A bias of n values, or an Input without data.
-Input bias_array(const char* op, py::handle bias, int64_t n) {
-  Input input = optional_array(op, "bias", bias, Order::kC);
-  if (input.data && (input.ndim() != 1 || input.shape[0] != n))
-    fail_value(op, "bias must have shape (", n, ",), got ",
-               shape_text(input.shape.data(), input.ndim()));
-  return input;
-}
-
 py::array gemm_binding(py::object a_object, py::object b_object, py::object trans_a_object,
                        py::object trans_b_object, py::object alpha_object, py::object beta_object,
                        py::object c_object, py::object bias_object, py::object activation) {

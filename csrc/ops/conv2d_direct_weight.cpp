@@ -18,6 +18,7 @@
 #include <algorithm>
 
 #include "core/arena.h"
+#include "core/divide.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
 #include "ops/conv2d_slab.h"
@@ -38,8 +39,6 @@ constexpr int64_t kPackFromChannels = 16;
 // private accumulators would not stay in L2, and there are enough panels to share instead.
 constexpr int64_t kChunks = 8;
 constexpr int64_t kLargestPrivate = 256 << 10;
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // One group of the convolution.
 struct Pass {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/arena.h"
+#include "core/divide.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
 #include "ops/conv2d_variants.h"
@@ -17,8 +18,6 @@ namespace neurona {
 namespace {
 
 constexpr int kMaxRows = 16;
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 struct Scatter {
   const Conv2dShape& shape;

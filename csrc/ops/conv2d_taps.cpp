@@ -4,6 +4,7 @@
 
 #include "core/arena.h"
 #include "core/cpu.h"
+#include "core/divide.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
 
@@ -14,8 +15,6 @@ constexpr int kMaxRows = 16;
 constexpr int kMaxKernelRows = 32;
 // Pixels from which on a partly filled last tile no longer matters: 16 tiles of 12.
 constexpr int64_t kTaskPixels = 192;
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 int64_t span(const std::vector<Tap>& taps) {
   return taps.empty() ? 0 : taps.back().offset - taps.front().offset;

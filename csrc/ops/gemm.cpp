@@ -16,6 +16,7 @@
 
 #include "core/arena.h"
 #include "core/cpu.h"
+#include "core/divide.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
 
@@ -37,8 +38,6 @@ constexpr int64_t kPackFromStride = 512;
 // per product instead of twice per block.
 constexpr int64_t kGroupFloats = 16 << 20;
 constexpr int kMaxRows = 16;
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // One block of K: where its operands are and how its tiles end.
 struct Block {
