@@ -10,12 +10,11 @@ from pathlib import Path
 README = Path(__file__).parents[1] / "README.md"
 
 
-def test_the_examples_run(tmp_path: Path) -> None:
+def test_the_examples_run() -> None:
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert len(blocks) >= 2
     result = subprocess.run(
         [sys.executable, "-c", "\n".join(blocks)],
-        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=120,
