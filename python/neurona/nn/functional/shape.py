@@ -70,7 +70,7 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
                 f"got ({before}, {after})"
             )
         positions = np.arange(length)
-        grid.append(np.pad(positions, (before, after), mode=_NUMPY_MODES[mode]))  # type: ignore
+        grid.append(np.pad(positions, (before, after), mode=_NUMPY_MODES[mode]))  # type: ignore[call-overload]
     return apply(PadIndexed, x, tuple(np.ix_(*grid)))
 
 
