@@ -1,8 +1,8 @@
-"""The k-loops of the matrix tiles hold the expected multiply-adds and no spill.
+"""The k-loops of the matrix tiles hold the expected multiply-adds and no spill; so does the probe.
 
 Disassembles the gemm object of each FMA ISA under BUILD_FOLDER, finds every innermost loop of the
 tile functions, and fails when one moves a vector to or from the stack, or when the full tile's loop
-is missing.
+is missing. The probe of the multiply-add peak must run exactly the multiply-adds that it counts.
 """
 
 import platform
@@ -16,6 +16,8 @@ FULL_TILE = {
     "avx2": ("columns_tile<6, 2, false>", 12),
     "avx512": ("columns_tile<14, 2, false>", 28),
 }
+# Multiply-adds in one iteration of the probe, in either ISA.
+PROBE_COUNT = 24
 
 
 def innermost_loops(listing: str) -> list[list[str]]:
@@ -35,7 +37,7 @@ def innermost_loops(listing: str) -> list[list[str]]:
     return loops
 
 
-def check(isa: str, disassembly: str) -> list[str]:
+def check_tiles(isa: str, disassembly: str) -> list[str]:
     problems = []
     full_name, full_count = FULL_TILE[isa]
     found = False
@@ -56,21 +58,29 @@ def check(isa: str, disassembly: str) -> list[str]:
     return problems
 
 
+def check_probe(isa: str, disassembly: str) -> list[str]:
+    function = disassembly.partition("multiply_adds")[2].partition("\n\n")[0]
+    counts = [sum("vfmadd" in line for line in body) for body in innermost_loops(function)]
+    if counts == [PROBE_COUNT]:
+        return []
+    return [f"{isa}: the probe counts {PROBE_COUNT} multiply-adds, but its loops run {counts}"]
+
+
+def disassemble(path: Path) -> str:
+    command = ["objdump", "-d", "-C", "--no-show-raw-insn", str(path)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
 def main() -> int:
     problems, objects = [], 0
     for isa in FULL_TILE:
-        for path in Path(sys.argv[1]).glob(f"**/kernels_{isa}.dir/**/gemm.isa.inl.o"):
-            objects += 1
-            listing = subprocess.run(
-                ["objdump", "-d", "-C", "--no-show-raw-insn", str(path)],
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
-            problems += check(isa, listing)
-    if platform.machine() == "x86_64" and objects != len(FULL_TILE):
-        problems.append(f"expected {len(FULL_TILE)} gemm objects, found {objects}")
-    print("\n".join(problems) or f"{objects} objects: full tiles, no spill")
+        for name, check in (("gemm", check_tiles), ("probe", check_probe)):
+            for path in Path(sys.argv[1]).glob(f"**/kernels_{isa}.dir/**/{name}.isa.inl.o"):
+                objects += 1
+                problems += check(isa, disassemble(path))
+    if platform.machine() == "x86_64" and objects != 2 * len(FULL_TILE):
+        problems.append(f"expected {2 * len(FULL_TILE)} objects, found {objects}")
+    print("\n".join(problems) or f"{objects} objects: full tiles, no spill, an honest probe")
     return 1 if problems else 0
 
 

@@ -158,14 +158,16 @@ NEURONA_INLINE void step(Vec (&acc)[M][V], const float* a, const float* b, int t
     for (int v = 0; v < V; ++v) multiply_add(acc[i][v], broadcast(a[i]), bv[v]);
 }
 
-// Four steps of a full panel are 4 * V vectors; they are asked for kPrefetchSteps ahead, since a
-// panel streams from L2.
+// Panels stream from L2, so four steps of `floats` floats each are asked for kPrefetchSteps ahead;
+// near the end of the `steps` left the address stays inside the panel, because a page behind a
+// packed buffer may never have been touched, and a prefetch from such a page walks the page table
+// every time (measured: 2000 cycles a panel).
 constexpr int kPrefetchSteps = 16;
-template <int V>
-NEURONA_INLINE void prefetch_panel(const float* b) {
+template <int floats>
+NEURONA_INLINE void prefetch_panel(const float* panel, int64_t steps) {
+  const float* ahead = steps >= 4 + kPrefetchSteps ? panel + kPrefetchSteps * floats : panel;
 #pragma GCC unroll 16
-  for (int line = 0; line < 4 * V * kLanes / 16; ++line)
-    __builtin_prefetch(b + kPrefetchSteps * V * kLanes + line * 16);
+  for (int line = 0; line < 4 * floats / 16; ++line) __builtin_prefetch(ahead + line * 16);
 }
 
 // Asks for the rows of C before the k-loop: they come from L2 or L3, and the end of a tile would
@@ -194,10 +196,8 @@ void columns_tile(int m, int n, const TileRun* runs, int64_t run_count, int64_t 
         // Packed panels: constant steps, so that four of them share one pointer update; on the
         // AVX-512 ports every scalar instruction may displace a multiply-add.
         for (; k >= 4; k -= 4, a += 4 * M, b += 4 * V * kLanes) {
-          prefetch_panel<V>(b);
-#pragma GCC unroll 4
-          for (int line = 0; line < 4 * M / 16; ++line)
-            __builtin_prefetch(a + kPrefetchSteps * M + line * 16);
+          prefetch_panel<V * kLanes>(b, k);
+          prefetch_panel<M>(a, k);
 #pragma GCC unroll 4
           for (int u = 0; u < 4; ++u) {
             step<M, V, false>(acc, a + u * M, b + u * V * kLanes, 0);
@@ -238,7 +238,7 @@ void rows_tile(int m, int n, const float* const* a_rows, const int64_t* run_offs
     int64_t k = 0;
     if (b_step == V * kLanes)  // a packed panel: constant steps, unrolled as in columns_tile
       for (; k + 4 <= run_length; k += 4, b += 4 * V * kLanes) {
-        prefetch_panel<V>(b);
+        prefetch_panel<V * kLanes>(b, run_length - k);
 #pragma GCC unroll 4
         for (int u = 0; u < 4; ++u) {
           row_step<M, V>(acc, a, k + u, b + u * V * kLanes);

@@ -10,10 +10,13 @@ namespace {
 constexpr int kChains = 12;
 
 int64_t multiply_adds(int64_t iterations, float* sink) {
-  // Every loop over `chain` must be unrolled, or the array lives in memory instead of registers.
+  // The chains start from a value that the compiler does not know: it would work out a chain that
+  // starts at the fixed point 1 (1 * 0.999 + 0.001) beforehand, and eleven chains counted as
+  // twelve. Every loop over `chain` must be unrolled, or the array lives in memory instead of
+  // registers.
   Vec chain[kChains];
 #pragma GCC unroll 12
-  for (int i = 0; i < kChains; ++i) chain[i] = broadcast(static_cast<float>(i));
+  for (int i = 0; i < kChains; ++i) chain[i] = broadcast(*sink + static_cast<float>(i));
   Vec scale = broadcast(0.999f), shift = broadcast(0.001f);
   for (int64_t n = 0; n < iterations; ++n) {
     asm volatile("" : "+m"(*sink));  // keeps the compiler from folding iterations together

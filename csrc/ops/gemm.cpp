@@ -1,15 +1,18 @@
 // C (M, N) = act(alpha * A * B + [C] + bias). The loops around the tile, after Goto and van de
-// Geijn (2008):
+// Geijn (2008), for a product with more columns than rows:
 //
-//   pack B into panels of NR columns, and A into panels of MR rows if that pays
-//   for each block of K (kc steps)            the only place where a sum is cut; depends on K alone
-//     for each block of N whose panels fit in half of L2
-//       for each tile of MR rows              its A panel stays in L1 ...
-//         for each panel of the block         ... while the B panels stream from L2
+//   pack A into panels of MR rows, if that pays            shared by all threads
+//   for each group of B's panels                           shared out among the threads
+//     for each block of K (kc steps)                       the only place where a sum is cut
+//       pack the group's part of B into panels of NR columns, which stay in L2
+//       for each tile of MR rows                           its A panel stays in L1 ...
+//         for each panel of the group                      ... while the B panels stream from L2
 //           tile
 //
-// C is overwritten by the first block of K (or added to, if asked) and added to by the others; bias
-// and activation go with the last one. Threads share the rows or the columns, never K.
+// With more rows than columns A and B change places: B's panels are shared, and each thread packs
+// the rows that it works on. C is overwritten by the first block of K (or added to, if asked) and
+// added to by the others; bias and activation go with the last one. Where K is cut depends on K
+// alone.
 #include "ops/gemm.h"
 
 #include <algorithm>
@@ -19,6 +22,7 @@
 #include "core/divide.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
+#include "ops/gemm_panels.h"
 
 namespace neurona {
 namespace {
@@ -34,106 +38,69 @@ constexpr int64_t kPackFromRows = 48;
 // A transposed A is read in place with one step per row of memory; steps of half a page or more
 // would touch a page each and share few sets of L1.
 constexpr int64_t kPackFromStride = 512;
-// Blocks of K are packed together up to this many floats (64 MiB), so that the threads meet twice
-// per product instead of twice per block.
+// The shared operand is packed for as many blocks of K together as fit this many floats (64 MiB),
+// so that the threads meet once per product instead of once per block.
 constexpr int64_t kGroupFloats = 16 << 20;
+// Groups of panels or tiles per thread: enough to even out threads of unequal speed.
+constexpr int64_t kGroupsPerThread = 4;
 constexpr int kMaxRows = 16;
 
-// One block of K: where its operands are and how its tiles end.
+// A block of K for some of the tiles: where its operands are and how its tiles end. Packed panels
+// start at row `a_row` and column `b_column`.
 struct Block {
   GemmShape shape;  // k: the steps of this block
   Matrix a;
   const float* packed_a;  // panels of MR rows, or null: A is read in place
-  const float* packed_b;  // panels of NR columns
+  int64_t a_row;
+  const float* packed_b;  // panels of NR columns, or null: B is read in place, by a single tile row
+  int64_t b_column;
+  Matrix b;
   float* c;
   int64_t c_stride;
   GemmEpilogue epilogue;
 };
 
-int64_t panel_width(const GemmKernels& kernel, int64_t columns) {
-  return columns > kernel.lanes ? kernel.columns : kernel.lanes;
-}
-
-// One operand of a block as panels of `width` lines: A's rows or B's columns. The last panel may be
-// narrower.
-struct Panels {
-  Matrix matrix;  // lines are rows of the matrix, or its columns when `across`
-  bool across;
-  int64_t lines, depth;
-  int64_t width, last_width;  // floats per step: of a full panel, of the last one
-  float* packed;
-
-  int64_t count() const { return divide_up(lines, width); }
-  // Along the lines a panel is read line by line; across them, eight steps of all panels at a time,
-  // since a step of the whole operand is contiguous while those of one panel lie far apart.
-  static constexpr int64_t kSteps = 8;
-  int64_t pieces() const { return across ? divide_up(depth, kSteps) : count(); }
-
-  void pack_piece(const GemmKernels& kernel, int64_t piece) const {
-    const int64_t first_step = across ? piece * kSteps : 0,
-                  steps = across ? std::min(kSteps, depth - first_step) : depth;
-    for (int64_t panel = across ? 0 : piece; panel < (across ? count() : piece + 1); ++panel) {
-      const int64_t line = panel * width, valid = std::min(width, lines - line);
-      const int64_t step = panel == count() - 1 ? last_width : width;
-      float* target = packed + line * depth + first_step * step;
-      if (across) {
-        kernel.pack_transposed(matrix.data + first_step * matrix.stride + line, matrix.stride,
-                               valid, steps, target, step);
-      } else {
-        kernel.pack_lines(matrix.data + line * matrix.stride, matrix.stride, valid, steps, target,
-                          step);
-      }
-    }
-  }
-};
-
 // Tiles of rows [first_row, first_row + height) against the panels [first_panel, last_panel).
 void tile_row(const GemmKernels& kernel, const Block& block, int64_t first_row, int64_t height,
               int64_t first_panel, int64_t last_panel) {
+  const int64_t depth = block.shape.k;
   const float* a_rows[kMaxRows];
   float* c_rows[kMaxRows];
   const bool by_pointer = !block.packed_a && !block.a.transposed;
   if (by_pointer)
     for (int64_t i = 0; i < height; ++i)
       a_rows[i] = block.a.data + (first_row + i) * block.a.stride;
-  const float* a_columns =
-      block.packed_a ? block.packed_a + first_row * block.shape.k : block.a.data + first_row;
+  const float* a_columns = block.packed_a ? block.packed_a + (first_row - block.a_row) * depth
+                                          : block.a.data + first_row;
   const int64_t a_step = block.packed_a ? kernel.rows : block.a.stride;
   const int64_t no_offset = 0;
   for (int64_t panel = first_panel; panel < last_panel; ++panel) {
     const int64_t column = panel * kernel.columns;
     const int width = static_cast<int>(std::min<int64_t>(kernel.columns, block.shape.n - column));
-    const int64_t b_step = panel_width(kernel, width);
-    const float* b = block.packed_b + column * block.shape.k;
+    const bool packed = block.packed_b != nullptr;
+    const int64_t b_step = packed ? panel_width(kernel, width) : block.b.stride;
+    const float* b =
+        packed ? block.packed_b + (column - block.b_column) * depth : block.b.data + column;
     for (int64_t i = 0; i < height; ++i)
       c_rows[i] = block.c + (first_row + i) * block.c_stride + column;
     const float* bias = block.epilogue.bias ? block.epilogue.bias + column : nullptr;
     const TileOutput out{c_rows, bias, block.epilogue.alpha, block.epilogue.accumulate,
                          block.epilogue.activation};
     if (by_pointer) {
-      kernel.tile_rows(static_cast<int>(height), width, a_rows, &no_offset, 1, block.shape.k, b,
-                       b_step, out);
+      kernel.tile_rows(static_cast<int>(height), width, a_rows, &no_offset, 1, depth, b, b_step,
+                       out);
     } else {
-      const TileRun run{a_columns, b, block.shape.k};
-      kernel.tile_columns(static_cast<int>(height), width, &run, 1, a_step, b_step, true, out);
+      const TileRun run{a_columns, b, depth};
+      kernel.tile_columns(static_cast<int>(height), width, &run, 1, a_step, b_step, packed, out);
     }
   }
 }
 
-// The tiles of a block in a rectangle of row tiles and panels.
-void tile_rectangle(const GemmKernels& kernel, const Block& block, int64_t tile_height,
-                    int64_t first_tile, int64_t last_tile, int64_t first_panel,
-                    int64_t last_panel) {
-  const int64_t panel_bytes = kernel.columns * block.shape.k * static_cast<int64_t>(sizeof(float));
-  const int64_t panels_in_l2 = std::max<int64_t>(1, cache_sizes().l2 / 2 / panel_bytes);
-  for (int64_t panel = first_panel; panel < last_panel; panel += panels_in_l2)
-    for (int64_t tile = first_tile; tile < last_tile; ++tile)
-      tile_row(kernel, block, tile * tile_height,
-               std::min(tile_height, block.shape.m - tile * tile_height), panel,
-               std::min(last_panel, panel + panels_in_l2));
-}
+// A range of row tiles and of panels.
+struct Rectangle {
+  int64_t first_tile, last_tile, first_panel, last_panel;
+};
 
-// A product and its packed blocks of K: `group` of them at a time.
 struct Product {
   const GemmKernels& kernel;
   GemmShape shape;
@@ -141,9 +108,10 @@ struct Product {
   float* c;
   int64_t c_stride;
   GemmEpilogue epilogue;
-  int64_t blocks, depth, group;
-  bool pack_a;
-  int64_t panels, row_panels;
+  int64_t blocks, depth;
+  bool pack_a, pack_b, wide;
+  int64_t tile_height, tiles, panels;
+  int64_t panels_in_l2, group;  // panels or tiles that one thread packs and works on at a time
 
   Product(const GemmShape& s, const Matrix& a_matrix, const Matrix& b_matrix, float* out,
           int64_t out_stride, const GemmEpilogue& end)
@@ -156,85 +124,111 @@ struct Product {
         epilogue(end) {
     blocks = divide_up(s.k, kMaxDepth);
     depth = divide_up(s.k, blocks);
-    group = std::clamp<int64_t>(kGroupFloats / ((s.m + s.n) * depth), 1, blocks);
-    pack_a = s.m >= kPackFromRows &&
-             (s.n >= kPackFromColumns || (a.transposed && a.stride >= kPackFromStride));
+    pack_b = b.transposed || s.m > kernel.rows;  // a single row of tiles reads B once
+    pack_a = !pack_b || (s.m >= kPackFromRows && (s.n >= kPackFromColumns ||
+                                                  (a.transposed && a.stride >= kPackFromStride)));
+    tile_height = pack_a || a.transposed ? kernel.rows : kernel.pointer_rows;
+    tiles = divide_up(s.m, tile_height);
     panels = divide_up(s.n, kernel.columns);
-    row_panels = divide_up(s.m, kernel.rows);
+    wide = panels >= tiles;
+    const int64_t l2 = cache_sizes().l2 / 2 / (depth * static_cast<int64_t>(sizeof(float)));
+    panels_in_l2 = std::max<int64_t>(1, l2 / kernel.columns);
+    const int64_t most = wide ? panels_in_l2 : std::max<int64_t>(1, l2 / 2 / tile_height);
+    group = std::min(most, divide_up(wide ? panels : tiles, kGroupsPerThread * num_threads()));
   }
 
-  int64_t packed_b_size() const { return panels * kernel.columns * depth; }
-  int64_t packed_a_size() const { return pack_a ? row_panels * kernel.rows * depth : 0; }
+  int64_t groups() const { return divide_up(wide ? panels : tiles, group); }
+  int64_t steps_of(int64_t index) const { return std::min(depth, shape.k - index * depth); }
 
-  // Block `index` of all, packed at the start of `packed`: first B, then A.
-  Block block(int64_t index, const float* packed) const {
+  // What all threads use: A if wide, else B.
+  bool pack_shared() const { return wide ? pack_a : pack_b; }
+  Panels shared(int64_t index) const {
+    return wide ? panels_of_a(kernel, a, 0, shape.m, index * depth, steps_of(index))
+                : panels_of_b(kernel, b, 0, shape.n, index * depth, steps_of(index));
+  }
+  int64_t shared_size() const { return pack_shared() ? shared(0).size() : 0; }
+
+  // What a thread packs for itself.
+  bool pack_own() const { return wide ? pack_b : pack_a; }
+  Panels own(const Rectangle& part, int64_t index) const {
+    const int64_t k = index * depth, row = part.first_tile * tile_height,
+                  column = part.first_panel * kernel.columns;
+    if (wide)
+      return panels_of_b(kernel, b, column,
+                         std::min(part.last_panel * kernel.columns, shape.n) - column, k,
+                         steps_of(index));
+    return panels_of_a(kernel, a, row, std::min(part.last_tile * tile_height, shape.m) - row, k,
+                       steps_of(index));
+  }
+  int64_t own_size() const {
+    return pack_own() ? group * (wide ? kernel.columns : kernel.rows) * depth : 0;
+  }
+
+  Rectangle part(int64_t index) const {
+    const int64_t begin = index * group, end = std::min(begin + group, wide ? panels : tiles);
+    return wide ? Rectangle{0, tiles, begin, end} : Rectangle{begin, end, 0, panels};
+  }
+
+  Block block(int64_t index, const Rectangle& part, const float* shared_panels,
+              const float* own_panels) const {
     const int64_t k = index * depth;
     const bool last = index == blocks - 1;
-    return {{shape.m, shape.n, std::min(depth, shape.k - k)},
+    const float* of_a = wide ? shared_panels : own_panels;
+    const float* of_b = wide ? own_panels : shared_panels;
+    return {{shape.m, shape.n, steps_of(index)},
             {a.data + (a.transposed ? k * a.stride : k), a.stride, a.transposed},
-            pack_a ? packed + packed_b_size() : nullptr,
-            packed,
+            pack_a ? of_a : nullptr,
+            wide ? 0 : part.first_tile * tile_height,
+            pack_b ? of_b : nullptr,
+            wide ? part.first_panel * kernel.columns : 0,
+            {b.data + (b.transposed ? k : k * b.stride), b.stride, b.transposed},
             c,
             c_stride,
             {epilogue.alpha, index > 0 || epilogue.accumulate, last ? epilogue.bias : nullptr,
              last ? epilogue.activation : TileActivation::kNone}};
   }
 
-  // Packs piece `piece` of block `index`; pieces of B come before those of A.
-  int64_t pieces(int64_t index) const {
-    return panels_of_b(index, nullptr).pieces() +
-           (pack_a ? panels_of_a(index, nullptr).pieces() : 0);
-  }
-  void pack_piece(int64_t index, int64_t piece, float* packed) const {
-    const Panels of_b = panels_of_b(index, packed);
-    if (piece < of_b.pieces()) return of_b.pack_piece(kernel, piece);
-    panels_of_a(index, packed + packed_b_size()).pack_piece(kernel, piece - of_b.pieces());
-  }
-
- private:
-  Panels panels_of_b(int64_t index, float* packed) const {
-    const int64_t k = index * depth;
-    const Matrix part{b.data + (b.transposed ? k : k * b.stride), b.stride, b.transposed};
-    return {part,           !b.transposed,
-            shape.n,        std::min(depth, shape.k - k),
-            kernel.columns, panel_width(kernel, shape.n - (panels - 1) * kernel.columns),
-            packed};
-  }
-  Panels panels_of_a(int64_t index, float* packed) const {
-    const int64_t k = index * depth;
-    const Matrix part{a.data + (a.transposed ? k * a.stride : k), a.stride, a.transposed};
-    return {part,        a.transposed, shape.m, std::min(depth, shape.k - k),
-            kernel.rows, kernel.rows,  packed};
+  void run_tiles(const Block& block, const Rectangle& part) const {
+    for (int64_t panel = part.first_panel; panel < part.last_panel; panel += panels_in_l2)
+      for (int64_t tile = part.first_tile; tile < part.last_tile; ++tile)
+        tile_row(kernel, block, tile * tile_height,
+                 std::min(tile_height, shape.m - tile * tile_height), panel,
+                 std::min(part.last_panel, panel + panels_in_l2));
   }
 };
 
-// Packs the blocks [first, last), then runs their tiles, cut among the threads along the longer
-// side.
-void run_group(const Product& product, int64_t first, int64_t last, float* packed) {
-  const GemmShape& shape = product.shape;
-  const int64_t block_size = product.packed_b_size() + product.packed_a_size();
-  const int64_t pieces = product.pieces(first);  // the last block may have fewer
-  const int64_t packed_floats = (shape.n + (product.pack_a ? shape.m : 0)) * product.depth;
-  parallel_for((last - first) * pieces, grain_for(packed_floats / pieces / 2),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t i = begin; i < end; ++i) {
-                   const int64_t index = first + i / pieces, piece = i % pieces;
-                   if (piece < product.pieces(index))
-                     product.pack_piece(index, piece, packed + (index - first) * block_size);
-                 }
-               });
-  const int64_t tile_height =
-      product.pack_a || product.a.transposed ? product.kernel.rows : product.kernel.pointer_rows;
-  const int64_t row_tiles = divide_up(shape.m, tile_height);
-  const bool by_rows = row_tiles >= product.panels;
-  const int64_t items = by_rows ? row_tiles : product.panels;
-  const int64_t flops = 2 * shape.m * shape.n * std::min(shape.k, (last - first) * product.depth);
-  parallel_for(items, grain_for(flops / items / 16), [&](int64_t begin, int64_t end) {
-    for (int64_t index = first; index < last; ++index)
-      tile_rectangle(product.kernel, product.block(index, packed + (index - first) * block_size),
-                     tile_height, by_rows ? begin : 0, by_rows ? end : row_tiles,
-                     by_rows ? 0 : begin, by_rows ? product.panels : end);
+// Packs the shared operand of the blocks [first, last): a panel's blocks one after the other, since
+// its lines run through all of them.
+void pack_shared(const Product& product, int64_t first, int64_t last, float* packed) {
+  const int64_t size = product.shared_size(), blocks = last - first;
+  const int64_t pieces = product.shared(first).pieces();  // the last block may have fewer
+  parallel_for(blocks * pieces, grain_for(size / pieces / 2), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t block = i / pieces, piece = i % pieces;
+      const Panels panels = product.shared(first + block);
+      if (piece < panels.pieces()) panels.pack_piece(product.kernel, piece, packed + block * size);
+    }
   });
+}
+
+void run_blocks(const Product& product, int64_t first, int64_t last, float* shared) {
+  if (product.pack_shared()) pack_shared(product, first, last, shared);
+  const GemmShape& shape = product.shape;
+  const int64_t flops = 2 * shape.m * shape.n * std::min(shape.k, (last - first) * product.depth);
+  parallel_for(
+      product.groups(), grain_for(flops / product.groups() / 16), [&](int64_t begin, int64_t end) {
+        const Scratch<float> own(product.own_size());
+        for (int64_t group = begin; group < end; ++group) {
+          const Rectangle part = product.part(group);
+          for (int64_t index = first; index < last; ++index) {
+            if (product.pack_own()) product.own(part, index).pack(product.kernel, own.data());
+            product.run_tiles(
+                product.block(index, part, shared + (index - first) * product.shared_size(),
+                              own.data()),
+                part);
+          }
+        }
+      });
 }
 
 // K == 0: the product is empty, the epilogue is not.
@@ -256,14 +250,16 @@ void epilogue_only(const GemmKernels& kernel, const GemmShape& shape, float* c, 
 
 void gemm(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c, int64_t c_stride,
           const GemmEpilogue& epilogue) {
-  const GemmKernels& kernel = kernels().gemm;
   if (shape.m == 0 || shape.n == 0) return;
-  if (shape.k == 0) return epilogue_only(kernel, shape, c, c_stride, epilogue);
+  if (shape.k == 0) return epilogue_only(kernels().gemm, shape, c, c_stride, epilogue);
 
   const Product product(shape, a, b, c, c_stride, epilogue);
-  const Scratch<float> packed(product.group * (product.packed_b_size() + product.packed_a_size()));
-  for (int64_t first = 0; first < product.blocks; first += product.group)
-    run_group(product, first, std::min(product.blocks, first + product.group), packed.data());
+  const int64_t size = product.shared_size();
+  const int64_t together =
+      size ? std::clamp<int64_t>(kGroupFloats / size, 1, product.blocks) : product.blocks;
+  const Scratch<float> shared(together * size);
+  for (int64_t first = 0; first < product.blocks; first += together)
+    run_blocks(product, first, std::min(product.blocks, first + together), shared.data());
 }
 
 void column_sums(const float* x, int64_t rows, int64_t columns, int64_t stride, float* sums) {
