@@ -66,8 +66,8 @@ NEURONA_INLINE void finish_row(const float* sums, float* c, int n, const TileOut
 }
 
 // The usual end of a tall tile, straight from the registers: alpha == 1, and all columns valid or,
-// with Tail, all vectors but the last one.
-template <int M, int V, bool Tail>
+// with Tail, all vectors but the last one. Plain: nothing is accumulated or activated.
+template <int M, int V, bool Tail, bool Plain>
 NEURONA_INLINE void finish_in_registers(const Vec (&acc)[M][V], int m, int n,
                                         const TileOutput& out) {
   const int tail = n - (V - 1) * kLanes;
@@ -87,14 +87,26 @@ NEURONA_INLINE void finish_in_registers(const Vec (&acc)[M][V], int m, int n,
     for (int v = 0; v < V; ++v) {
       const bool partial = Tail && v == V - 1;
       Vec sum = acc[i][v] + bias[v];
-      if (accumulate) sum += partial ? load_partial(c + v * kLanes, tail) : load(c + v * kLanes);
-      sum = activate(sum, activation);
+      if (!Plain) {
+        if (accumulate) sum += partial ? load_partial(c + v * kLanes, tail) : load(c + v * kLanes);
+        sum = activate(sum, activation);
+      }
       if (partial) {
         store_partial(c + v * kLanes, sum, tail);
       } else {
         store(c + v * kLanes, sum);
       }
     }
+  }
+}
+
+template <int M, int V, bool Tail>
+NEURONA_INLINE void finish_in_registers(const Vec (&acc)[M][V], int m, int n,
+                                        const TileOutput& out) {
+  if (!out.accumulate && out.activation == TileActivation::kNone) {
+    finish_in_registers<M, V, Tail, true>(acc, m, n, out);
+  } else {
+    finish_in_registers<M, V, Tail, false>(acc, m, n, out);
   }
 }
 
@@ -170,8 +182,9 @@ NEURONA_INLINE void prefetch_panel(const float* panel, int64_t steps) {
   for (int line = 0; line < 4 * floats / 16; ++line) __builtin_prefetch(ahead + line * 16);
 }
 
-// Asks for the rows of C before the k-loop: they come from L2 or L3, and the end of a tile would
-// wait for all of them at once.
+// Asks for the rows of C before a k-loop of some length: they come from L2 or L3, and the end of a
+// tile would wait for all of them at once.
+constexpr int64_t kPrefetchFrom = 64;
 template <int V>
 NEURONA_INLINE void prefetch_output(int m, const TileOutput& out) {
   for (int i = 0; i < m; ++i)
@@ -180,13 +193,33 @@ NEURONA_INLINE void prefetch_output(int m, const TileOutput& out) {
       __builtin_prefetch(out.rows[i] + line * 16, 1);
 }
 
+// A run whose rows of A overlap (a_step == 1: neighbouring pixels of one channel): row i reads
+// a[i + k] in step k, so each of the M + S - 1 floats is broadcast once and meets all S rows of B,
+// which stay in registers.
+template <int M, int V, int S>
+NEURONA_INLINE void sliding_run(Vec (&acc)[M][V], const float* a, const float* b, int64_t b_step) {
+  Vec rows_of_b[S][V];
+#pragma GCC unroll 8
+  for (int k = 0; k < S; ++k) load_b<V, false>(rows_of_b[k], b + k * b_step, 0);
+#pragma GCC unroll 32
+  for (int x = 0; x < M + S - 1; ++x) {
+    const Vec pixel = broadcast(a[x]);
+#pragma GCC unroll 8
+    for (int k = 0; k < S; ++k) {
+      if (x - k < 0 || x - k >= M) continue;
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) multiply_add(acc[x - k][v], pixel, rows_of_b[k][v]);
+    }
+  }
+}
+
 template <int M, int V, bool Masked>
 void columns_tile(int m, int n, const TileRun* runs, int64_t run_count, int64_t a_step,
                   int64_t b_step, const TileOutput& out) {
   Vec acc[M][V];
   clear(acc);
   const int tail = n - (V - 1) * kLanes;
-  prefetch_output<V>(m, out);
+  if (run_count * runs[0].length >= kPrefetchFrom) prefetch_output<V>(m, out);
   for (int64_t r = 0; r < run_count; ++r) {
     const float* a = runs[r].a;
     const float* b = runs[r].b;
@@ -207,6 +240,17 @@ void columns_tile(int m, int n, const TileRun* runs, int64_t run_count, int64_t 
           }
         }
       }
+    // Of a full tile only: 5 + 14 + 1 registers of 32, or 5 + 6 + 1 of 16.
+    if constexpr (M == kTileRows && V == 1 && !Masked && kLanes > 4) {
+      if (a_step == 1 && k == 5) {
+        sliding_run<M, V, 5>(acc, a, b, b_step);
+        continue;
+      }
+      if (a_step == 1 && k == 3) {
+        sliding_run<M, V, 3>(acc, a, b, b_step);
+        continue;
+      }
+    }
     for (; k > 0; --k, a += a_step, b += b_step) step<M, V, Masked>(acc, a, b, tail);
   }
   finish<M, V>(acc, m, n, out);

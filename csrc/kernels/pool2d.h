@@ -12,6 +12,7 @@ struct PoolAxis {
   int64_t size, windows, taps, stride, padding, dilation, first_whole, end_whole;
 
   bool is_cut(int64_t index) const { return index < first_whole || index >= end_whole; }
+  bool any_cut() const { return first_whole > 0 || end_whole < windows; }
 };
 
 struct PoolGeometry {

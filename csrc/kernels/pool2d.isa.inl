@@ -179,6 +179,28 @@ NEURONA_INLINE void scatter_pixel(const float* dy, const void* offsets, int64_t 
   }
 }
 
+// `count` windows of two pixels side by side, with fewer channels than lanes: the windows' dx follow
+// one another. Stores stop at the last channel where that is free; a full one would cross a cache
+// line nearly every time.
+template <int kOffsets>
+NEURONA_INLINE void scatter_pairs(const float* dy, const void* offsets, int64_t at, int64_t count,
+                                  int32_t tap, int64_t channels, float* pixel) {
+  const IntVec first = broadcast_int(tap), second = broadcast_int(tap + 1);
+  for (int64_t q = 0; q < count; ++q, at += channels, pixel += 2 * channels) {
+    const Vec gradient = load(dy + at);
+    const IntVec winner = load_offsets<kOffsets>(offsets, at, kLanes);
+    const Vec left = select(winner == first, gradient, Vec{}),
+              right = select(winner == second, gradient, Vec{});
+#if defined(NEURONA_ISA_avx512)
+    store_partial(pixel, left, static_cast<int>(channels));
+    store_partial(pixel + channels, right, static_cast<int>(channels));
+#else
+    store(pixel, left);
+    store(pixel + channels, right);
+#endif
+  }
+}
+
 // Windows that do not overlap: each dy goes to one pixel of the row, or to none when its winner is
 // in another row.
 template <int kOffsets>
@@ -194,8 +216,18 @@ void disjoint_backward_row(const PoolGeometry& geometry, int64_t h, const float*
   if (width.taps < width.stride) fill_zero(dx, row_length);
   const int64_t covered = width.windows * width.stride - width.padding;
   const auto tap = static_cast<int32_t>(r * width.taps);
-  int64_t at = p * width.windows * channels;
-  for (int64_t q = 0; q < width.windows; ++q, at += channels) {
+  int64_t at = p * width.windows * channels, q = 0;
+  if (channels < kLanes && width.taps == 2 && width.stride == 2 && width.padding == 0) {
+    // As long as a full vector ends inside both arrays.
+    const int64_t in_dy = (dy_end - dy - at - kLanes) / channels + 1,
+                  in_dx = (dx_end - dx - channels - kLanes) / (2 * channels) + 1;
+    const int64_t fitting = in_dy < in_dx ? in_dy : in_dx;
+    q = fitting < width.end_whole ? fitting : width.end_whole;
+    if (q < 0) q = 0;
+    scatter_pairs<kOffsets>(dy, offsets, at, q, tap, channels, dx);
+    at += q * channels;
+  }
+  for (; q < width.windows; ++q, at += channels) {
     const int64_t start = q * width.stride - width.padding;
     const int64_t begin = start < 0 ? -start : 0;
     const int64_t end = start + width.taps < width.size ? width.taps : width.size - start;
@@ -215,13 +247,8 @@ void disjoint_backward_row(const PoolGeometry& geometry, int64_t h, const float*
     // Without gaps, what a full vector spills over is written later.
     const bool whole = width.taps == width.stride && dy_end - dy >= at + kLanes &&
                        dx_end - pixel >= (end - begin - 1) * channels + kLanes;
-    if (whole && begin == 0 && end == 2)
-      scatter_pixel<kOffsets, 1>(dy, offsets, at, 0, 2, tap, channels, pixel, kLanes);
-    else if (whole)
-      scatter_pixel<kOffsets, 1>(dy, offsets, at, begin, end, tap, channels, pixel, kLanes);
-    else
-      scatter_pixel<kOffsets, 1>(dy, offsets, at, begin, end, tap, channels, pixel,
-                                 static_cast<int>(channels));
+    scatter_pixel<kOffsets, 1>(dy, offsets, at, begin, end, tap, channels, pixel,
+                               whole ? kLanes : static_cast<int>(channels));
   }
   if (covered < width.size) fill_zero(dx + covered * channels, (width.size - covered) * channels);
 }

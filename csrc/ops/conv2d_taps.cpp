@@ -142,24 +142,25 @@ void run_rows(const Plan& plan, const float* packed, const TaskView& view, int64
               int64_t last_panel) {
   const TapConvolution& conv = plan.conv;
   const GemmKernels& kernel = plan.kernel;
+  const int64_t run_count = static_cast<int64_t>(plan.run_offsets.size());
   TileRun runs[kMaxKernelRows];
   float* c_rows[kMaxRows];
-  for (int64_t row = 0; row < view.images * view.rows; ++row) {
-    const int64_t n = row / view.rows, i = row % view.rows;
-    const float* source = view.origin + n * view.image + i * conv.step[0] * view.line;
-    float* out = view.out + n * conv.out_image + i * conv.out_row;
-    for (int64_t j = 0; j < conv.grid_columns; j += kernel.rows) {
-      const int height = static_cast<int>(std::min<int64_t>(kernel.rows, conv.grid_columns - j));
-      for (int64_t panel = first_panel; panel < last_panel; ++panel) {
-        const int64_t first = panel * kernel.columns, step = plan.panel_width(first);
-        const float* weights = packed + first * plan.depth;
-        for (size_t r = 0; r < plan.run_offsets.size(); ++r)
-          runs[r] = {source + plan.run_offsets[r] + j,
-                     weights + static_cast<int64_t>(r) * plan.run_length * step, plan.run_length};
-        for (int t = 0; t < height; ++t) c_rows[t] = out + (j + t) * conv.out_pixel + first;
+  for (int64_t panel = first_panel; panel < last_panel; ++panel) {
+    const int64_t first = panel * kernel.columns, step = plan.panel_width(first);
+    const int width = static_cast<int>(std::min<int64_t>(kernel.columns, conv.out_channels - first));
+    for (int64_t r = 0; r < run_count; ++r)
+      runs[r] = {nullptr, packed + first * plan.depth + r * plan.run_length * step,
+                 plan.run_length};
+    for (int64_t row = 0; row < view.images * view.rows; ++row) {
+      const int64_t n = row / view.rows, i = row % view.rows;
+      const float* source = view.origin + n * view.image + i * conv.step[0] * view.line;
+      float* out = view.out + n * conv.out_image + i * conv.out_row + first;
+      for (int64_t j = 0; j < conv.grid_columns; j += kernel.rows) {
+        const int height = static_cast<int>(std::min<int64_t>(kernel.rows, conv.grid_columns - j));
+        for (int64_t r = 0; r < run_count; ++r) runs[r].a = source + plan.run_offsets[r] + j;
+        for (int t = 0; t < height; ++t) c_rows[t] = out + (j + t) * conv.out_pixel;
         kernel.tile_columns(
-            height, static_cast<int>(std::min<int64_t>(kernel.columns, conv.out_channels - first)),
-            runs, static_cast<int64_t>(plan.run_offsets.size()), 1, step, true,
+            height, width, runs, run_count, 1, step, true,
             {c_rows, conv.bias ? conv.bias + first : nullptr, 1.0f, false, conv.activation});
       }
     }
