@@ -106,6 +106,12 @@ CONV2D = [
     Conv2d(1, 3, 9, 1, 4, 3, 1, 1, (1, 0)),
     Conv2d(1, 2, 3, 3, 3, 3, 3, 1, 3),
     Conv2d(2, 20, 14, 13, 18, 3, 3, 1, 1),
+    # One input channel and few output channels, for vectors of several pixels.
+    Conv2d(2, 1, 7, 9, 8, 3, 3, 1, 1),
+    Conv2d(3, 1, 6, 5, 2, 5, 5, 1, 2),
+    Conv2d(2, 1, 5, 8, 1, 2, 3, 1, (0, 2)),
+    Conv2d(17, 1, 9, 33, 5, 6, 5, 1, 1),
+    Conv2d(1, 1, 3, 40, 4, 3, 3, 1, 0),
 ]
 CONV2D_EMPTY = Conv2d(0, 3, 6, 5, 4, 3, 3, 1, 1)
 CONV2D_LARGE = [
@@ -119,7 +125,7 @@ CONV2D_SMALLEST = [
     Conv2d(1, 4, 5, 4, 2, 2, 3, (2, 1), (0, 1), 1, 2),
     Conv2d(1, 2, 5, 5, 2, 2, 2, 1, 1, 2),
 ]
-VARIANTS = ("naive", "direct", "im2col", "pointwise", "scatter", "depthwise", "winograd")
+VARIANTS = ("naive", "direct", "im2col", "pointwise", "scatter", "depthwise", "narrow", "winograd")
 
 
 class ConvTranspose2d(NamedTuple):

@@ -11,6 +11,7 @@ import threading
 import numpy as np
 import pytest
 
+import neurona
 from neurona import _core, kernels
 
 CODE = "import neurona; print(neurona.get_num_threads())"
@@ -37,6 +38,21 @@ def big_product() -> np.ndarray:
     """Large enough for several threads."""
     a = np.arange(300 * 300, dtype=np.float32).reshape(300, 300) % 7
     return kernels.gemm(a, a)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_denormals_are_kept_or_flushed_inside_ops_only(threads: int) -> None:
+    _core.set_num_threads(threads)
+    tiny, zero = np.full(300_000, 1e-39, np.float32), np.zeros(300_000, np.float32)
+    assert (kernels.add(tiny, zero) == tiny).all()
+    try:
+        assert neurona.set_flush_denormal(True)
+        flushed = kernels.add(tiny, zero)
+        assert (tiny + zero == tiny).all()
+    finally:
+        neurona.set_flush_denormal(False)
+    assert (flushed == 0).all()
+    assert (kernels.add(tiny, zero) == tiny).all()
 
 
 def test_number_of_threads_comes_from_the_environment() -> None:

@@ -5,6 +5,7 @@
 #include "bindings/register.h"
 #include "core/arena.h"
 #include "core/cpu.h"
+#include "core/denormals.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
 #include "ops/probe.h"
@@ -22,6 +23,13 @@ void register_runtime(py::module_& m) {
         set_num_threads(static_cast<int>(threads));
       },
       py::arg("n"), "Sets the number of threads that kernels use, 1 to 1024.");
+  m.def(
+      "set_flush_denormal",
+      [](py::object mode) {
+        return set_flush_denormal(bool_parameter("set_flush_denormal", "mode", mode));
+      },
+      py::arg("mode"),
+      "Flushes denormals to zero inside every op, or keeps them; False where that cannot be done.");
   m.def("isa", &selected_isa, "The instruction set in use.");
   m.def("available_isas", &available_isas,
         "The instruction sets that were built and that this processor has, weakest first.");

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/cpu.h"
+#include "core/denormals.h"
 #include "core/errors.h"
 
 namespace neurona {
@@ -117,6 +118,7 @@ class Pool {
     const int64_t size = count / chunks + (chunk < count % chunks ? 1 : 0);
     inside_parallel_region = true;
     try {
+      const DenormalScope scope(flush_denormal());
       body(begin, begin + size);
     } catch (...) {
       std::lock_guard lock(error_mutex_);
@@ -210,12 +212,16 @@ std::string thread_budget_reason() { return thread_budget().reason; }
 
 void parallel_for(int64_t count, int64_t grain, FunctionRef<void(int64_t, int64_t)> body) {
   if (count <= 0) return;
+  const auto serial = [&] {
+    const DenormalScope scope(flush_denormal());
+    body(0, count);
+  };
   const int threads = num_threads();
   const int64_t pieces =
       std::min<int64_t>(kChunksPerThread * threads, grain <= 1 ? count : count / grain);
-  if (threads == 1 || pieces <= 1 || inside_parallel_region) return body(0, count);
+  if (threads == 1 || pieces <= 1 || inside_parallel_region) return serial();
   std::unique_lock lock(state->mutex, std::try_to_lock);
-  if (!lock.owns_lock()) return body(0, count);
+  if (!lock.owns_lock()) return serial();
   if (!state->pool || state->pool->threads() != threads) {
     delete state->pool;
     state->pool = nullptr;

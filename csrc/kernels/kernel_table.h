@@ -8,6 +8,7 @@
 #include "kernels/depthwise.h"
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
+#include "kernels/narrow.h"
 #include "kernels/optim.h"
 #include "kernels/pool2d.h"
 #include "kernels/probe.h"
@@ -23,6 +24,7 @@
   X(DepthwiseKernels, depthwise)     \
   X(ElementwiseKernels, elementwise) \
   X(GemmKernels, gemm)               \
+  X(NarrowKernels, narrow)           \
   X(OptimKernels, optim)             \
   X(PoolKernels, pool2d)             \
   X(ProbeKernels, probe)             \

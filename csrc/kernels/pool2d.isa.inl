@@ -179,9 +179,9 @@ NEURONA_INLINE void scatter_pixel(const float* dy, const void* offsets, int64_t 
   }
 }
 
-// `count` windows of two pixels side by side, with fewer channels than lanes: the windows' dx follow
-// one another. Stores stop at the last channel where that is free; a full one would cross a cache
-// line nearly every time.
+// `count` windows of two pixels side by side, with fewer channels than lanes: the windows' dx
+// follow one another. Stores stop at the last channel where that is free; a full one would cross a
+// cache line nearly every time.
 template <int kOffsets>
 NEURONA_INLINE void scatter_pairs(const float* dy, const void* offsets, int64_t at, int64_t count,
                                   int32_t tap, int64_t channels, float* pixel) {

@@ -16,6 +16,7 @@ enum class Conv2dVariant {
   kPointwise,  // 1x1: the images are the matrix
   kScatter,    // backward data only: each output pixel's gradient is spread over what it read
   kDepthwise,  // one filter per channel, vectors along the channels
+  kNarrow,     // one input channel, few output channels: a vector holds several pixels
 };
 
 struct Conv2dPlan {

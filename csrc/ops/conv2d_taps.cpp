@@ -147,7 +147,8 @@ void run_rows(const Plan& plan, const float* packed, const TaskView& view, int64
   float* c_rows[kMaxRows];
   for (int64_t panel = first_panel; panel < last_panel; ++panel) {
     const int64_t first = panel * kernel.columns, step = plan.panel_width(first);
-    const int width = static_cast<int>(std::min<int64_t>(kernel.columns, conv.out_channels - first));
+    const int width =
+        static_cast<int>(std::min<int64_t>(kernel.columns, conv.out_channels - first));
     for (int64_t r = 0; r < run_count; ++r)
       runs[r] = {nullptr, packed + first * plan.depth + r * plan.run_length * step,
                  plan.run_length};

@@ -21,6 +21,13 @@ NEURONA_CONV2D_VARIANT(pointwise)
 NEURONA_CONV2D_VARIANT(depthwise)
 #undef NEURONA_CONV2D_VARIANT
 
+// Why the narrow variant cannot run a shape, or null when it can.
+const char* conv2d_narrow_objection(const Conv2dShape& shape);
+void conv2d_narrow_forward(const Conv2dShape& shape, const float* x, const float* weight,
+                           const float* bias, TileActivation activation, float* y);
+void conv2d_narrow_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
+                                   float* dw);
+
 void conv2d_scatter_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
                                   const float* bias, float* dx);
 

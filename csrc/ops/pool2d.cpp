@@ -59,8 +59,8 @@ int64_t first_wrong_offset(const Pool2dShape& shape, const PoolGeometry& geometr
   return -1;
 }
 
-// Whether every offset is smaller than the window has elements: all there is to check when the edges
-// of the image cut no window.
+// Whether every offset is smaller than the window has elements: all there is to check when the
+// edges of the image cut no window.
 bool all_below(const Pool2dShape& shape, const void* offsets) {
   const int64_t count = shape.n * shape.p * shape.q * shape.c, size = offset_bytes(shape);
   const auto largest = kernels().pool2d.largest_offset[offset_kind(shape)];

@@ -86,8 +86,8 @@ __all__ = [
     "from_numpy", "full", "full_like", "get_num_threads", "get_rng_state", "int8", "int16",
     "int32", "int64", "is_grad_enabled", "is_tensor", "kernels", "linspace", "manual_seed",
     "matmul", "maximum", "metrics", "minimum", "models", "nn", "no_grad", "ones", "ones_like",
-    "optim", "rand", "randint", "randn", "randperm", "reference", "set_grad_enabled",
-    "set_num_threads", "set_rng_state", "stack", "summary", "tensor", "uint8", "use_backend",
+    "optim", "rand", "randint", "randn", "randperm", "reference", "set_flush_denormal",
+    "set_grad_enabled", "set_num_threads", "set_rng_state", "stack", "summary", "tensor", "uint8", "use_backend",
     "utils", "verify", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
@@ -106,6 +106,25 @@ def set_num_threads(threads: int) -> None:
 def get_num_threads() -> int:
     """The number of threads that the kernels use."""
     return _cpu.core.num_threads()
+
+
+def set_flush_denormal(mode: bool) -> bool:
+    """Let every op treat numbers below 1.2e-38 as zero, which a processor handles 100 times slower.
+
+    Off by default, as in PyTorch: momentum and moments that decay towards zero stay exact, and slow
+    down long training once they get that small. The bits of a result do not depend on the number of
+    threads either way, and nothing but neurona's ops is affected. Returns False where the processor
+    cannot. TypeError for anything but a bool.
+
+    >>> import neurona
+    >>> neurona.set_flush_denormal(True)
+    True
+    >>> neurona.tensor([1e-39]) * 1
+    tensor([0.])
+    >>> neurona.set_flush_denormal(False)
+    True
+    """
+    return bool(_cpu.core.set_flush_denormal(mode))
 
 
 def empty_cache() -> None:

@@ -28,6 +28,7 @@ VARIANTS = (
     "im2col",
     "pointwise",
     "scatter",
+    "narrow",
     "depthwise",
     "winograd",
 )
