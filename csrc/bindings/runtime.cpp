@@ -1,6 +1,8 @@
 // Threads, ISA, memory, and what the machine is.
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "bindings/array.h"
 #include "bindings/register.h"
 #include "core/arena.h"
@@ -33,8 +35,18 @@ void register_runtime(py::module_& m) {
   m.def("isa", &selected_isa, "The instruction set in use.");
   m.def("available_isas", &available_isas,
         "The instruction sets that were built and that this processor has, weakest first.");
-  m.def("set_isa", &select_isa, py::arg("name"),
-        "Chooses the instruction set, for tests and lessons.");
+  m.def(
+      "set_isa",
+      [](const std::string& name) {
+        const auto names = available_isas();
+        if (std::find(names.begin(), names.end(), name) == names.end()) {
+          std::string known;
+          for (const auto& each : names) known += (known.empty() ? "'" : ", '") + each + "'";
+          fail_value("set_isa", "name must be one of ", known, ", got '", name, "'");
+        }
+        select_isa(name);
+      },
+      py::arg("name"), "Chooses the instruction set, for tests and lessons.");
   m.def("empty_cache", &arena_empty_cache, "Gives cached memory blocks back to the system.");
   m.def(
       "memory_statistics",

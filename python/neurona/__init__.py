@@ -87,8 +87,8 @@ __all__ = [
     "int32", "int64", "is_grad_enabled", "is_tensor", "kernels", "linspace", "manual_seed",
     "matmul", "maximum", "metrics", "minimum", "models", "nn", "no_grad", "ones", "ones_like",
     "optim", "rand", "randint", "randn", "randperm", "reference", "set_flush_denormal",
-    "set_grad_enabled", "set_num_threads", "set_rng_state", "stack", "summary", "tensor", "uint8", "use_backend",
-    "utils", "verify", "where", "zeros", "zeros_like",
+    "set_grad_enabled", "set_num_threads", "set_rng_state", "stack", "summary", "tensor", "uint8",
+    "use_backend", "utils", "verify", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
