@@ -1,5 +1,6 @@
 // The tile variants of one ISA and the packing that feeds them.
 #include "kernels/gemm_tile.inl"
+#include "kernels/partial.inl"
 #include "kernels/transpose.inl"
 
 namespace neurona::NEURONA_ISA {
@@ -93,9 +94,19 @@ NEURONA_INLINE void pack_whole_block(const float* source, int64_t line_stride, f
 // `steps` steps of `lines` lines, kLanes of each at most; lines from `valid` on are zero.
 void pack_partial_block(const float* source, int64_t line_stride, int64_t valid, int64_t lines,
                         int64_t steps, float* panel, int64_t panel_step) {
-  for (int64_t k = 0; k < steps; ++k)
-    for (int64_t i = 0; i < lines; ++i)
-      panel[k * panel_step + i] = i < valid ? source[i * line_stride + k] : 0.0f;
+  Vec rows[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) {
+    rows[i] = i < valid ? load_first(source, static_cast<int>(steps)) : Vec{};
+    if (i + 1 < valid) advance(source, line_stride);
+  }
+  transpose(rows);
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) {
+    if (i >= steps) break;
+    store_first(panel, rows[i], static_cast<int>(lines));
+    if (i + 1 < steps) advance(panel, panel_step);
+  }
 }
 
 // A line's steps are read a whole vector, with AVX-512 a whole cache line, at a time: lines that

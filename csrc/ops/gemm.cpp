@@ -27,10 +27,9 @@
 namespace neurona {
 namespace {
 
-// Steps per block of K. A panel of 14 x 384 floats is 21 KiB, which leaves a third of a 32 KiB L1
-// to the B panel that streams through; fewer steps cost more passes over C (a tile is read and
-// written once per block).
-constexpr int64_t kMaxDepth = 384;
+// Steps per block of K. A panel of 14 x 512 floats is 28 KiB of a 32 KiB L1; fewer steps cost more
+// passes over C (a tile is read and written once per block): 4 % at n = 512 with 384 steps.
+constexpr int64_t kMaxDepth = 512;
 // From this many columns on, copying A into panels (about 0.6 cycles an element) costs less than 10
 // % of the tiles that use it.
 constexpr int64_t kPackFromColumns = 192;
@@ -131,7 +130,8 @@ struct Product {
     tiles = divide_up(s.m, tile_height);
     panels = divide_up(s.n, kernel.columns);
     wide = panels >= tiles;
-    const int64_t l2 = cache_sizes().l2 / 2 / (depth * static_cast<int64_t>(sizeof(float)));
+    // Two thirds of L2, in floats per step; the rest is for A, C and what is prefetched.
+    const int64_t l2 = cache_sizes().l2 * 2 / 3 / (depth * static_cast<int64_t>(sizeof(float)));
     panels_in_l2 = std::max<int64_t>(1, l2 / kernel.columns);
     const int64_t most = wide ? panels_in_l2 : std::max<int64_t>(1, l2 / 2 / tile_height);
     group = std::min(most, divide_up(wide ? panels : tiles, kGroupsPerThread * num_threads()));
