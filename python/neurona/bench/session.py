@@ -31,8 +31,8 @@ FEWEST_ROUNDS = 5
 Record = dict[str, Any]
 
 
-# OpenBLAS, behind NumPy, keeps a core busy for 100 ms after a product, and whoever came next would be
-# measured beside it.
+# OpenBLAS, behind NumPy, keeps a core busy for 100 ms after a product, and whoever came next would
+# be measured beside it.
 BLAS_SETTLE_MS = 120.0
 
 
