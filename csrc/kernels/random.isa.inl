@@ -114,16 +114,15 @@ NEURONA_INLINE void in_stream_order(V v[4]) {
 // The transposition sends the block of lane 4 g + j to the g-th 128 bits of vector j, where block j
 // * kGroups + g belongs.
 NEURONA_INLINE Words counters(int64_t first_block, const RandomStream& stream) {
-  Words counter;
+  UintVec low{}, high{};
 #pragma GCC unroll 16
   for (int lane = 0; lane < kLanes; ++lane) {
     const uint64_t block = static_cast<uint64_t>(first_block) + lane % 4 * kGroups + lane / 4;
-    counter.w[0][lane] = static_cast<uint32_t>(block);
-    counter.w[1][lane] = static_cast<uint32_t>(block >> 32);
+    low[lane] = static_cast<uint32_t>(block);
+    high[lane] = static_cast<uint32_t>(block >> 32);
   }
-  counter.w[2] = broadcast_word(static_cast<uint32_t>(stream.offset));
-  counter.w[3] = broadcast_word(static_cast<uint32_t>(stream.offset >> 32));
-  return counter;
+  return {{low, high, broadcast_word(static_cast<uint32_t>(stream.offset)),
+           broadcast_word(static_cast<uint32_t>(stream.offset >> 32))}};
 }
 
 NEURONA_INLINE Words stream_words(const RandomStream& stream, int64_t first_block) {
