@@ -2,10 +2,16 @@
 
 #include <pthread.h>
 #include <sys/mman.h>
+#if defined(NEURONA_BYPASS_ARENA)
+#include <malloc.h>
+#endif
 
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <new>
 #include <vector>
@@ -15,6 +21,12 @@ namespace {
 
 // A block is [header, 64 bytes][payload, 64-byte aligned][slack, 64 bytes].
 constexpr size_t kHeader = 64, kSlack = 64;
+#if defined(NEURONA_BYPASS_ARENA)
+// A sanitizer sees an access beyond the slack, but not a store into it, which may only be read: the
+// slack is filled with this and must still hold it when the block is freed. As floats it is NaN, so
+// that a result that depends on the slack shows too.
+constexpr char kSlackByte = '\xff';
+#endif
 constexpr size_t kHugePage = size_t{2} << 20;
 // From this size on a block comes from mmap with 2 MiB pages; below, the C heap is fine.
 constexpr size_t kMapFrom = size_t{1} << 20;
@@ -104,9 +116,9 @@ void release(Header* block) {
 void* arena_allocate(size_t bytes) {
   if (bytes > (size_t{1} << 46)) throw std::bad_alloc();
 #if defined(NEURONA_BYPASS_ARENA)
-  // Sanitizers must see each block's true end.
-  void* raw = std::aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
-  if (!raw) throw std::bad_alloc();
+  void* raw = nullptr;
+  if (posix_memalign(&raw, 64, bytes + kSlack) != 0) throw std::bad_alloc();
+  std::memset(static_cast<char*>(raw) + bytes, kSlackByte, malloc_usable_size(raw) - bytes);
   return raw;
 #else
   const int size_class = class_of(bytes);
@@ -132,6 +144,11 @@ void* arena_allocate(size_t bytes) {
 void arena_free(void* payload) noexcept {
   if (!payload) return;
 #if defined(NEURONA_BYPASS_ARENA)
+  const char* end = static_cast<char*>(payload) + malloc_usable_size(payload);
+  if (!std::all_of(end - kSlack, end, [](char byte) { return byte == kSlackByte; })) {
+    std::fputs("neurona: a kernel wrote behind the end of its array\n", stderr);
+    std::abort();
+  }
   std::free(payload);
 #else
   Header* block = header_of(payload);
