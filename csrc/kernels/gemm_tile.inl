@@ -66,8 +66,10 @@ NEURONA_INLINE void finish_row(const float* sums, float* c, int n, const TileOut
 }
 
 // The usual end of a tall tile, straight from the registers: alpha == 1, and all columns valid or,
-// with Tail, all vectors but the last one. Plain: nothing is accumulated or activated.
-template <int M, int V, bool Tail, bool Plain>
+// with Tail, all vectors but the last one. What is not accumulated or activated is known
+// beforehand, so that the rows need no branches.
+enum class TileEnd { kStore, kAdd, kAny };
+template <int M, int V, bool Tail, TileEnd End>
 NEURONA_INLINE void finish_in_registers(const Vec (&acc)[M][V], int m, int n,
                                         const TileOutput& out) {
   const int tail = n - (V - 1) * kLanes;
@@ -87,10 +89,9 @@ NEURONA_INLINE void finish_in_registers(const Vec (&acc)[M][V], int m, int n,
     for (int v = 0; v < V; ++v) {
       const bool partial = Tail && v == V - 1;
       Vec sum = acc[i][v] + bias[v];
-      if (!Plain) {
-        if (accumulate) sum += partial ? load_partial(c + v * kLanes, tail) : load(c + v * kLanes);
-        sum = activate(sum, activation);
-      }
+      if (End == TileEnd::kAdd || (End == TileEnd::kAny && accumulate))
+        sum += partial ? load_partial(c + v * kLanes, tail) : load(c + v * kLanes);
+      if (End == TileEnd::kAny) sum = activate(sum, activation);
       if (partial) {
         store_partial(c + v * kLanes, sum, tail);
       } else {
@@ -103,10 +104,12 @@ NEURONA_INLINE void finish_in_registers(const Vec (&acc)[M][V], int m, int n,
 template <int M, int V, bool Tail>
 NEURONA_INLINE void finish_in_registers(const Vec (&acc)[M][V], int m, int n,
                                         const TileOutput& out) {
-  if (!out.accumulate && out.activation == TileActivation::kNone) {
-    finish_in_registers<M, V, Tail, true>(acc, m, n, out);
+  if (out.activation != TileActivation::kNone) {
+    finish_in_registers<M, V, Tail, TileEnd::kAny>(acc, m, n, out);
+  } else if (out.accumulate) {
+    finish_in_registers<M, V, Tail, TileEnd::kAdd>(acc, m, n, out);
   } else {
-    finish_in_registers<M, V, Tail, false>(acc, m, n, out);
+    finish_in_registers<M, V, Tail, TileEnd::kStore>(acc, m, n, out);
   }
 }
 

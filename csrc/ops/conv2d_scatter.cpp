@@ -51,13 +51,14 @@ void pack_weights(const Scatter& scatter, const float* weight, float* packed) {
     for (int64_t panel = 0; panel < scatter.panels; ++panel) {
       const int64_t width = scatter.panel_width(panel), first = panel * scatter.kernel.columns;
       float* target = packed + r * scatter.weights_of_row() + first * shape.k;
-      for (int64_t k = 0; k < shape.k; ++k)
-        for (int64_t i = 0; i < width; ++i) {
-          const int64_t s = (first + i) / shape.c, c = (first + i) % shape.c;
-          *target++ = first + i < scatter.columns
-                          ? weight[((k * shape.c + c) * shape.r + r) * shape.s + s]
-                          : 0.0f;
-        }
+      const int64_t filter = shape.c * shape.r * shape.s;
+      for (int64_t i = 0; i < width; ++i, ++target) {
+        const int64_t s = (first + i) / shape.c, c = (first + i) % shape.c;
+        const float* column = weight + (c * shape.r + r) * shape.s + s;
+        const bool inside = first + i < scatter.columns;
+        for (int64_t k = 0; k < shape.k; ++k)
+          target[k * width] = inside ? column[k * filter] : 0.0f;
+      }
     }
 }
 
