@@ -13,6 +13,9 @@
 namespace neurona {
 namespace {
 
+// Largest expanded image, a vector per pixel: beyond an L2 it would stream from memory, and an
+// image of 4096 x 4096 would take a GiB per thread.
+constexpr int64_t kLargestExpanded = (1 << 20) / static_cast<int64_t>(sizeof(float));
 // Chunks of images, each with sums of its own when the weights' gradients are added: fixed, so that
 // bits do not depend on threads.
 constexpr int64_t kChunks = 16;
@@ -61,7 +64,11 @@ const char* conv2d_narrow_objection(const Conv2dShape& shape) {
     return "it needs output channels of which two pixels fit a vector";
   if (shape.stride != Pair{1, 1} || shape.dilation != Pair{1, 1})
     return "it needs stride 1 and dilation 1";
-  return shape.s == 3 || shape.s == 5 ? nullptr : "it needs a kernel 3 or 5 wide";
+  if (shape.s != 3 && shape.s != 5) return "it needs a kernel 3 or 5 wide";
+  const int64_t rows = shape.p + shape.r - 1, vectors = shape.q + shape.s - 1;
+  return rows <= kLargestExpanded / kernels().narrow.lanes / vectors
+             ? nullptr
+             : "it needs an image of at most 1 MiB with a vector per pixel";
 }
 
 void conv2d_narrow_forward(const Conv2dShape& shape, const float* x, const float* weight,

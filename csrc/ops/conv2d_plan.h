@@ -1,4 +1,5 @@
-// Which algorithm runs a convolution: a pure function of the shape, printable, overridable.
+// Which algorithm runs a convolution: a function of the shape and the width of a vector alone,
+// printable, overridable.
 #pragma once
 
 #include <string>

@@ -197,8 +197,7 @@ struct Product {
   }
 };
 
-// Packs the shared operand of the blocks [first, last): a panel's blocks one after the other, since
-// its lines run through all of them.
+// Packs the shared operand of the blocks [first, last).
 void pack_shared(const Product& product, int64_t first, int64_t last, float* packed) {
   const int64_t size = product.shared_size(), blocks = last - first;
   const int64_t pieces = product.shared(first).pieces();  // the last block may have fewer
