@@ -11,10 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-# ISA -> (name of the packed tile, multiply-adds in one step of it).
-FULL_TILE = {
-    "avx2": ("columns_tile<6, 2, false>", 12),
-    "avx512": ("columns_tile<14, 2, false>", 28),
+# ISA -> full tiles and the multiply-adds in one step of each.
+FULL_TILES = {
+    "avx2": {"columns_tile<6, 2, false>": 12, "strip_tile_of_width<6, 2>": 12},
+    "avx512": {"columns_tile<14, 2, false>": 28, "strip_tile_of_width<8, 3>": 24},
 }
 # Multiply-adds in one iteration of the probe, in either ISA.
 PROBE_COUNT = 24
@@ -39,8 +39,7 @@ def innermost_loops(listing: str) -> list[list[str]]:
 
 def check_tiles(isa: str, disassembly: str) -> list[str]:
     problems = []
-    full_name, full_count = FULL_TILE[isa]
-    found = False
+    missing = dict(FULL_TILES[isa])
     for function in disassembly.split("\n\n"):
         header = re.match(r"\s*[0-9a-f]+ <(.*)>:", function.strip())
         if not header or "tile" not in header.group(1):
@@ -52,9 +51,10 @@ def check_tiles(isa: str, disassembly: str) -> list[str]:
             ]
             if count and spills:
                 problems.append(f"{isa}: {header.group(1)}: vector spill in a k-loop: {spills[0]}")
-            found |= full_name in header.group(1) and count > 0 and count % full_count == 0
-    if not found:
-        problems.append(f"{isa}: no loop of {full_count} multiply-adds in {full_name}")
+            for name in [name for name in missing if name in header.group(1)]:
+                if count and count % missing[name] == 0:
+                    del missing[name]
+    problems += [f"{isa}: no loop of {n} multiply-adds in {name}" for name, n in missing.items()]
     return problems
 
 
@@ -73,13 +73,13 @@ def disassemble(path: Path) -> str:
 
 def main() -> int:
     problems, objects = [], 0
-    for isa in FULL_TILE:
+    for isa in FULL_TILES:
         for name, check in (("gemm", check_tiles), ("probe", check_probe)):
             for path in Path(sys.argv[1]).glob(f"**/kernels_{isa}.dir/**/{name}.isa.inl.o"):
                 objects += 1
                 problems += check(isa, disassemble(path))
-    if platform.machine() == "x86_64" and objects != 2 * len(FULL_TILE):
-        problems.append(f"expected {2 * len(FULL_TILE)} objects, found {objects}")
+    if platform.machine() == "x86_64" and objects != 2 * len(FULL_TILES):
+        problems.append(f"expected {2 * len(FULL_TILES)} objects, found {objects}")
     print("\n".join(problems) or f"{objects} objects: full tiles, no spill, an honest probe")
     return 1 if problems else 0
 

@@ -26,6 +26,16 @@ GEMM = [
     (25, 530, 40),
     (260, 40, 33),
 ]
+# Large enough for strips (M >= 48, N >= 64, 2 M N K >= 4 Mi): heights around the strip's 6 or 8
+# rows, widths around its panels and their halves, depths around its unrolling and blocks of K.
+GEMM_STRIPS = [
+    *[(m, 97, 460) for m in (48, 49, 53, 54, 55, 56, 57, 63, 64, 65)],
+    *[(50, n, 700) for n in (64, 65, 79, 80, 81, 95, 96, 97, 111, 112, 113, 144, 145, 160, 161)],
+    *[(300, 301, k) for k in (24, 25, 26, 27, 31, 32, 33, 35, 36, 37, 63, 65)],
+    *[(64, 96, k) for k in (511, 512, 513, 1023, 1024, 1025)],
+    (50, 1024, 64),
+    (1024, 70, 40),
+]
 GEMM_EMPTY = [(0, 5, 3), (4, 0, 3), (4, 5, 0), (0, 0, 0), (1, 1, 0)]
 GEMM_LARGE = (257, 300, 290)
 

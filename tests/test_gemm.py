@@ -10,7 +10,7 @@ import pytest
 
 import harness
 import neurona.reference as reference
-from cases import GEMM, GEMM_EMPTY, GEMM_LARGE
+from cases import GEMM, GEMM_EMPTY, GEMM_LARGE, GEMM_STRIPS
 from compare import assert_close, assert_exact
 from harness import Bad, bad_arrays, bad_ranks
 
@@ -28,7 +28,7 @@ def operands(
     return a, b, make(rng, (n,)), make(rng, (m, n))
 
 
-@pytest.mark.parametrize("case", GEMM + GEMM_EMPTY, ids=str)
+@pytest.mark.parametrize("case", GEMM + GEMM_STRIPS + GEMM_EMPTY, ids=str)
 def test_integers_are_exact(backend: Any, case: tuple[int, int, int]) -> None:
     """Every shape around the seams, in the four storage orders, with alpha, beta, c and bias."""
     for trans_a, trans_b in itertools.product((False, True), repeat=2):
@@ -51,7 +51,7 @@ def test_integers_are_exact(backend: Any, case: tuple[int, int, int]) -> None:
         harness.check_exact(backend, full, arrays, what=f"{what} alpha beta c bias")
 
 
-@pytest.mark.parametrize("case", GEMM[::4] + GEMM[-10:], ids=str)
+@pytest.mark.parametrize("case", GEMM[::4] + GEMM[-10:] + GEMM_STRIPS[::3], ids=str)
 def test_random_data_within_the_bound(backend: Any, case: tuple[int, int, int]) -> None:
     """(2 sqrt(K) + 8) u S for the product with bias."""
     a, b, bias, _ = operands(harness.normals, case)
@@ -177,6 +177,28 @@ def test_a_row_does_not_depend_on_its_neighbours(backend: Any) -> None:
                 70, (np.abs(x[row : row + 1]) @ np.abs(weight.T)).astype(float)
             )
         assert_close(alone, together[row : row + 1], bound, what=f"linear row {row} on {backend}")
+
+
+def test_a_row_has_the_same_bits_in_a_large_product(compiled: Any) -> None:
+    """Rows of a product of strips against the same rows in products too small for them."""
+    rng = harness.rng_of("strips")
+    shapes = ((203, 1030), (1030, 150), (150,), (203, 150))
+    a, b, bias, c = (harness.normals(rng, shape) for shape in shapes)
+    kwargs = {"alpha": 0.7, "beta": 1.3, "activation": "leaky_relu"}
+    together = compiled.gemm(a, b, bias=bias, c=c, **kwargs)
+    for first, last in ((0, 1), (5, 12), (100, 147), (198, 203)):
+        rows = slice(first, last)
+        part = compiled.gemm(a[rows].copy(), b, bias=bias, c=c[rows].copy(), **kwargs)
+        assert_exact(part, together[rows], what=f"rows {first} to {last} on {compiled}")
+
+
+def test_a_transposed_a_larger_than_its_workspace(compiled: Any) -> None:
+    """Rearranging 140 x 130,000 floats takes more than the 64 MiB that are used at a time."""
+    rng = harness.rng_of("turned")
+    a, b = harness.integers(rng, (130_000, 140)), harness.integers(rng, (130_000, 64))
+    exact = a.T.astype(np.float64) @ b.astype(np.float64)
+    assert np.abs(exact).max() < 2**24  # so that the sums are exact in float32
+    assert_exact(compiled.gemm(a, b, trans_a=True), exact.astype(np.float32), what="gemm")
 
 
 def test_nan_and_infinity_propagate(backend: Any) -> None:

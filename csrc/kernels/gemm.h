@@ -28,6 +28,15 @@ struct TileOutput {
   TileActivation activation;
 };
 
+// A strip of A for strip_tile: row i at a[i * stride + 0..depth). If `next` is not null, two rows
+// from there on, next_stride floats apart, are brought into L2 meanwhile.
+struct StripRows {
+  const float* a;
+  int64_t stride;
+  const float* next;
+  int64_t next_stride;
+};
+
 struct GemmKernels {
   int rows;          // MR of tile_columns
   int pointer_rows;  // MR of tile_rows
@@ -45,6 +54,12 @@ struct GemmKernels {
   void (*tile_rows)(int m, int n, const float* const* a_rows, const int64_t* run_offsets,
                     int64_t run_count, int64_t run_length, const float* b, int64_t b_step,
                     const TileOutput& out);
+  // C (m <= strip_rows, n <= strip_columns) from a strip of A, all strip_rows rows of it readable,
+  // and a packed panel of B, n columns rounded up to whole vectors wide and followed by
+  // strip_columns readable floats.
+  int strip_rows, strip_columns;
+  void (*strip_tile)(int m, int n, const StripRows& rows, const float* b, int64_t depth,
+                     const TileOutput& out);
   // Packs `width` lines of a matrix into panel[k * panel_step + i] = line i, element k, for k <
   // depth; zeros for width <= i < panel_step. Line i, element k is at source[i * line_stride + k]
   // ...

@@ -113,12 +113,12 @@ NEURONA_INLINE void finish_in_registers(const Vec (&acc)[M][V], int m, int n,
   }
 }
 
-// Tall tiles end in registers, with a partial last vector where masked stores are cheap; for the
-// rest the accumulators go through a buffer, because an epilogue unrolled over all of them costs
-// several KiB of code per variant.
+// Tiles of many accumulators end in registers, with a partial last vector where masked stores are
+// cheap; for the rest the accumulators go through a buffer, because an epilogue unrolled over all
+// of them costs several KiB of code per variant.
 template <int M, int V>
 NEURONA_INLINE void finish(const Vec (&acc)[M][V], int m, int n, const TileOutput& out) {
-  if constexpr (M >= kPointerRows) {
+  if constexpr (M >= kPointerRows || M * V >= 2 * kPointerRows) {
     if (out.alpha == 1.0f) {
       if (n == V * kLanes) return finish_in_registers<M, V, false>(acc, m, n, out);
 #if defined(NEURONA_ISA_avx512)

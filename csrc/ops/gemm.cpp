@@ -1,5 +1,6 @@
-// C (M, N) = act(alpha * A * B + [C] + bias). The loops around the tile, after Goto and van de
-// Geijn (2008), for a product with more columns than rows:
+// C (M, N) = act(alpha * A * B + [C] + bias). Large products are left to gemm_strips.cpp. The loops
+// around the tile for the others, after Goto and van de Geijn (2008), here with more columns than
+// rows:
 //
 //   pack A into panels of MR rows, if that pays            shared by all threads
 //   for each group of B's panels                           shared out among the threads
@@ -23,6 +24,7 @@
 #include "core/thread_pool.h"
 #include "kernels/select.h"
 #include "ops/gemm_panels.h"
+#include "ops/gemm_strips.h"
 
 namespace neurona {
 namespace {
@@ -30,6 +32,8 @@ namespace {
 // Steps per block of K. A panel of 14 x 512 floats is 28 KiB of a 32 KiB L1; fewer steps cost more
 // passes over C (a tile is read and written once per block): 4 % at n = 512 with 384 steps.
 constexpr int64_t kMaxDepth = 512;
+int64_t block_depth(int64_t k) { return divide_up(k, divide_up(k, kMaxDepth)); }
+
 // From this many columns on, copying A into panels (about 0.6 cycles an element) costs less than 10
 // % of the tiles that use it.
 constexpr int64_t kPackFromColumns = 192;
@@ -121,8 +125,8 @@ struct Product {
         c(out),
         c_stride(out_stride),
         epilogue(end) {
-    blocks = divide_up(s.k, kMaxDepth);
-    depth = divide_up(s.k, blocks);
+    depth = block_depth(s.k);
+    blocks = divide_up(s.k, depth);
     pack_b = b.transposed || s.m > kernel.rows;  // a single row of tiles reads B once
     pack_a = !pack_b || (s.m >= kPackFromRows && (s.n >= kPackFromColumns ||
                                                   (a.transposed && a.stride >= kPackFromStride)));
@@ -251,6 +255,9 @@ void gemm(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c, in
           const GemmEpilogue& epilogue) {
   if (shape.m == 0 || shape.n == 0) return;
   if (shape.k == 0) return epilogue_only(kernels().gemm, shape, c, c_stride, epilogue);
+
+  const int64_t depth = block_depth(shape.k);
+  if (gemm_prefers_strips(shape, a)) return gemm_strips(shape, a, b, c, c_stride, epilogue, depth);
 
   const Product product(shape, a, b, c, c_stride, epilogue);
   const int64_t size = product.shared_size();

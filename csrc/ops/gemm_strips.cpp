@@ -1,0 +1,262 @@
+// The loops of a large product. C is cut into a grid of chunks, and each chunk is one thread's:
+//
+//   for each chunk of C                                  shared out among the threads
+//     for each block of K (depth steps)
+//       pack the chunk's columns of B into panels        they stay in L2
+//       for each strip of A's rows                       copied, if needed; it stays in L1 ...
+//         for each panel                                 ... while the panels stream from L2
+//           tile
+//
+// Nothing is shared and the threads meet once. What several chunks need is packed by each of them:
+// B's columns once per chunk of rows, A's strips once per chunk of columns. Both are copies from L3
+// into buffers that stay in a core's own caches, which is cheaper than packing once for all and
+// passing the result through L3 (n = 512: 8 % of the product instead of 14 %). Only a transposed A
+// is rearranged for all threads beforehand.
+#include "ops/gemm_strips.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/arena.h"
+#include "core/cpu.h"
+#include "core/divide.h"
+#include "core/thread_pool.h"
+#include "kernels/select.h"
+
+namespace neurona {
+namespace {
+
+constexpr int kMaxPanels = 64;
+// Below this many rows or columns, the operands are used too seldom to pay for their packing.
+constexpr int64_t kFromRows = 48;
+constexpr int64_t kFromColumns = 64;
+constexpr int64_t kFromFlops = 4 << 20;
+// Rows of A this many floats (a page) apart share one set of lines of L1, which cannot hold a strip
+// beside the panel: such a strip is copied. Copying others costs 3 % at n = 512.
+constexpr int64_t kSharedSets = 1024;
+constexpr int64_t kLineFloats = 16;
+// Floats behind each row of a copied strip, so that its rows do not share sets of L1 either.
+constexpr int64_t kRowPadding = kLineFloats;
+// Rows per piece of work when a transposed A is rearranged: one cache line of each of its steps.
+constexpr int64_t kRowsTogether = kLineFloats;
+// A transposed A is rearranged for as many rows together as fit this many floats (64 MiB).
+constexpr int64_t kTurnedFloats = 16 << 20;
+
+// How C is cut into chunks.
+struct Grid {
+  int64_t rows, columns;
+};
+
+// The grid with the least work for the slowest thread. Relative to its multiply-adds, a chunk of R
+// rows and W columns costs about 32 / R to pack B (a cycle an element, 1 / 32 cycle per
+// multiply-add) and 10 / W to copy A's strips. At least two chunks per thread even out threads of
+// unequal speed.
+Grid choose_grid(int64_t strips, int64_t strip_rows, int64_t vectors, int64_t lanes,
+                 int64_t most_vectors) {
+  const int64_t threads = num_threads(), wanted = threads > 1 ? 2 * threads : 1;
+  const int64_t least_columns = divide_up(vectors, most_vectors);
+  Grid best{1, least_columns};
+  double least = 0;
+  for (int64_t columns = least_columns;
+       columns <= std::min(std::max(least_columns, vectors / 2), least_columns + wanted);
+       ++columns) {
+    // The fewest rows of chunks that make enough, and a few more for an even division.
+    const int64_t enough = divide_up(wanted, columns);
+    for (int64_t rows = enough; rows < enough + threads && rows <= strips; ++rows) {
+      const int64_t chunks = rows * columns, rounds = divide_up(chunks, threads);
+      const double height = static_cast<double>(divide_up(strips, rows) * strip_rows),
+                   width = static_cast<double>(divide_up(vectors, columns) * lanes);
+      const double work =
+          static_cast<double>(rounds) * height * width * (1 + 32 / height + 10 / width);
+      if (least == 0 || work < least) {
+        least = work;
+        best = {rows, columns};
+      }
+    }
+  }
+  return best;
+}
+
+// The columns of a chunk as panels: widest ones first, and no single vector left over if that can
+// be avoided, since a tile of one vector is bound by loads.
+struct ChunkPanels {
+  int64_t first[kMaxPanels + 1];  // columns of C
+  int count = 0;
+
+  ChunkPanels(int64_t begin, int64_t end, int64_t lanes, int64_t widest) {
+    for (int64_t column = begin; column < end;) {
+      first[count++] = column;
+      const int64_t left = divide_up(end - column, lanes), most = widest / lanes;
+      column += lanes * (left == most + 1 ? divide_up(left, 2) : std::min(left, most));
+    }
+    first[count] = end;
+  }
+  int width(int panel) const { return static_cast<int>(first[panel + 1] - first[panel]); }
+};
+
+struct Strips {
+  const GemmKernels& kernel;
+  GemmShape shape;
+  Matrix a, b;
+  float* c;
+  int64_t c_stride;
+  GemmEpilogue epilogue;
+  int64_t depth, blocks, strips, vectors, most_vectors;
+  bool copy_rows;
+
+  Strips(const GemmShape& s, const Matrix& a_matrix, const Matrix& b_matrix, float* out,
+         int64_t out_stride, const GemmEpilogue& end, int64_t k_depth)
+      : kernel(kernels().gemm),
+        shape(s),
+        a(a_matrix),
+        b(b_matrix),
+        c(out),
+        c_stride(out_stride),
+        epilogue(end),
+        depth(k_depth),
+        blocks(divide_up(s.k, k_depth)),
+        strips(divide_up(s.m, kernel.strip_rows)),
+        vectors(divide_up(s.n, kernel.lanes)),
+        copy_rows(a_matrix.stride % kSharedSets == 0) {
+    // 9/16 of L2 for the panels of a chunk; A, C and what is on its way take the rest.
+    const int64_t floats = cache_sizes().l2 * 9 / 16 / static_cast<int64_t>(sizeof(float));
+    const int64_t panels =
+        std::clamp<int64_t>(floats / depth / kernel.strip_columns, 1, kMaxPanels / 2);
+    most_vectors = panels * kernel.strip_columns / kernel.lanes;
+  }
+
+  int64_t strip_stride() const { return depth + kRowPadding; }
+  int64_t strip_size() const { return kernel.strip_rows * strip_stride(); }
+  int64_t panels_size() const { return most_vectors * kernel.lanes * depth + kernel.strip_columns; }
+  int64_t steps_of(int64_t block) const { return std::min(depth, shape.k - block * depth); }
+
+  void pack_panels(const ChunkPanels& panels, int64_t block, float* packed) const;
+  StripRows strip_of(int64_t strip, int64_t last_strip, int64_t block, float* copy) const;
+  void run_strip(const ChunkPanels& panels, int64_t strip, const StripRows& rows, int64_t block,
+                 const float* packed) const;
+  void run_chunk(const Grid& grid, int64_t chunk, float* packed, float* copy) const;
+};
+
+// Panel p of the chunk starts at packed[(first[p] - first[0]) * steps]. Rows of B are read a few at
+// a time for all panels, because a row is contiguous while its parts in one panel lie far apart.
+void Strips::pack_panels(const ChunkPanels& panels, int64_t block, float* packed) const {
+  constexpr int64_t kStepsTogether = 32;
+  const int64_t k0 = block * depth, steps = steps_of(block);
+  for (int64_t k = 0; k < steps; k += b.transposed ? steps : kStepsTogether)
+    for (int p = 0; p < panels.count; ++p) {
+      const int64_t column = panels.first[p], width = panels.width(p),
+                    step = divide_up(width, kernel.lanes) * kernel.lanes;
+      float* panel = packed + (column - panels.first[0]) * steps + k * step;
+      if (b.transposed) {
+        kernel.pack_lines(b.data + column * b.stride + k0, b.stride, width, steps, panel, step);
+      } else {
+        kernel.pack_transposed(b.data + (k0 + k) * b.stride + column, b.stride, width,
+                               std::min(kStepsTogether, steps - k), panel, step);
+      }
+    }
+}
+
+// A strip where it lies, or as a copy: the last one is filled up with zeros.
+StripRows Strips::strip_of(int64_t strip, int64_t last_strip, int64_t block, float* copy) const {
+  const int64_t row = strip * kernel.strip_rows, k0 = block * depth, steps = steps_of(block);
+  const int64_t valid = std::min<int64_t>(kernel.strip_rows, shape.m - row);
+  const float* source = a.data + row * a.stride + k0;
+  const float* next = strip + 1 < last_strip ? source + kernel.strip_rows * a.stride : nullptr;
+  if (!copy_rows && valid == kernel.strip_rows) return {source, a.stride, next, a.stride};
+  for (int64_t i = 0; i < kernel.strip_rows; ++i) {
+    const size_t bytes = static_cast<size_t>(steps) * sizeof(float);
+    if (i < valid) {
+      std::memcpy(copy + i * strip_stride(), source + i * a.stride, bytes);
+    } else {
+      std::memset(copy + i * strip_stride(), 0, bytes);
+    }
+  }
+  return {copy, strip_stride(), next, a.stride};
+}
+
+void Strips::run_strip(const ChunkPanels& panels, int64_t strip, const StripRows& rows,
+                       int64_t block, const float* packed) const {
+  constexpr int kMaxRows = 16;
+  const int64_t row = strip * kernel.strip_rows, steps = steps_of(block);
+  const int height = static_cast<int>(std::min<int64_t>(kernel.strip_rows, shape.m - row));
+  const int64_t valid_next =
+      std::min<int64_t>(kernel.strip_rows, shape.m - row - kernel.strip_rows);
+  const bool last = block == blocks - 1;
+  float* c_rows[kMaxRows];
+  for (int p = 0; p < panels.count; ++p) {
+    const int64_t column = panels.first[p];
+    for (int i = 0; i < height; ++i) c_rows[i] = c + (row + i) * c_stride + column;
+    const TileOutput out{c_rows, last && epilogue.bias ? epilogue.bias + column : nullptr,
+                         epilogue.alpha, block > 0 || epilogue.accumulate,
+                         last ? epilogue.activation : TileActivation::kNone};
+    // Each tile asks for two rows of the next strip.
+    StripRows part = rows;
+    part.next =
+        rows.next && 2 * p + 1 < valid_next ? rows.next + 2 * p * rows.next_stride : nullptr;
+    kernel.strip_tile(height, panels.width(p), part, packed + (column - panels.first[0]) * steps,
+                      steps, out);
+  }
+}
+
+void Strips::run_chunk(const Grid& grid, int64_t chunk, float* packed, float* copy) const {
+  const int64_t across = chunk / grid.rows, down = chunk % grid.rows;
+  const int64_t first_vector = across * vectors / grid.columns,
+                last_vector = (across + 1) * vectors / grid.columns;
+  const int64_t first_strip = down * strips / grid.rows,
+                last_strip = (down + 1) * strips / grid.rows;
+  const ChunkPanels panels(first_vector * kernel.lanes,
+                           std::min(last_vector * kernel.lanes, shape.n), kernel.lanes,
+                           kernel.strip_columns);
+  for (int64_t block = 0; block < blocks; ++block) {
+    pack_panels(panels, block, packed);
+    for (int64_t strip = first_strip; strip < last_strip; ++strip)
+      run_strip(panels, strip, strip_of(strip, last_strip, block, copy), block, packed);
+  }
+}
+
+// A^T's steps become rows of floats side by side: row i, step k at rows[i * stride + k].
+void turn_rows(const GemmKernels& kernel, const GemmShape& shape, const Matrix& a, int64_t stride,
+               float* rows) {
+  const int64_t pieces = divide_up(shape.m, kRowsTogether);
+  parallel_for(pieces, grain_for(shape.k * kRowsTogether), [&](int64_t begin, int64_t end) {
+    for (int64_t piece = begin; piece < end; ++piece) {
+      const int64_t row = piece * kRowsTogether;
+      kernel.pack_lines(a.data + row, a.stride, shape.k, std::min(kRowsTogether, shape.m - row),
+                        rows + row * stride, stride);
+    }
+  });
+}
+
+void run(const Strips& product) {
+  const Grid grid = choose_grid(product.strips, product.kernel.strip_rows, product.vectors,
+                                product.kernel.lanes, product.most_vectors);
+  parallel_for(grid.rows * grid.columns, 1, [&](int64_t begin, int64_t end) {
+    const Scratch<float> packed(product.panels_size()), copy(product.strip_size());
+    for (int64_t chunk = begin; chunk < end; ++chunk)
+      product.run_chunk(grid, chunk, packed.data(), copy.data());
+  });
+}
+
+}  // namespace
+
+bool gemm_prefers_strips(const GemmShape& shape, const Matrix&) {
+  return shape.m >= kFromRows && shape.n >= kFromColumns &&
+         2 * shape.m * shape.n * shape.k >= kFromFlops;
+}
+
+void gemm_strips(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c,
+                 int64_t c_stride, const GemmEpilogue& epilogue, int64_t depth) {
+  if (!a.transposed) return run({shape, a, b, c, c_stride, epilogue, depth});
+  // An odd number of lines apart, the rows fall into different sets of L1.
+  const int64_t lines = divide_up(shape.k, kLineFloats);
+  const int64_t stride = (lines + 1 + lines % 2) * kLineFloats;
+  const int64_t together = std::min(shape.m, std::max(kFromRows, kTurnedFloats / stride));
+  const Scratch<float> rows(together * stride);
+  for (int64_t row = 0; row < shape.m; row += together) {
+    const GemmShape part{std::min(together, shape.m - row), shape.n, shape.k};
+    turn_rows(kernels().gemm, part, {a.data + row, a.stride, true}, stride, rows.data());
+    run({part, {rows.data(), stride, false}, b, c + row * c_stride, c_stride, epilogue, depth});
+  }
+}
+
+}  // namespace neurona
