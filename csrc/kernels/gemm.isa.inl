@@ -48,6 +48,8 @@ void rows_by_height(int m, int n, const float* const* a_rows, const int64_t* run
 #if defined(NEURONA_ISA_avx512)
   if (m <= 8)
     return rows_tile<8, V>(m, n, rows, run_offsets, run_count, run_length, b, b_step, out);
+  if (m <= 10)
+    return rows_tile<10, V>(m, n, rows, run_offsets, run_count, run_length, b, b_step, out);
 #endif
   return rows_tile<kPointerRows, V>(m, n, rows, run_offsets, run_count, run_length, b, b_step, out);
 }

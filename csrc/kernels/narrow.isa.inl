@@ -57,7 +57,8 @@ NEURONA_INLINE void forward_tile(const NarrowImage& image, const float* source,
     for (int64_t s = 0; s < image.taps_wide; ++s, weights += kLanes, line += kLanes) {
       const Vec weight = load(weights);
 #pragma GCC unroll 16
-      for (int t = 0; t < T; ++t) multiply_add(acc[t], load(line + t * pixels * kLanes), weight);
+      for (int t = 0; t < T; ++t)
+        multiply_add_vector(acc[t], line + t * pixels * kLanes, weight);
     }
   }
   const int64_t step = pixels * image.channels;
@@ -118,7 +119,7 @@ void weight_rows(const NarrowImage& image, int64_t first, const float* dy, float
       for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
         for (int s = 0; s < S; ++s)
-          multiply_add(acc[r][s], gradient, load(source + r * image.line + s * kLanes));
+          multiply_add_vector(acc[r][s], source + r * image.line + s * kLanes, gradient);
       dy += left < step ? left : step;
       source += pixels * kLanes;
     }
