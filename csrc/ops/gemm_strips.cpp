@@ -10,12 +10,14 @@
 // Nothing is shared and the threads meet once. What several chunks need is packed by each of them:
 // B's columns once per chunk of rows, A's strips once per chunk of columns. Both are copies from L3
 // into buffers that stay in a core's own caches, which is cheaper than packing once for all and
-// passing the result through L3 (n = 512: 8 % of the product instead of 14 %). Only a transposed A
-// is rearranged for all threads beforehand.
+// passing the result through L3 (n = 512: 8 % of the product instead of 14 %). A transposed A is
+// rearranged strip by strip too, but for all threads beforehand where several chunks of columns
+// need it.
 #include "ops/gemm_strips.h"
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "core/arena.h"
 #include "core/cpu.h"
@@ -102,6 +104,7 @@ struct Strips {
   int64_t c_stride;
   GemmEpilogue epilogue;
   int64_t depth, blocks, strips, vectors, most_vectors;
+  int64_t strips_together;  // that are copied at once
   bool copy_rows;
 
   Strips(const GemmShape& s, const Matrix& a_matrix, const Matrix& b_matrix, float* out,
@@ -117,6 +120,9 @@ struct Strips {
         blocks(divide_up(s.k, k_depth)),
         strips(divide_up(s.m, kernel.strip_rows)),
         vectors(divide_up(s.n, kernel.lanes)),
+        strips_together(a_matrix.transposed
+                            ? std::lcm(kernel.strip_rows, kernel.lanes) / kernel.strip_rows
+                            : 1),
         copy_rows(a_matrix.stride % kSharedSets == 0) {
     // 9/16 of L2 for the panels of a chunk; A, C and what is on its way take the rest.
     const int64_t floats = cache_sizes().l2 * 9 / 16 / static_cast<int64_t>(sizeof(float));
@@ -129,9 +135,13 @@ struct Strips {
   int64_t strip_size() const { return kernel.strip_rows * strip_stride(); }
   int64_t panels_size() const { return most_vectors * kernel.lanes * depth + kernel.strip_columns; }
   int64_t steps_of(int64_t block) const { return std::min(depth, shape.k - block * depth); }
+  Grid grid() const {
+    return choose_grid(strips, kernel.strip_rows, vectors, kernel.lanes, most_vectors);
+  }
 
   void pack_panels(const ChunkPanels& panels, int64_t block, float* packed) const;
   StripRows strip_of(int64_t strip, int64_t last_strip, int64_t block, float* copy) const;
+  void turn_strips(int64_t strip, int64_t block, float* copy) const;
   void run_strip(const ChunkPanels& panels, int64_t strip, const StripRows& rows, int64_t block,
                  const float* packed) const;
   void run_chunk(const Grid& grid, int64_t chunk, float* packed, float* copy) const;
@@ -174,6 +184,15 @@ StripRows Strips::strip_of(int64_t strip, int64_t last_strip, int64_t block, flo
   return {copy, strip_stride(), next, a.stride};
 }
 
+// Strips of a transposed A, as many as fill whole vectors of it with rows.
+void Strips::turn_strips(int64_t strip, int64_t block, float* copy) const {
+  const int64_t row = strip * kernel.strip_rows, rows = strips_together * kernel.strip_rows;
+  const int64_t valid = std::min(rows, shape.m - row);
+  kernel.pack_lines(a.data + block * depth * a.stride + row, a.stride, steps_of(block), valid, copy,
+                    strip_stride());
+  std::fill(copy + valid * strip_stride(), copy + rows * strip_stride(), 0.0f);
+}
+
 void Strips::run_strip(const ChunkPanels& panels, int64_t strip, const StripRows& rows,
                        int64_t block, const float* packed) const {
   constexpr int kMaxRows = 16;
@@ -209,8 +228,14 @@ void Strips::run_chunk(const Grid& grid, int64_t chunk, float* packed, float* co
                            kernel.strip_columns);
   for (int64_t block = 0; block < blocks; ++block) {
     pack_panels(panels, block, packed);
-    for (int64_t strip = first_strip; strip < last_strip; ++strip)
-      run_strip(panels, strip, strip_of(strip, last_strip, block, copy), block, packed);
+    for (int64_t strip = first_strip; strip < last_strip; ++strip) {
+      const int64_t among = (strip - first_strip) % strips_together;
+      if (a.transposed && among == 0) turn_strips(strip, block, copy);
+      run_strip(panels, strip,
+                a.transposed ? StripRows{copy + among * strip_size(), strip_stride(), nullptr, 0}
+                             : strip_of(strip, last_strip, block, copy),
+                block, packed);
+    }
   }
 }
 
@@ -227,11 +252,10 @@ void turn_rows(const GemmKernels& kernel, const GemmShape& shape, const Matrix& 
   });
 }
 
-void run(const Strips& product) {
-  const Grid grid = choose_grid(product.strips, product.kernel.strip_rows, product.vectors,
-                                product.kernel.lanes, product.most_vectors);
+void run(const Strips& product, const Grid& grid) {
   parallel_for(grid.rows * grid.columns, 1, [&](int64_t begin, int64_t end) {
-    const Scratch<float> packed(product.panels_size()), copy(product.strip_size());
+    const Scratch<float> packed(product.panels_size()),
+        copy(product.strips_together * product.strip_size());
     for (int64_t chunk = begin; chunk < end; ++chunk)
       product.run_chunk(grid, chunk, packed.data(), copy.data());
   });
@@ -246,7 +270,10 @@ bool gemm_prefers_strips(const GemmShape& shape, const Matrix&) {
 
 void gemm_strips(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c,
                  int64_t c_stride, const GemmEpilogue& epilogue, int64_t depth) {
-  if (!a.transposed) return run({shape, a, b, c, c_stride, epilogue, depth});
+  const Strips product(shape, a, b, c, c_stride, epilogue, depth);
+  const Grid grid = product.grid();
+  if (!a.transposed || grid.columns == 1) return run(product, grid);
+
   // An odd number of lines apart, the rows fall into different sets of L1.
   const int64_t lines = divide_up(shape.k, kLineFloats);
   const int64_t stride = (lines + 1 + lines % 2) * kLineFloats;
@@ -254,8 +281,10 @@ void gemm_strips(const GemmShape& shape, const Matrix& a, const Matrix& b, float
   const Scratch<float> rows(together * stride);
   for (int64_t row = 0; row < shape.m; row += together) {
     const GemmShape part{std::min(together, shape.m - row), shape.n, shape.k};
-    turn_rows(kernels().gemm, part, {a.data + row, a.stride, true}, stride, rows.data());
-    run({part, {rows.data(), stride, false}, b, c + row * c_stride, c_stride, epilogue, depth});
+    turn_rows(product.kernel, part, {a.data + row, a.stride, true}, stride, rows.data());
+    const Strips turned(part, {rows.data(), stride, false}, b, c + row * c_stride, c_stride,
+                        epilogue, depth);
+    run(turned, turned.grid());
   }
 }
 
