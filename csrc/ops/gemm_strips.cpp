@@ -62,9 +62,9 @@ Grid choose_grid(int64_t strips, int64_t strip_rows, int64_t vectors, int64_t la
   for (int64_t columns = least_columns;
        columns <= std::min(std::max(least_columns, vectors / 2), least_columns + wanted);
        ++columns) {
-    // The fewest rows of chunks that make enough, and a few more for an even division.
-    const int64_t enough = divide_up(wanted, columns);
-    for (int64_t rows = enough; rows < enough + threads && rows <= strips; ++rows) {
+    // The fewest rows of chunks that make enough, and some more for an even division.
+    const int64_t enough = divide_up(wanted, columns), most = std::min(enough + 3, strips);
+    for (int64_t rows = enough; rows <= most; ++rows) {
       const int64_t chunks = rows * columns, rounds = divide_up(chunks, threads);
       const double height = static_cast<double>(divide_up(strips, rows) * strip_rows),
                    width = static_cast<double>(divide_up(vectors, columns) * lanes);
