@@ -57,8 +57,7 @@ NEURONA_INLINE void forward_tile(const NarrowImage& image, const float* source,
     for (int64_t s = 0; s < image.taps_wide; ++s, weights += kLanes, line += kLanes) {
       const Vec weight = load(weights);
 #pragma GCC unroll 16
-      for (int t = 0; t < T; ++t)
-        multiply_add_vector(acc[t], line + t * pixels * kLanes, weight);
+      for (int t = 0; t < T; ++t) multiply_add_vector(acc[t], line + t * pixels * kLanes, weight);
     }
   }
   const int64_t step = pixels * image.channels;
