@@ -1,6 +1,8 @@
-"""`import neurona` costs at most 50 ms more than `import numpy`: median of interleaved runs."""
+"""`import neurona` costs at most 50 ms more than `import numpy`: fastest of interleaved runs.
 
-import statistics
+The fastest, because on a busy machine the median of the very same import moved from 32 to 93 ms.
+"""
+
 import subprocess
 import sys
 import time
@@ -17,13 +19,13 @@ def seconds(statement: str) -> float:
 
 def main() -> int:
     seconds("import neurona")  # writes the byte code
-    extra = []
+    numpy, neurona = [], []
     for _ in range(ROUNDS):
-        numpy = seconds("import numpy")
-        extra.append(seconds("import neurona") - numpy)
-    median = statistics.median(extra)
-    print(f"import neurona: numpy + {median * 1e3:.1f} ms (limit {LIMIT * 1e3:.0f} ms)")
-    return 0 if median <= LIMIT else 1
+        numpy.append(seconds("import numpy"))
+        neurona.append(seconds("import neurona"))
+    extra = min(neurona) - min(numpy)
+    print(f"import neurona: numpy + {extra * 1e3:.1f} ms (limit {LIMIT * 1e3:.0f} ms)")
+    return 0 if extra <= LIMIT else 1
 
 
 if __name__ == "__main__":
