@@ -198,6 +198,9 @@ def test_a_transposed_a_larger_than_its_workspace(compiled: Any) -> None:
     a, b = harness.integers(rng, (130_000, 140)), harness.integers(rng, (130_000, 64))
     exact = a.T.astype(np.float64) @ b.astype(np.float64)
     assert np.abs(exact).max() < 2**24  # so that the sums are exact in float32
+    # One thread rearranges strip by strip; more of them share the rearranged rows.
+    call = lambda o, a, b: o.gemm(a, b, trans_a=True)  # noqa: E731
+    harness.check_threads(compiled, call, (a, b), what="gemm")
     assert_exact(compiled.gemm(a, b, trans_a=True), exact.astype(np.float32), what="gemm")
 
 

@@ -257,7 +257,7 @@ void gemm(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c, in
   if (shape.k == 0) return epilogue_only(kernels().gemm, shape, c, c_stride, epilogue);
 
   const int64_t depth = block_depth(shape.k);
-  if (gemm_prefers_strips(shape, a)) return gemm_strips(shape, a, b, c, c_stride, epilogue, depth);
+  if (gemm_prefers_strips(shape)) return gemm_strips(shape, a, b, c, c_stride, epilogue, depth);
 
   const Product product(shape, a, b, c, c_stride, epilogue);
   const int64_t size = product.shared_size();

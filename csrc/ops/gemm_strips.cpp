@@ -263,7 +263,7 @@ void run(const Strips& product, const Grid& grid) {
 
 }  // namespace
 
-bool gemm_prefers_strips(const GemmShape& shape, const Matrix&) {
+bool gemm_prefers_strips(const GemmShape& shape) {
   return shape.m >= kFromRows && shape.n >= kFromColumns &&
          2 * shape.m * shape.n * shape.k >= kFromFlops;
 }

@@ -8,7 +8,7 @@
 namespace neurona {
 
 // Whether gemm_strips() is the faster way for this product.
-bool gemm_prefers_strips(const GemmShape& shape, const Matrix& a);
+bool gemm_prefers_strips(const GemmShape& shape);
 
 // C = act(alpha * A * B + [C] + bias), with K cut into blocks of `depth` steps (the last may be
 // shorter), as in gemm(), which calls it.
