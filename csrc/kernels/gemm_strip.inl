@@ -24,14 +24,21 @@ constexpr int kStripVectors = 3;
 // So many of B's vectors are loaded a step before their use, which hides the latency of L2 without
 // a prefetch instruction for each line. A third one would fit, but not with GCC's allocation.
 constexpr int kVectorsAhead = 2;
+// So many rows go into their multiply-adds from memory instead of a broadcast of their own: one
+// instruction less for two loads more. Only the first row of a pair can, because with an index
+// register such a multiply-add is two instructions again. Two rows are the best trade (4 % of a
+// product of n = 1024 beside a busy neighbour; none, one, three and four are 1 to 3 % behind).
+constexpr int kRowsFromMemory = 2;
 #elif defined(NEURONA_ISA_neon)
 constexpr int kStripRows = 8;  // 16 accumulators + 2 + 2 of B + 2 of A of 32 registers
 constexpr int kStripVectors = 2;
 constexpr int kVectorsAhead = 2;
+constexpr int kRowsFromMemory = 0;  // no such instruction
 #else
 constexpr int kStripRows = 6;  // 12 accumulators + 2 of B + 1 of A of 16 registers
 constexpr int kStripVectors = 2;
-constexpr int kVectorsAhead = 0;  // no register is left; lines are prefetched instead
+constexpr int kVectorsAhead = 0;    // no register is left; lines are prefetched instead
+constexpr int kRowsFromMemory = 0;  // no such instruction
 #endif
 
 constexpr int kStripUnroll = 4;  // 8 and 16 steps are 3 and 11 % slower: the loop outgrows the
@@ -42,8 +49,8 @@ constexpr int kStripUnroll = 4;  // 8 and 16 steps are 3 and 11 % slower: the lo
 // late.
 constexpr int64_t kAskForOutput = 32;
 
-// Three rows hang on one pointer (the stride and twice the stride are index registers).
-constexpr int kRowsPerPointer = 3;
+// Two rows hang on one pointer: one right behind it and one a stride away.
+constexpr int kRowsPerPointer = 2;
 template <int M>
 constexpr int kRowPointers = (M + kRowsPerPointer - 1) / kRowsPerPointer;
 
@@ -52,9 +59,16 @@ NEURONA_INLINE void strip_step(Vec (&acc)[M][V], const float* const (&a)[kRowPoi
                                int64_t stride, int step, const Vec (&bv)[V]) {
 #pragma GCC unroll 16
   for (int i = 0; i < M; ++i) {
-    const Vec ai = broadcast(a[i / kRowsPerPointer][i % kRowsPerPointer * stride + step]);
+    const int pair = i / kRowsPerPointer, second = i % kRowsPerPointer;
+    const float* element = a[pair] + second * stride + step;
+    if (!second && pair < kRowsFromMemory) {
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) multiply_add(acc[i][v], ai, bv[v]);
+      for (int v = 0; v < V; ++v) multiply_add_element(acc[i][v], element, bv[v]);
+    } else {
+      const Vec ai = broadcast(*element);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) multiply_add(acc[i][v], ai, bv[v]);
+    }
   }
   asm volatile("" ::: "memory");  // as in columns_tile: no load moves up over steps
 }
