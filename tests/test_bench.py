@@ -18,7 +18,15 @@ from neurona.bench.cost import Work, work
 from neurona.bench.peers import models, numpy_peer, worker
 from neurona.bench.peers.inputs import build_inputs
 from neurona.bench.rows import Row, load_rows, parse_value, select_rows
-from neurona.bench.session import OURS, VARIANTS, Session, Settings, add_shares, select_peers
+from neurona.bench.session import (
+    OURS,
+    VARIANTS,
+    Session,
+    Settings,
+    _summarise,
+    add_share_of_bandwidth,
+    select_peers,
+)
 from neurona.bench.statistics import Spread, geometric_mean, ratio, spread, verdict
 from neurona.cli import main
 from neurona.errors import FormatError
@@ -299,13 +307,26 @@ def session() -> Any:
 def test_a_session_compares(session: Session) -> None:
     assert session.labels == [OURS, "numpy"]
     ours, theirs = records = session.run(SMALL)
-    add_shares(records, {"fma_flops": 1e12, "bandwidth_bytes": 1e12})
+    add_share_of_bandwidth(records, {"fma_flops": 1e12, "bandwidth_bytes": 1e12})
     for record in records:
         assert (record["status"], record["samples"]) == ("ok", 3)
         assert record["q1_ns"] <= record["median_ns"] <= record["q3_ns"]
-        assert record["share_of_peak"] == pytest.approx(record["gflops"] / 1e3)
+        assert 0 < record["share_of_peak"] < 1
+        assert record["share_of_bandwidth"] == pytest.approx(record["gbytes"] / 1e3)
     assert "ratio" not in ours
     assert theirs["ratio"]["q1"] <= theirs["ratio"]["median"] <= theirs["ratio"]["q3"]
+
+
+def test_the_share_of_the_peak_is_taken_round_by_round() -> None:
+    # A clock that halves for one round slows the row and the peak alike.
+    flops = work(SMALL).flops
+    records: dict[str, Any] = {OURS: {}}
+    _summarise(
+        SMALL, {OURS: [100.0, 200.0, 100.0]}, [flops / 5e-8, flops / 1e-7, flops / 4e-8], records
+    )
+    assert records[OURS]["share_of_peak"] == pytest.approx(0.5)
+    _summarise(SMALL, {OURS: [100.0]}, [], records)
+    assert records[OURS]["share_of_peak"] is None
 
 
 def test_a_row_that_a_peer_lacks_is_left_out(session: Session) -> None:

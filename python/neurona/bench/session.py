@@ -28,6 +28,7 @@ from .statistics import ratio, spread, verdict
 OURS = "neurona"
 NETWORK_OPS = ("train_step", "infer")
 FEWEST_ROUNDS = 5
+PEAK_SECONDS = 0.005  # of multiply-adds per round; the best 0.1 ms counts
 Record = dict[str, Any]
 
 
@@ -174,8 +175,8 @@ class Session:
         outputs.clear()
         ready = [label for label, record in records.items() if record["status"] == "ok"]
         if records.get(OURS, {}).get("status") != "wrong":
-            samples = self._time(row, ready, records)
-            _summarise(row, samples, records)
+            samples, peaks = self._time(row, ready, records)
+            _summarise(row, samples, peaks, records)
         for label in [label for label in self._variants if label not in self._workers]:
             if label not in self.missing:  # it crashed in this row; the next row gets a new process
                 self._start(label)
@@ -256,8 +257,10 @@ class Session:
 
     def _time(
         self, row: Row, ready: list[str], records: dict[str, Record]
-    ) -> dict[str, list[float]]:
+    ) -> tuple[dict[str, list[float]], list[float]]:
+        """Nanoseconds of each peer's calls and the peak of each round, in flops."""
         samples: dict[str, list[float]] = {label: [] for label in ready}
+        peaks: list[float] = []
         self._pause(BLAS_SETTLE_MS)  # the verification before used NumPy too
         for label in ready:
             min_ns = int(self.settings.min_sample_ms * 1e6)
@@ -275,7 +278,14 @@ class Session:
                 answer = self._ask(label, records, samples, "time", loops=loops)
                 if answer is not None:
                     samples[label].append(answer["ns"])
-        return samples
+                if label == OURS and label in samples:
+                    # The clock follows what the neighbours do: a peak of another minute is no
+                    # yardstick.
+                    fields = {"seconds": PEAK_SECONDS, "threads": self.settings.threads}
+                    peak = self._ask(label, records, samples, "fma_peak", **fields)
+                    if peak is not None:
+                        peaks.append(peak["fma_flops"])
+        return samples, peaks
 
     def _pause(self, settle_ms: float) -> None:
         """Wait until the threads of the process before are asleep; not at all without a pause."""
@@ -310,8 +320,13 @@ def _take_arrays(paths: dict[str, str]) -> Arrays:
     return arrays
 
 
-def _summarise(row: Row, samples: dict[str, list[float]], records: dict[str, Record]) -> None:
-    """Fills in medians, quartiles, rates and, for peers, the ratio to neurona."""
+def _summarise(
+    row: Row,
+    samples: dict[str, list[float]],
+    peaks: Sequence[float],
+    records: dict[str, Record],
+) -> None:
+    """Fills in medians, quartiles, rates, share of the peak and, for peers, the ratio to ours."""
     flops, traffic = work(row)
     for label, times in samples.items():
         times_spread = spread(times)
@@ -326,6 +341,9 @@ def _summarise(row: Row, samples: dict[str, list[float]], records: dict[str, Rec
             bytes=traffic or None,
             gflops=flops / seconds / 1e9 if flops else None,
             gbytes=traffic / seconds / 1e9 if traffic else None,
+            share_of_peak=ratio([flops / ns * 1e9 for ns in times], peaks).median
+            if flops and len(peaks) == len(times)
+            else None,
         )
         if label != OURS and OURS in samples:
             compared = ratio(times, samples[OURS])
@@ -337,12 +355,9 @@ def _summarise(row: Row, samples: dict[str, list[float]], records: dict[str, Rec
             }
 
 
-def add_shares(records: Sequence[Record], probes: dict[str, float] | None) -> None:
-    """Adds each record's part of the measured peak and bandwidth; None without a measurement."""
+def add_share_of_bandwidth(records: Sequence[Record], probes: dict[str, float] | None) -> None:
+    """Adds each record's part of the measured bandwidth; None without a measurement."""
     for record in records:
-        for share, rate, peak in (
-            ("share_of_peak", "gflops", "fma_flops"),
-            ("share_of_bandwidth", "gbytes", "bandwidth_bytes"),
-        ):
-            value = record.get(rate)
-            record[share] = 1e9 * value / probes[peak] if value and probes else None
+        rate = record.get("gbytes")
+        share = 1e9 * rate / probes["bandwidth_bytes"] if rate and probes else None
+        record["share_of_bandwidth"] = share

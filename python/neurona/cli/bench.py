@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     """Runs the benchmark and prints its tables; fails when neurona is wrong or missing."""
     from ..bench import footprint, report
     from ..bench.rows import load_rows, select_rows
-    from ..bench.session import OURS, Session, add_shares, select_peers
+    from ..bench.session import OURS, Session, add_share_of_bandwidth, select_peers
 
     try:
         rows, peers = select_rows(load_rows(), args.patterns), select_peers(args.peers)
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         print(report.header(labels), flush=True)
         for row in rows:
             measured = session.run(row)
-            add_shares(measured, probes)
+            add_share_of_bandwidth(measured, probes)
             records += measured
             if measured:
                 lines = [report.row_line(measured, labels), *report.trouble_lines(measured)]

@@ -28,14 +28,14 @@ def versions() -> dict[str, str]:
 
 
 def extra(command: str, request: dict[str, Any]) -> dict[str, Any]:
-    """``probe``: the machine's own peak, so that a row can be a share of it."""
-    if command != "probe":
+    """``probe`` and ``fma_peak``: the machine's own peak, so that a row can be a share of it."""
+    if command not in ("probe", "fma_peak"):
         raise ValueError(f"{NAME}: command must be a known one, got {command!r}")
     threads = request["threads"]
-    return {
-        "fma_flops": cpu.measure_fma_peak(request["seconds"], threads),
-        "bandwidth_bytes": cpu.measure_bandwidth(request["mebibytes"], threads),
-    }
+    rates = {"fma_flops": cpu.measure_fma_peak(request["seconds"], threads)}
+    if command == "probe":
+        rates["bandwidth_bytes"] = cpu.measure_bandwidth(request["mebibytes"], threads)
+    return rates
 
 
 def _as_in_a_network(name: str, array: Array) -> Array:
