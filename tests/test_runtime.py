@@ -115,6 +115,15 @@ def test_a_forked_child_computes_with_a_pool_of_its_own(threads: int) -> None:
     assert big_product().tobytes() == expected
 
 
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_each_item_of_each_job_runs_once(threads: int) -> None:
+    # Of a pool that lets late workers into the next job, some 6 of a million jobs go wrong.
+    _core.set_num_threads(threads)
+    assert _core.count_wrong_jobs(3_000_000 // threads) == 0
+    with pytest.raises(ValueError, match="count_wrong_jobs: jobs must not be negative, got -1"):
+        _core.count_wrong_jobs(-1)
+
+
 def test_python_threads_may_call_kernels_at_once() -> None:
     _core.set_num_threads(3)
     expected = big_product().tobytes()

@@ -10,6 +10,7 @@
 #include "core/denormals.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
+#include "ops/pool_check.h"
 #include "ops/probe.h"
 
 namespace neurona {
@@ -92,6 +93,9 @@ void register_runtime(py::module_& m) {
   m.def("measure_bandwidth", &measure_bandwidth, py::arg("mebibytes"), py::arg("threads"),
         py::call_guard<py::gil_scoped_release>(),
         "Memory bandwidth in bytes/s, measured with a triad over three arrays.");
+  m.def("count_wrong_jobs", &count_wrong_jobs, py::arg("jobs"),
+        py::call_guard<py::gil_scoped_release>(),
+        "Runs many small jobs on the threads; how many did not run each item exactly once.");
 }
 
 }  // namespace neurona

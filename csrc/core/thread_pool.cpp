@@ -41,7 +41,9 @@ thread_local bool inside_parallel_region = false;
 
 // Workers take chunks by advancing one ticket, (job number << kIndexBits) + next chunk. A worker
 // that comes late to a job fails to advance it, because the number has changed; so the caller only
-// waits for chunks that are running.
+// waits for chunks that are running. Odd numbers are no jobs: between two of them the ticket is
+// closed while the caller describes the next one. Left open at the end of the old one, it would
+// admit a late worker to a chunk of the new one before that has begun.
 class Pool {
  public:
   explicit Pool(int threads) {
@@ -53,7 +55,7 @@ class Pool {
     {
       std::lock_guard lock(sleep_mutex_);
       stop_.store(true);
-      ticket_.fetch_add(uint64_t{1} << kIndexBits);
+      ticket_.fetch_add(uint64_t{2} << kIndexBits);
     }
     wake_.notify_all();
     for (auto& worker : workers_) worker.join();
@@ -63,12 +65,15 @@ class Pool {
 
   // Only one thread at a time may call this.
   void run(const Body& body, int64_t count, int64_t chunks) {
-    body_.store(&body, std::memory_order_relaxed);
-    count_.store(count, std::memory_order_relaxed);
-    chunks_.store(chunks, std::memory_order_relaxed);
+    const uint64_t closed = job_of(ticket_.load(std::memory_order_relaxed)) + 1, job = closed + 1;
+    ticket_.store(closed << kIndexBits, std::memory_order_relaxed);
+    // Released after closing, acquired before advancing: who sees any of these sees a closed
+    // ticket.
+    body_.store(&body, std::memory_order_release);
+    count_.store(count, std::memory_order_release);
+    chunks_.store(chunks, std::memory_order_release);
     done_.store(0, std::memory_order_relaxed);
     error_ = nullptr;
-    const uint64_t job = job_of(ticket_.load(std::memory_order_relaxed)) + 1;
     ticket_.store(job << kIndexBits);  // sequentially consistent: ordered against sleepers_ below
     if (sleepers_.load() > 0) {
       {
@@ -92,15 +97,15 @@ class Pool {
  private:
   static constexpr int kIndexBits = 16;
   static uint64_t job_of(uint64_t ticket) { return ticket >> kIndexBits; }
+  static bool is_job(uint64_t number) { return number % 2 == 0; }
 
   void take_chunks(uint64_t job) {
     uint64_t ticket = ticket_.load(std::memory_order_acquire);
     while (job_of(ticket) == job) {
-      // These belong to `job` if the ticket can be advanced: a job ends only after its last chunk,
-      // so they did not change.
-      const Body* body = body_.load(std::memory_order_relaxed);
-      const int64_t count = count_.load(std::memory_order_relaxed),
-                    chunks = chunks_.load(std::memory_order_relaxed);
+      // These belong to `job` if the ticket can be advanced: it is closed before they change.
+      const Body* body = body_.load(std::memory_order_acquire);
+      const int64_t count = count_.load(std::memory_order_acquire),
+                    chunks = chunks_.load(std::memory_order_acquire);
       const auto chunk = static_cast<int64_t>(ticket & ((uint64_t{1} << kIndexBits) - 1));
       if (chunk >= chunks) return;
       if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,
@@ -128,21 +133,23 @@ class Pool {
   }
 
   void work() {
-    uint64_t seen = 0;
-    while (true) {
-      wait_for_job_after(seen);
+    for (uint64_t job = 0;;) {
+      job = wait_for_job_after(job);
       if (stop_.load()) return;
-      seen = job_of(ticket_.load(std::memory_order_acquire));
-      take_chunks(seen);
+      take_chunks(job);
     }
   }
 
-  void wait_for_job_after(uint64_t seen) {
-    const auto changed = [&] { return job_of(ticket_.load(std::memory_order_acquire)) != seen; };
+  uint64_t wait_for_job_after(uint64_t seen) {
+    uint64_t job = seen;
+    const auto changed = [&] {
+      job = job_of(ticket_.load(std::memory_order_acquire));
+      return is_job(job) && job != seen;
+    };
     const auto deadline = std::chrono::steady_clock::now() + kSpinTime;
     do {
       for (int i = 0; i < 64; ++i) {
-        if (changed()) return;
+        if (changed()) return job;
         cpu_pause();
       }
     } while (std::chrono::steady_clock::now() < deadline);
@@ -150,6 +157,7 @@ class Pool {
     sleepers_.fetch_add(1);
     wake_.wait(lock, changed);
     sleepers_.fetch_sub(1);
+    return job;
   }
 
   std::vector<std::thread> workers_;
