@@ -34,7 +34,7 @@ void check_threads(const char* op, int threads) {
 
 }  // namespace
 
-double measure_fma_peak(double seconds, int threads) {
+double measure_fma_peak(double seconds, int threads, bool sustained) {
   check_threads("measure_fma_peak", threads);
   if (!(seconds > 0 && seconds <= 60))
     fail_value("measure_fma_peak", "seconds must be in (0, 60], got ", seconds);
@@ -43,13 +43,14 @@ double measure_fma_peak(double seconds, int threads) {
   run_threads(threads, [&](int thread) {
     constexpr int64_t kIterations = 20000;  // about 100 microseconds a round
     float sink = 0;
-    double best = 0;
+    std::vector<double> rounds;
     for (const auto start = Clock::now(); seconds_since(start) < seconds;) {
       const auto round = Clock::now();
       const auto flops = multiply_adds(kIterations, &sink);
-      best = std::max(best, static_cast<double>(flops) / seconds_since(round));
+      rounds.push_back(static_cast<double>(flops) / seconds_since(round));
     }
-    rates[thread] = best;
+    std::sort(rounds.begin(), rounds.end());
+    rates[thread] = sustained ? rounds[rounds.size() / 2] : rounds.back();
   });
   double total = 0;
   for (double rate : rates) total += rate;

@@ -166,9 +166,9 @@ def measure_bandwidth(mebibytes: typing.SupportsInt | typing.SupportsIndex, thre
     """
     Memory bandwidth in bytes/s, measured with a triad over three arrays.
     """
-def measure_fma_peak(seconds: typing.SupportsFloat | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex) -> float:
+def measure_fma_peak(seconds: typing.SupportsFloat | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, sustained: bool = False) -> float:
     """
-    Peak float32 multiply-add rate in flop/s, measured.
+    Peak float32 multiply-add rate in flop/s, measured; sustained: the median instead of the best 0.1 ms.
     """
 def memory_statistics() -> dict:
     """

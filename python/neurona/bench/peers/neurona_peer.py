@@ -32,7 +32,8 @@ def extra(command: str, request: dict[str, Any]) -> dict[str, Any]:
     if command not in ("probe", "fma_peak"):
         raise ValueError(f"{NAME}: command must be a known one, got {command!r}")
     threads = request["threads"]
-    rates = {"fma_flops": cpu.measure_fma_peak(request["seconds"], threads)}
+    sustained = command == "fma_peak"
+    rates = {"fma_flops": cpu.measure_fma_peak(request["seconds"], threads, sustained)}
     if command == "probe":
         rates["bandwidth_bytes"] = cpu.measure_bandwidth(request["mebibytes"], threads)
     return rates
