@@ -23,9 +23,9 @@ from neurona.bench.session import (
     VARIANTS,
     Session,
     Settings,
-    _summarise,
     add_share_of_bandwidth,
     select_peers,
+    summarise,
 )
 from neurona.bench.statistics import Spread, geometric_mean, ratio, spread, verdict
 from neurona.cli import main
@@ -321,11 +321,11 @@ def test_the_share_of_the_peak_is_taken_round_by_round() -> None:
     # A clock that halves for one round slows the row and the peak alike.
     flops = work(SMALL).flops
     records: dict[str, Any] = {OURS: {}}
-    _summarise(
+    summarise(
         SMALL, {OURS: [100.0, 200.0, 100.0]}, [flops / 5e-8, flops / 1e-7, flops / 4e-8], records
     )
     assert records[OURS]["share_of_peak"] == pytest.approx(0.5)
-    _summarise(SMALL, {OURS: [100.0]}, [], records)
+    summarise(SMALL, {OURS: [100.0]}, [], records)
     assert records[OURS]["share_of_peak"] is None
 
 

@@ -179,6 +179,7 @@ def test_import_leaves_denormals_alone() -> None:
 def test_the_probes_measure_something() -> None:
     assert 1e8 < _core.measure_fma_peak(0.01, 1) < 1e13
     assert 1e8 < _core.measure_fma_peak(0.01, 1, sustained=True) < 1e13
+    assert _core.measure_fma_peak(1e-12, 2) > 0  # one round at least
     assert 1e7 < _core.measure_bandwidth(8, 1) < 1e13
     with pytest.raises(ValueError, match="measure_fma_peak: threads must be between 1 and 1024"):
         _core.measure_fma_peak(0.01, 0)

@@ -44,11 +44,12 @@ double measure_fma_peak(double seconds, int threads, bool sustained) {
     constexpr int64_t kIterations = 20000;  // about 100 microseconds a round
     float sink = 0;
     std::vector<double> rounds;
-    for (const auto start = Clock::now(); seconds_since(start) < seconds;) {
+    const auto start = Clock::now();
+    do {
       const auto round = Clock::now();
       const auto flops = multiply_adds(kIterations, &sink);
       rounds.push_back(static_cast<double>(flops) / seconds_since(round));
-    }
+    } while (seconds_since(start) < seconds);
     std::sort(rounds.begin(), rounds.end());
     rates[thread] = sustained ? rounds[rounds.size() / 2] : rounds.back();
   });

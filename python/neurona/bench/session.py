@@ -176,7 +176,7 @@ class Session:
         ready = [label for label, record in records.items() if record["status"] == "ok"]
         if records.get(OURS, {}).get("status") != "wrong":
             samples, peaks = self._time(row, ready, records)
-            _summarise(row, samples, peaks, records)
+            summarise(row, samples, peaks, records)
         for label in [label for label in self._variants if label not in self._workers]:
             if label not in self.missing:  # it crashed in this row; the next row gets a new process
                 self._start(label)
@@ -320,7 +320,7 @@ def _take_arrays(paths: dict[str, str]) -> Arrays:
     return arrays
 
 
-def _summarise(
+def summarise(
     row: Row,
     samples: dict[str, list[float]],
     peaks: Sequence[float],
