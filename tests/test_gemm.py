@@ -192,6 +192,16 @@ def test_a_row_has_the_same_bits_in_a_large_product(compiled: Any) -> None:
         assert_exact(part, together[rows], what=f"rows {first} to {last} on {compiled}")
 
 
+def test_rows_a_page_apart_are_kept_for_the_next_chunks(compiled: Any) -> None:
+    """Such rows are copied; with 1,300 columns one thread meets each copy several times."""
+    rng = harness.rng_of("kept")
+    a, b = harness.integers(rng, (83, 1024)), harness.integers(rng, (1024, 1300))
+    exact = (a.astype(np.float64) @ b.astype(np.float64)).astype(np.float32)
+    call = lambda o, a, b: o.gemm(a, b)  # noqa: E731
+    harness.check_threads(compiled, call, (a, b), what="gemm")
+    assert_exact(compiled.gemm(a, b), exact, what="gemm")
+
+
 def test_a_transposed_a_larger_than_its_workspace(compiled: Any) -> None:
     """Rearranging 140 x 130,000 floats takes more than the 64 MiB that are used at a time."""
     rng = harness.rng_of("turned")

@@ -65,9 +65,10 @@ struct GemmKernels {
   // ...
   void (*pack_lines)(const float* source, int64_t line_stride, int64_t width, int64_t depth,
                      float* panel, int64_t panel_step);
-  // ... or at source[k * line_stride + i].
+  // ... or at source[k * line_stride + i]. `more` steps behind these will be packed soon and may be
+  // asked for.
   void (*pack_transposed)(const float* source, int64_t line_stride, int64_t width, int64_t depth,
-                          float* panel, int64_t panel_step);
+                          int64_t more, float* panel, int64_t panel_step);
 };
 
 }  // namespace neurona

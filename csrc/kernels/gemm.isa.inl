@@ -147,9 +147,9 @@ void pack_lines(const float* source, int64_t line_stride, int64_t width, int64_t
 constexpr int64_t kPackAhead = 8;
 
 void pack_transposed(const float* source, int64_t line_stride, int64_t width, int64_t depth,
-                     float* panel, int64_t panel_step) {
+                     int64_t more, float* panel, int64_t panel_step) {
   for (int64_t k = 0; k < depth; ++k, source += line_stride, panel += panel_step) {
-    const float* ahead = k + kPackAhead < depth ? source + kPackAhead * line_stride : source;
+    const float* ahead = k + kPackAhead < depth + more ? source + kPackAhead * line_stride : source;
     int64_t j = 0;
     for (; j + kLanes <= width; j += kLanes) {
       __builtin_prefetch(ahead + j);

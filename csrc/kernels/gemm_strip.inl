@@ -26,9 +26,9 @@ constexpr int kStripVectors = 3;
 constexpr int kVectorsAhead = 2;
 // So many rows go into their multiply-adds from memory instead of a broadcast of their own: one
 // instruction less for two loads more. Only the first row of a pair can, because with an index
-// register such a multiply-add is two instructions again. Two rows are the best trade (4 % of a
-// product of n = 1024 beside a busy neighbour; none, one, three and four are 1 to 3 % behind).
-constexpr int kRowsFromMemory = 2;
+// register such a multiply-add is two instructions again. Three rows are the best trade (a tile
+// beside a busy neighbour is 1 to 3 % slower with two or four, 5 % with none).
+constexpr int kRowsFromMemory = 3;
 #elif defined(NEURONA_ISA_neon)
 constexpr int kStripRows = 8;  // 16 accumulators + 2 + 2 of B + 2 of A of 32 registers
 constexpr int kStripVectors = 2;
@@ -43,11 +43,6 @@ constexpr int kRowsFromMemory = 0;  // no such instruction
 
 constexpr int kStripUnroll = 4;  // 8 and 16 steps are 3 and 11 % slower: the loop outgrows the
                                  // decoded-instruction cache that a neighbour shares
-
-// Steps before the end of a tile at which its part of C is asked for: earlier, and B's stream
-// drives it out of L1 again, where rows a power of two apart share a set; later, and it arrives too
-// late.
-constexpr int64_t kAskForOutput = 32;
 
 // Two rows hang on one pointer: one right behind it and one a stride away.
 constexpr int kRowsPerPointer = 2;
@@ -113,22 +108,20 @@ void strip_tile_of_width(int m, int n, const StripRows& rows, const float* b, in
   for (int p = 0; p < kRowPointers<M>; ++p) a[p] = rows.a + kRowsPerPointer * p * rows.stride;
 
   // The next strip's rows come from L3 or beyond: two of them are brought into L2, one during the
-  // first half of the steps and one during the second (6 % of a product of n = 1024).
-  constexpr int64_t kGroup = kStripUnroll;
-  const int64_t half = depth / 2 / kGroup * kGroup;
-  const int64_t most = depth > kAskForOutput ? depth - kAskForOutput : 0;
-  const int64_t parts[] = {half, most > half ? (most - half) / kGroup * kGroup : 0};
-  int64_t left = depth;
-  const int64_t ahead_step = rows.next ? 2 * kGroup : 0;
+  // first half of the steps and one during the second (6 % of a product of n = 1024). C's turn is
+  // between the halves. Into L2 as well: in L1 it would not last, since B's stream drives it out,
+  // the faster where rows a power of two apart share a set. More parts would cost more, because
+  // each ends with a mispredicted branch (a third one 1.5 to 2 % of a tile beside a busy
+  // neighbour).
+  const int64_t half = depth / 2 / kStripUnroll * kStripUnroll;
 #pragma GCC unroll 1
-  for (int part = 0; part < 3; ++part) {
-    const int64_t steps = part < 2 ? parts[part] : left;
-    const float* ahead = rows.next ? rows.next + (part > 0) * rows.next_stride : rows.a;
-    if (part == 2) prefetch_output<V>(m, out);
-    strip_steps<M, V>(acc, a, rows.stride, b, steps, ahead, ahead_step);
-    left -= steps;
+  for (int part = 0; part < 2; ++part) {
+    const float* ahead = rows.next ? rows.next + part * rows.next_stride : rows.a;
+    if (part == 1) prefetch_output<V, 2>(m, out);
+    strip_steps<M, V>(acc, a, rows.stride, b, part == 0 ? half : depth - half, ahead,
+                      rows.next ? 2 * kStripUnroll : 0);
   }
-  for (int64_t k = depth % kGroup; k > 0; --k, b += V * kLanes) {
+  for (int64_t k = depth % kStripUnroll; k > 0; --k, b += V * kLanes) {
     Vec bv[V];
     load_b<V, false>(bv, b, 0);
     strip_step<M, V>(acc, a, rows.stride, 0, bv);

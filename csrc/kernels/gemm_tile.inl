@@ -66,29 +66,31 @@ NEURONA_INLINE void finish_row(const float* sums, float* c, int n, const TileOut
 }
 
 // The usual end of a tall tile, straight from the registers: alpha == 1, and all columns valid or,
-// with Tail, all vectors but the last one. What is not accumulated or activated is known
-// beforehand, so that the rows need no branches.
+// with Tail, all vectors but the last one. What is not done is known beforehand, so that the rows
+// need no branches; a whole tile of a plain product (kStore, kAdd) is nothing but its stores.
 enum class TileEnd { kStore, kAdd, kAny };
 template <int M, int V, bool Tail, TileEnd End>
 NEURONA_INLINE void finish_in_registers(const Vec (&acc)[M][V], int m, int n,
                                         const TileOutput& out) {
   const int tail = n - (V - 1) * kLanes;
   Vec bias[V];
+  if (End == TileEnd::kAny)
 #pragma GCC unroll 4
-  for (int v = 0; v < V; ++v)
-    bias[v] = !out.bias            ? Vec{}
-              : Tail && v == V - 1 ? load_partial(out.bias + v * kLanes, tail)
-                                   : load(out.bias + v * kLanes);
+    for (int v = 0; v < V; ++v)
+      bias[v] = !out.bias            ? Vec{}
+                : Tail && v == V - 1 ? load_partial(out.bias + v * kLanes, tail)
+                                     : load(out.bias + v * kLanes);
   const bool accumulate = out.accumulate;
   const TileActivation activation = out.activation;
 #pragma GCC unroll 16
   for (int i = 0; i < M; ++i) {
-    if (i >= m) return;
+    if (End == TileEnd::kAny && i >= m) return;
     float* c = out.rows[i];
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
       const bool partial = Tail && v == V - 1;
-      Vec sum = acc[i][v] + bias[v];
+      Vec sum = acc[i][v];
+      if (End == TileEnd::kAny) sum += bias[v];
       if (End == TileEnd::kAdd || (End == TileEnd::kAny && accumulate))
         sum += partial ? load_partial(c + v * kLanes, tail) : load(c + v * kLanes);
       if (End == TileEnd::kAny) sum = activate(sum, activation);
@@ -104,7 +106,7 @@ NEURONA_INLINE void finish_in_registers(const Vec (&acc)[M][V], int m, int n,
 template <int M, int V, bool Tail>
 NEURONA_INLINE void finish_in_registers(const Vec (&acc)[M][V], int m, int n,
                                         const TileOutput& out) {
-  if (out.activation != TileActivation::kNone) {
+  if (m < M || out.bias || out.activation != TileActivation::kNone) {
     finish_in_registers<M, V, Tail, TileEnd::kAny>(acc, m, n, out);
   } else if (out.accumulate) {
     finish_in_registers<M, V, Tail, TileEnd::kAdd>(acc, m, n, out);
@@ -211,14 +213,14 @@ NEURONA_INLINE void prefetch_panel(const float* panel, int64_t steps) {
 }
 
 // Asks for the rows of C before a k-loop of some length: they come from L2 or L3, and the end of a
-// tile would wait for all of them at once.
+// tile would wait for all of them at once. Locality 3 brings them into L1, 2 into L2 only.
 constexpr int64_t kPrefetchFrom = 64;
-template <int V>
+template <int V, int Locality>
 NEURONA_INLINE void prefetch_output(int m, const TileOutput& out) {
   for (int i = 0; i < m; ++i)
 #pragma GCC unroll 4
     for (int line = 0; line < (V * kLanes + 15) / 16; ++line)
-      __builtin_prefetch(out.rows[i] + line * 16, 1);
+      __builtin_prefetch(out.rows[i] + line * 16, Locality == 3, Locality);
 }
 
 // A run whose rows of A overlap (a_step == 1: neighbouring pixels of one channel): row i reads
@@ -247,7 +249,7 @@ void columns_tile(int m, int n, const TileRun* runs, int64_t run_count, int64_t 
   Vec acc[M][V];
   clear(acc);
   const int tail = n - (V - 1) * kLanes;
-  if (run_count * runs[0].length >= kPrefetchFrom) prefetch_output<V>(m, out);
+  if (run_count * runs[0].length >= kPrefetchFrom) prefetch_output<V, 3>(m, out);
   for (int64_t r = 0; r < run_count; ++r) {
     const float* a = runs[r].a;
     const float* b = runs[r].b;

@@ -130,7 +130,7 @@ BlockView pack_block(const Pass& pass, const BlockView& in_place, int64_t source
     for (int64_t panel = 0; panel < pass.x_panels; ++panel)
       pass.kernel.pack_transposed(
           work.slab.data() + panel * pass.x_width, pass.group_c,
-          std::min(pass.x_width, pass.group_c - panel * pass.x_width), slab_pixels,
+          std::min(pass.x_width, pass.group_c - panel * pass.x_width), slab_pixels, 0,
           work.x_panels.data() + panel * panel_size + n * slab_pixels * pass.x_width, pass.x_width);
   }
   const int64_t rows_of_pixels = in_place.rows * shape.q;
@@ -140,7 +140,7 @@ BlockView pack_block(const Pass& pass, const BlockView& in_place, int64_t source
     float* target = work.dy_panels.data() + panel * pass.kernel.columns * pass.block_pixels();
     for (int64_t n = 0; n < in_place.images; ++n)
       pass.kernel.pack_transposed(
-          in_place.dy + n * shape.p * shape.q * shape.k + column, shape.k, width, rows_of_pixels,
+          in_place.dy + n * shape.p * shape.q * shape.k + column, shape.k, width, rows_of_pixels, 0,
           target + n * rows_of_pixels * pass.panel_width(panel), pass.panel_width(panel));
   }
   return {work.x_panels.data(),

@@ -29,7 +29,7 @@ void Panels::pack_piece(const GemmKernels& kernel, int64_t piece, float* packed)
     float* target = packed + line * depth + first_step * step;
     if (across) {
       kernel.pack_transposed(matrix.data + first_step * matrix.stride + line, matrix.stride, valid,
-                             steps, target, step);
+                             steps, 0, target, step);
     } else {
       kernel.pack_lines(matrix.data + line * matrix.stride, matrix.stride, valid, steps, target,
                         step);

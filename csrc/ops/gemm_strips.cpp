@@ -16,6 +16,7 @@
 #include "ops/gemm_strips.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <numeric>
 
@@ -29,6 +30,9 @@ namespace neurona {
 namespace {
 
 constexpr int kMaxPanels = 64;
+// Panels of a quarter of that or more lie on a page of 2 MiB: on pages of 4 KiB, whose addresses in
+// memory are random, too many of them may share sets of L2 (1 to 3 % at n = 2048).
+constexpr int64_t kHugePageFloats = 1 << 19;
 // Below this many rows or columns, the operands are used too seldom to pay for their packing.
 constexpr int64_t kFromRows = 48;
 constexpr int64_t kFromColumns = 64;
@@ -37,6 +41,11 @@ constexpr int64_t kFromFlops = 4 << 20;
 // beside the panel: such a strip is copied. Copying others costs 3 % at n = 512.
 constexpr int64_t kSharedSets = 1024;
 constexpr int64_t kLineFloats = 16;
+// A thread keeps its copies where it will meet them in so many chunks (3 to 7 % of a product of n =
+// 2048; in two, cold memory costs more than copying again) and all threads together need at most so
+// many floats for that (64 MiB).
+constexpr int64_t kKeepFor = 4;
+constexpr int64_t kKeptFloats = 16 << 20;
 // Floats behind each row of a copied strip, so that its rows do not share sets of L1 either.
 constexpr int64_t kRowPadding = kLineFloats;
 // Rows per piece of work when a transposed A is rearranged: one cache line of each of its steps.
@@ -96,6 +105,19 @@ struct ChunkPanels {
   int width(int panel) const { return static_cast<int>(first[panel + 1] - first[panel]); }
 };
 
+// What a thread has for itself.
+struct Buffers {
+  float* packed;  // the panels of its chunk
+  float* copies;  // strips of A: the ones in use, or all that it has met
+  bool* copied;   // whether strip s of block k is among them: [k * strips + s]; null if not kept
+};
+
+// How many of the panels that ChunkPanels makes of so many vectors are not of full width.
+int64_t narrow_panels(int64_t vectors, int64_t widest) {
+  const int64_t rest = vectors % widest;
+  return rest == 1 && vectors > widest ? 2 : rest > 0;
+}
+
 struct Strips {
   const GemmKernels& kernel;
   GemmShape shape;
@@ -104,7 +126,7 @@ struct Strips {
   int64_t c_stride;
   GemmEpilogue epilogue;
   int64_t depth, blocks, strips, vectors, most_vectors;
-  int64_t strips_together;  // that are copied at once
+  int64_t strips_together;  // that are turned at once
   bool copy_rows;
 
   Strips(const GemmShape& s, const Matrix& a_matrix, const Matrix& b_matrix, float* out,
@@ -123,7 +145,7 @@ struct Strips {
         strips_together(a_matrix.transposed
                             ? std::lcm(kernel.strip_rows, kernel.lanes) / kernel.strip_rows
                             : 1),
-        copy_rows(a_matrix.stride % kSharedSets == 0) {
+        copy_rows(!a_matrix.transposed && a_matrix.stride % kSharedSets == 0) {
     // 9/16 of L2 for the panels of a chunk; A, C and what is on its way take the rest.
     const int64_t floats = cache_sizes().l2 * 9 / 16 / static_cast<int64_t>(sizeof(float));
     const int64_t panels =
@@ -133,24 +155,29 @@ struct Strips {
 
   int64_t strip_stride() const { return depth + kRowPadding; }
   int64_t strip_size() const { return kernel.strip_rows * strip_stride(); }
-  int64_t panels_size() const { return most_vectors * kernel.lanes * depth + kernel.strip_columns; }
+  int64_t panels_size() const {
+    const int64_t columns = std::min(most_vectors, vectors) * kernel.lanes + kernel.strip_columns;
+    const int64_t size = columns * depth + kernel.strip_columns;
+    return size < kHugePageFloats / 4 ? size : std::max(size, kHugePageFloats);
+  }
   int64_t steps_of(int64_t block) const { return std::min(depth, shape.k - block * depth); }
   Grid grid() const {
     return choose_grid(strips, kernel.strip_rows, vectors, kernel.lanes, most_vectors);
   }
 
   void pack_panels(const ChunkPanels& panels, int64_t block, float* packed) const;
-  StripRows strip_of(int64_t strip, int64_t last_strip, int64_t block, float* copy) const;
+  StripRows strip_of(int64_t strip, int64_t last_strip, int64_t block, const Buffers& own) const;
   void turn_strips(int64_t strip, int64_t block, float* copy) const;
   void run_strip(const ChunkPanels& panels, int64_t strip, const StripRows& rows, int64_t block,
                  const float* packed) const;
-  void run_chunk(const Grid& grid, int64_t chunk, float* packed, float* copy) const;
+  int64_t first_vector_of(const Grid& grid, int64_t across) const;
+  void run_chunk(const Grid& grid, int64_t chunk, const Buffers& own) const;
 };
 
 // Panel p of the chunk starts at packed[(first[p] - first[0]) * steps]. Rows of B are read a few at
 // a time for all panels, because a row is contiguous while its parts in one panel lie far apart.
 void Strips::pack_panels(const ChunkPanels& panels, int64_t block, float* packed) const {
-  constexpr int64_t kStepsTogether = 32;
+  constexpr int64_t kStepsTogether = 4;
   const int64_t k0 = block * depth, steps = steps_of(block);
   for (int64_t k = 0; k < steps; k += b.transposed ? steps : kStepsTogether)
     for (int p = 0; p < panels.count; ++p) {
@@ -160,19 +187,27 @@ void Strips::pack_panels(const ChunkPanels& panels, int64_t block, float* packed
       if (b.transposed) {
         kernel.pack_lines(b.data + column * b.stride + k0, b.stride, width, steps, panel, step);
       } else {
-        kernel.pack_transposed(b.data + (k0 + k) * b.stride + column, b.stride, width,
-                               std::min(kStepsTogether, steps - k), panel, step);
+        const int64_t together = std::min(kStepsTogether, steps - k);
+        kernel.pack_transposed(b.data + (k0 + k) * b.stride + column, b.stride, width, together,
+                               steps - k - together, panel, step);
       }
     }
 }
 
 // A strip where it lies, or as a copy: the last one is filled up with zeros.
-StripRows Strips::strip_of(int64_t strip, int64_t last_strip, int64_t block, float* copy) const {
+StripRows Strips::strip_of(int64_t strip, int64_t last_strip, int64_t block,
+                           const Buffers& own) const {
   const int64_t row = strip * kernel.strip_rows, k0 = block * depth, steps = steps_of(block);
   const int64_t valid = std::min<int64_t>(kernel.strip_rows, shape.m - row);
   const float* source = a.data + row * a.stride + k0;
-  const float* next = strip + 1 < last_strip ? source + kernel.strip_rows * a.stride : nullptr;
+  const bool more = strip + 1 < last_strip;
+  const float* next = more ? source + kernel.strip_rows * a.stride : nullptr;
   if (!copy_rows && valid == kernel.strip_rows) return {source, a.stride, next, a.stride};
+
+  const int64_t index = block * strips + strip;
+  float* copy = own.copies + (own.copied ? index * strip_size() : 0);
+  if (own.copied && own.copied[index])
+    return {copy, strip_stride(), more ? copy + strip_size() : nullptr, strip_stride()};
   for (int64_t i = 0; i < kernel.strip_rows; ++i) {
     const size_t bytes = static_cast<size_t>(steps) * sizeof(float);
     if (i < valid) {
@@ -181,6 +216,7 @@ StripRows Strips::strip_of(int64_t strip, int64_t last_strip, int64_t block, flo
       std::memset(copy + i * strip_stride(), 0, bytes);
     }
   }
+  if (own.copied) own.copied[index] = true;
   return {copy, strip_stride(), next, a.stride};
 }
 
@@ -217,24 +253,45 @@ void Strips::run_strip(const ChunkPanels& panels, int64_t strip, const StripRows
   }
 }
 
-void Strips::run_chunk(const Grid& grid, int64_t chunk, float* packed, float* copy) const {
+// The columns are shared out evenly, but chunks with even numbers take a few vectors of the next
+// one where that makes fewer panels narrower than the others (64 vectors: 17 + 15 + 17 + 15, not 4
+// * 16; 2 % of a product of n = 1024).
+int64_t Strips::first_vector_of(const Grid& grid, int64_t across) const {
+  const int64_t first = across * vectors / grid.columns;
+  if (across % 2 == 0 || across == grid.columns) return first;
+  const int64_t widest = kernel.strip_columns / kernel.lanes;
+  const int64_t before = (across - 1) * vectors / grid.columns,
+                after = (across + 1) * vectors / grid.columns;
+  int64_t best = first, fewest = INT64_MAX;
+  for (int64_t shift = 0; shift < widest && shift < after - first; ++shift) {
+    const int64_t cut = first + shift,
+                  narrow = narrow_panels(cut - before, widest) + narrow_panels(after - cut, widest);
+    if (narrow < fewest) {
+      fewest = narrow;
+      best = cut;
+    }
+  }
+  return best;
+}
+
+void Strips::run_chunk(const Grid& grid, int64_t chunk, const Buffers& own) const {
   const int64_t across = chunk / grid.rows, down = chunk % grid.rows;
-  const int64_t first_vector = across * vectors / grid.columns,
-                last_vector = (across + 1) * vectors / grid.columns;
+  const int64_t first_vector = first_vector_of(grid, across),
+                last_vector = first_vector_of(grid, across + 1);
   const int64_t first_strip = down * strips / grid.rows,
                 last_strip = (down + 1) * strips / grid.rows;
   const ChunkPanels panels(first_vector * kernel.lanes,
                            std::min(last_vector * kernel.lanes, shape.n), kernel.lanes,
                            kernel.strip_columns);
   for (int64_t block = 0; block < blocks; ++block) {
-    pack_panels(panels, block, packed);
+    pack_panels(panels, block, own.packed);
     for (int64_t strip = first_strip; strip < last_strip; ++strip) {
       const int64_t among = (strip - first_strip) % strips_together;
-      if (a.transposed && among == 0) turn_strips(strip, block, copy);
-      run_strip(panels, strip,
-                a.transposed ? StripRows{copy + among * strip_size(), strip_stride(), nullptr, 0}
-                             : strip_of(strip, last_strip, block, copy),
-                block, packed);
+      if (a.transposed && among == 0) turn_strips(strip, block, own.copies);
+      const StripRows rows =
+          a.transposed ? StripRows{own.copies + among * strip_size(), strip_stride(), nullptr, 0}
+                       : strip_of(strip, last_strip, block, own);
+      run_strip(panels, strip, rows, block, own.packed);
     }
   }
 }
@@ -252,12 +309,23 @@ void turn_rows(const GemmKernels& kernel, const GemmShape& shape, const Matrix& 
   });
 }
 
+// Each thread takes chunks until none is left, so that it meets the strips that it copied again.
 void run(const Strips& product, const Grid& grid) {
-  parallel_for(grid.rows * grid.columns, 1, [&](int64_t begin, int64_t end) {
+  const int64_t chunks = grid.rows * grid.columns,
+                workers = std::min<int64_t>(chunks, num_threads());
+  const int64_t all = product.blocks * product.strips;
+  const bool keep = product.copy_rows && grid.columns >= kKeepFor * workers &&
+                    workers * all * product.strip_size() <= kKeptFloats;
+  const int64_t kept = keep ? all : 0;
+  std::atomic<int64_t> next_chunk{0};
+  parallel_for(workers, 1, [&](int64_t, int64_t) {
     const Scratch<float> packed(product.panels_size()),
-        copy(product.strips_together * product.strip_size());
-    for (int64_t chunk = begin; chunk < end; ++chunk)
-      product.run_chunk(grid, chunk, packed.data(), copy.data());
+        copies((keep ? kept : product.strips_together) * product.strip_size());
+    const Scratch<bool> copied(kept);
+    std::fill_n(copied.data(), kept, false);
+    const Buffers own{packed.data(), copies.data(), keep ? copied.data() : nullptr};
+    for (int64_t chunk; (chunk = next_chunk.fetch_add(1, std::memory_order_relaxed)) < chunks;)
+      product.run_chunk(grid, chunk, own);
   });
 }
 
