@@ -124,6 +124,14 @@ def test_each_item_of_each_job_runs_once(threads: int) -> None:
         _core.count_wrong_jobs(-1)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_each_piece_of_each_board_runs_once_and_in_order(threads: int) -> None:
+    _core.set_num_threads(threads)
+    assert _core.count_wrong_boards(200_000 // threads) == 0
+    with pytest.raises(ValueError, match="count_wrong_boards: boards must not be negative, got -1"):
+        _core.count_wrong_boards(-1)
+
+
 def test_python_threads_may_call_kernels_at_once() -> None:
     _core.set_num_threads(3)
     expected = big_product().tobytes()

@@ -97,6 +97,11 @@ void register_runtime(py::module_& m) {
   m.def("count_wrong_jobs", &count_wrong_jobs, py::arg("jobs"),
         py::call_guard<py::gil_scoped_release>(),
         "Runs many small jobs on the threads; how many did not run each item exactly once.");
+  m.def(
+      "count_wrong_boards", &count_wrong_boards, py::arg("boards"),
+      py::call_guard<py::gil_scoped_release>(),
+      "Runs many work boards on the threads; how many did not run each piece exactly once and its "
+      "stages in order.");
 }
 
 }  // namespace neurona

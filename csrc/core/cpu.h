@@ -25,4 +25,13 @@ const CacheSizes& cache_sizes();
 const ThreadBudget&
 thread_budget();  // found once; throws std::invalid_argument if NEURONA_NUM_THREADS is not a number
 
+// Tells the core that this is a waiting loop.
+inline void cpu_pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 }  // namespace neurona

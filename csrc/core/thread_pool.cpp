@@ -23,14 +23,6 @@ namespace {
 // would take the core from other processes.
 constexpr auto kSpinTime = std::chrono::microseconds(100);
 
-inline void cpu_pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
 using Body = FunctionRef<void(int64_t, int64_t)>;
 
 // A job is cut into this many chunks per thread, taken one after the other: on a shared machine the

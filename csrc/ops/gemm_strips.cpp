@@ -3,11 +3,12 @@
 //   for each chunk of C                                  shared out among the threads
 //     for each block of K (depth steps)
 //       pack the chunk's columns of B into panels        they stay in L2
-//       for each strip of A's rows                       copied, if needed; it stays in L1 ...
-//         for each panel                                 ... while the panels stream from L2
-//           tile
+//       for each piece of the chunk's rows               idle threads help with these
+//         for each strip of A's rows                     copied, if needed; it stays in L1 ...
+//           for each panel                               ... while the panels stream from L2
+//             tile
 //
-// Nothing is shared and the threads meet once. What several chunks need is packed by each of them:
+// No data are shared and the threads meet once. What several chunks need is packed by each of them:
 // B's columns once per chunk of rows, A's strips once per chunk of columns. Both are copies from L3
 // into buffers that stay in a core's own caches, which is cheaper than packing once for all and
 // passing the result through L3 (n = 512: 8 % of the product instead of 14 %). A transposed A is
@@ -16,7 +17,6 @@
 #include "ops/gemm_strips.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <numeric>
 
@@ -24,6 +24,7 @@
 #include "core/cpu.h"
 #include "core/divide.h"
 #include "core/thread_pool.h"
+#include "core/work_board.h"
 #include "kernels/select.h"
 
 namespace neurona {
@@ -46,6 +47,10 @@ constexpr int64_t kLineFloats = 16;
 // many floats for that (64 MiB).
 constexpr int64_t kKeepFor = 4;
 constexpr int64_t kKeptFloats = 16 << 20;
+// A chunk is cut into up to so many pieces, of at least so many strips (of 16 pieces instead of 8 a
+// product of n = 1024 gains 3 % where the threads are of unequal speed).
+constexpr int64_t kMostPieces = 16;
+constexpr int64_t kLeastStrips = 4;
 // Floats behind each row of a copied strip, so that its rows do not share sets of L1 either.
 constexpr int64_t kRowPadding = kLineFloats;
 // Rows per piece of work when a transposed A is rearranged: one cache line of each of its steps.
@@ -53,9 +58,9 @@ constexpr int64_t kRowsTogether = kLineFloats;
 // A transposed A is rearranged for as many rows together as fit this many floats (64 MiB).
 constexpr int64_t kTurnedFloats = 16 << 20;
 
-// How C is cut into chunks.
+// How C is cut into chunks, and these into pieces.
 struct Grid {
-  int64_t rows, columns;
+  int64_t rows, columns, pieces;
 };
 
 // The grid with the least work for the slowest thread. Relative to its multiply-adds, a chunk of R
@@ -66,7 +71,7 @@ Grid choose_grid(int64_t strips, int64_t strip_rows, int64_t vectors, int64_t la
                  int64_t most_vectors) {
   const int64_t threads = num_threads(), wanted = threads > 1 ? 2 * threads : 1;
   const int64_t least_columns = divide_up(vectors, most_vectors);
-  Grid best{1, least_columns};
+  Grid best{1, least_columns, 1};
   double least = 0;
   for (int64_t columns = least_columns;
        columns <= std::min(std::max(least_columns, vectors / 2), least_columns + wanted);
@@ -81,7 +86,7 @@ Grid choose_grid(int64_t strips, int64_t strip_rows, int64_t vectors, int64_t la
           static_cast<double>(rounds) * height * width * (1 + 32 / height + 10 / width);
       if (least == 0 || work < least) {
         least = work;
-        best = {rows, columns};
+        best = {rows, columns, 1};
       }
     }
   }
@@ -162,16 +167,21 @@ struct Strips {
   }
   int64_t steps_of(int64_t block) const { return std::min(depth, shape.k - block * depth); }
   Grid grid() const {
-    return choose_grid(strips, kernel.strip_rows, vectors, kernel.lanes, most_vectors);
+    Grid best = choose_grid(strips, kernel.strip_rows, vectors, kernel.lanes, most_vectors);
+    best.pieces =
+        std::clamp<int64_t>(strips / best.rows / (kLeastStrips * strips_together), 1, kMostPieces);
+    return best;
   }
 
   void pack_panels(const ChunkPanels& panels, int64_t block, float* packed) const;
-  StripRows strip_of(int64_t strip, int64_t last_strip, int64_t block, const Buffers& own) const;
+  StripRows strip_of(int64_t strip, int64_t block, const Buffers& own) const;
   void turn_strips(int64_t strip, int64_t block, float* copy) const;
   void run_strip(const ChunkPanels& panels, int64_t strip, const StripRows& rows, int64_t block,
                  const float* packed) const;
   int64_t first_vector_of(const Grid& grid, int64_t across) const;
-  void run_chunk(const Grid& grid, int64_t chunk, const Buffers& own) const;
+  ChunkPanels panels_of(const Grid& grid, int64_t chunk) const;
+  void run_piece(const Grid& grid, int64_t chunk, int64_t block, int64_t piece,
+                 const ChunkPanels& panels, const Buffers& own) const;
 };
 
 // Panel p of the chunk starts at packed[(first[p] - first[0]) * steps]. Rows of B are read a few at
@@ -195,12 +205,11 @@ void Strips::pack_panels(const ChunkPanels& panels, int64_t block, float* packed
 }
 
 // A strip where it lies, or as a copy: the last one is filled up with zeros.
-StripRows Strips::strip_of(int64_t strip, int64_t last_strip, int64_t block,
-                           const Buffers& own) const {
+StripRows Strips::strip_of(int64_t strip, int64_t block, const Buffers& own) const {
   const int64_t row = strip * kernel.strip_rows, k0 = block * depth, steps = steps_of(block);
   const int64_t valid = std::min<int64_t>(kernel.strip_rows, shape.m - row);
   const float* source = a.data + row * a.stride + k0;
-  const bool more = strip + 1 < last_strip;
+  const bool more = strip + 1 < strips;
   const float* next = more ? source + kernel.strip_rows * a.stride : nullptr;
   if (!copy_rows && valid == kernel.strip_rows) return {source, a.stride, next, a.stride};
 
@@ -274,25 +283,24 @@ int64_t Strips::first_vector_of(const Grid& grid, int64_t across) const {
   return best;
 }
 
-void Strips::run_chunk(const Grid& grid, int64_t chunk, const Buffers& own) const {
-  const int64_t across = chunk / grid.rows, down = chunk % grid.rows;
-  const int64_t first_vector = first_vector_of(grid, across),
-                last_vector = first_vector_of(grid, across + 1);
-  const int64_t first_strip = down * strips / grid.rows,
-                last_strip = (down + 1) * strips / grid.rows;
-  const ChunkPanels panels(first_vector * kernel.lanes,
-                           std::min(last_vector * kernel.lanes, shape.n), kernel.lanes,
-                           kernel.strip_columns);
-  for (int64_t block = 0; block < blocks; ++block) {
-    pack_panels(panels, block, own.packed);
-    for (int64_t strip = first_strip; strip < last_strip; ++strip) {
-      const int64_t among = (strip - first_strip) % strips_together;
-      if (a.transposed && among == 0) turn_strips(strip, block, own.copies);
-      const StripRows rows =
-          a.transposed ? StripRows{own.copies + among * strip_size(), strip_stride(), nullptr, 0}
-                       : strip_of(strip, last_strip, block, own);
-      run_strip(panels, strip, rows, block, own.packed);
-    }
+ChunkPanels Strips::panels_of(const Grid& grid, int64_t chunk) const {
+  const int64_t across = chunk / grid.rows;
+  return ChunkPanels(first_vector_of(grid, across) * kernel.lanes,
+                     std::min(first_vector_of(grid, across + 1) * kernel.lanes, shape.n),
+                     kernel.lanes, kernel.strip_columns);
+}
+
+void Strips::run_piece(const Grid& grid, int64_t chunk, int64_t block, int64_t piece,
+                       const ChunkPanels& panels, const Buffers& own) const {
+  const int64_t down = (chunk % grid.rows) * grid.pieces + piece, all = grid.rows * grid.pieces;
+  const int64_t first = down * strips / all, last = (down + 1) * strips / all;
+  for (int64_t strip = first; strip < last; ++strip) {
+    const int64_t among = (strip - first) % strips_together;
+    if (a.transposed && among == 0) turn_strips(strip, block, own.copies);
+    const StripRows rows =
+        a.transposed ? StripRows{own.copies + among * strip_size(), strip_stride(), nullptr, 0}
+                     : strip_of(strip, block, own);
+    run_strip(panels, strip, rows, block, own.packed);
   }
 }
 
@@ -309,7 +317,6 @@ void turn_rows(const GemmKernels& kernel, const GemmShape& shape, const Matrix& 
   });
 }
 
-// Each thread takes chunks until none is left, so that it meets the strips that it copied again.
 void run(const Strips& product, const Grid& grid) {
   const int64_t chunks = grid.rows * grid.columns,
                 workers = std::min<int64_t>(chunks, num_threads());
@@ -317,15 +324,20 @@ void run(const Strips& product, const Grid& grid) {
   const bool keep = product.copy_rows && grid.columns >= kKeepFor * workers &&
                     workers * all * product.strip_size() <= kKeptFloats;
   const int64_t kept = keep ? all : 0;
-  std::atomic<int64_t> next_chunk{0};
+  WorkBoard board(chunks, product.blocks, grid.pieces);
   parallel_for(workers, 1, [&](int64_t, int64_t) {
     const Scratch<float> packed(product.panels_size()),
         copies((keep ? kept : product.strips_together) * product.strip_size());
     const Scratch<bool> copied(kept);
     std::fill_n(copied.data(), kept, false);
     const Buffers own{packed.data(), copies.data(), keep ? copied.data() : nullptr};
-    for (int64_t chunk; (chunk = next_chunk.fetch_add(1, std::memory_order_relaxed)) < chunks;)
-      product.run_chunk(grid, chunk, own);
+    board.take_part(
+        [&](int64_t chunk, int64_t block) {
+          product.pack_panels(product.panels_of(grid, chunk), block, own.packed);
+        },
+        [&](int64_t chunk, int64_t block, int64_t piece) {
+          product.run_piece(grid, chunk, block, piece, product.panels_of(grid, chunk), own);
+        });
   });
 }
 

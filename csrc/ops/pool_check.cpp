@@ -6,6 +6,7 @@
 
 #include "core/errors.h"
 #include "core/thread_pool.h"
+#include "core/work_board.h"
 
 namespace neurona {
 
@@ -27,6 +28,35 @@ int64_t count_wrong_jobs(int64_t jobs) {
     };
     wrong += !std::all_of(runs.begin(), runs.begin() + count, [&](auto& t) { return ran(t, 1); }) ||
              !std::all_of(runs.begin() + count, runs.end(), [&](auto& t) { return ran(t, 0); });
+  }
+  return wrong;
+}
+
+int64_t count_wrong_boards(int64_t boards) {
+  if (boards < 0) fail_value("count_wrong_boards", "boards must not be negative, got ", boards);
+  constexpr int64_t kChunks = 3, kStages = 3, kPieces = 8;
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < boards; ++i) {
+    // Plain numbers, not atomic ones: that a piece's stages see each other's writes is part of the
+    // promise.
+    std::array<int64_t, kChunks * kPieces> stage_of{};
+    std::atomic<int64_t> faults{0};
+    WorkBoard board(kChunks, kStages, kPieces);
+    parallel_for(num_threads(), 1, [&](int64_t, int64_t) {
+      int64_t prepared_chunk = -1, prepared_stage = -1;
+      board.take_part(
+          [&](int64_t chunk, int64_t stage) {
+            prepared_chunk = chunk;
+            prepared_stage = stage;
+          },
+          [&](int64_t chunk, int64_t stage, int64_t piece) {
+            int64_t& reached = stage_of[chunk * kPieces + piece];
+            faults += reached != stage || prepared_chunk != chunk || prepared_stage != stage;
+            reached = stage + 1;
+          });
+    });
+    wrong += faults > 0 || std::any_of(stage_of.begin(), stage_of.end(),
+                                       [](int64_t stage) { return stage != kStages; });
   }
   return wrong;
 }

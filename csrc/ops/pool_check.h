@@ -1,4 +1,4 @@
-// A check of the thread pool from outside: does each item of each job run, and run once?
+// Checks of the thread pool and of the work board from outside: does each item run, and run once?
 #pragma once
 
 #include <cstdint>
@@ -8,5 +8,8 @@ namespace neurona {
 // Runs `jobs` jobs back to back and returns how many of them left an item out, ran one twice or ran
 // one that was not theirs.
 int64_t count_wrong_jobs(int64_t jobs);
+
+// The same of `boards` work boards, and of the order of each piece's stages.
+int64_t count_wrong_boards(int64_t boards);
 
 }  // namespace neurona

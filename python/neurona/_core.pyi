@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections.abc
 import numpy
 import typing
-__all__: list[str] = ['adam_step', 'adaptive_avg_pool2d_backward', 'adaptive_avg_pool2d_forward', 'add', 'available_isas', 'avg_pool2d_backward', 'avg_pool2d_forward', 'batch_norm_backward', 'batch_norm_forward', 'conv2d_backward_bias', 'conv2d_backward_data', 'conv2d_backward_weight', 'conv2d_forward', 'conv2d_plan', 'conv_transpose2d_backward_data', 'conv_transpose2d_backward_weight', 'conv_transpose2d_forward', 'count_wrong_jobs', 'cpu_info', 'cross_entropy_forward', 'div', 'dropout', 'empty', 'empty_cache', 'gelu_backward', 'gelu_forward', 'gemm', 'isa', 'leaky_relu_backward', 'leaky_relu_forward', 'linear_backward_data', 'linear_backward_weight', 'linear_forward', 'log_softmax_backward', 'log_softmax_forward', 'max', 'max_pool2d_backward', 'max_pool2d_forward', 'mean', 'measure_bandwidth', 'measure_fma_peak', 'memory_statistics', 'min_pool2d_backward', 'min_pool2d_forward', 'mul', 'num_threads', 'philox', 'pool2d_indices', 'random_normal', 'random_uniform', 'relu_backward', 'relu_forward', 'set_flush_denormal', 'set_isa', 'set_num_threads', 'sgd_step', 'sigmoid_backward', 'sigmoid_forward', 'silu_backward', 'silu_forward', 'softmax_backward', 'softmax_forward', 'sub', 'sum', 'tanh_backward', 'tanh_forward']
+__all__: list[str] = ['adam_step', 'adaptive_avg_pool2d_backward', 'adaptive_avg_pool2d_forward', 'add', 'available_isas', 'avg_pool2d_backward', 'avg_pool2d_forward', 'batch_norm_backward', 'batch_norm_forward', 'conv2d_backward_bias', 'conv2d_backward_data', 'conv2d_backward_weight', 'conv2d_forward', 'conv2d_plan', 'conv_transpose2d_backward_data', 'conv_transpose2d_backward_weight', 'conv_transpose2d_forward', 'count_wrong_boards', 'count_wrong_jobs', 'cpu_info', 'cross_entropy_forward', 'div', 'dropout', 'empty', 'empty_cache', 'gelu_backward', 'gelu_forward', 'gemm', 'isa', 'leaky_relu_backward', 'leaky_relu_forward', 'linear_backward_data', 'linear_backward_weight', 'linear_forward', 'log_softmax_backward', 'log_softmax_forward', 'max', 'max_pool2d_backward', 'max_pool2d_forward', 'mean', 'measure_bandwidth', 'measure_fma_peak', 'memory_statistics', 'min_pool2d_backward', 'min_pool2d_forward', 'mul', 'num_threads', 'philox', 'pool2d_indices', 'random_normal', 'random_uniform', 'relu_backward', 'relu_forward', 'set_flush_denormal', 'set_isa', 'set_num_threads', 'sgd_step', 'sigmoid_backward', 'sigmoid_forward', 'silu_backward', 'silu_forward', 'softmax_backward', 'softmax_forward', 'sub', 'sum', 'tanh_backward', 'tanh_forward']
 def adam_step(params: typing.Any, grads: typing.Any, exp_avgs: typing.Any, exp_avg_sqs: typing.Any, *, step: typing.Any, lr: typing.Any, beta1: typing.Any = 0.9, beta2: typing.Any = 0.999, eps: typing.Any = 1e-08, weight_decay: typing.Any = 0.0, decoupled: typing.Any = False, maximize: typing.Any = False, max_exp_avg_sqs: typing.Any = None) -> None:
     """
     Updates params, exp_avgs, exp_avg_sqs and (amsgrad) max_exp_avg_sqs in place; decoupled=True is AdamW.
@@ -73,6 +73,10 @@ def conv_transpose2d_backward_weight(dy: typing.Any, x: typing.Any, kernel_size:
 def conv_transpose2d_forward(x: typing.Any, weight: typing.Any, bias: typing.Any = None, *, stride: typing.Any = 1, padding: typing.Any = 0, output_padding: typing.Any = 0, groups: typing.Any = 1, dilation: typing.Any = 1) -> numpy.ndarray:
     """
     x (N, C, H, W), weight (C, K/groups, R, S) -> y (N, K, P, Q), P = (H - 1) stride - 2 padding + dilation (R - 1) + output_padding + 1.
+    """
+def count_wrong_boards(boards: typing.SupportsInt | typing.SupportsIndex) -> int:
+    """
+    Runs many work boards on the threads; how many did not run each piece exactly once and its stages in order.
     """
 def count_wrong_jobs(jobs: typing.SupportsInt | typing.SupportsIndex) -> int:
     """
