@@ -152,15 +152,16 @@ def class_rows(op: str, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor, tupl
 
 
 def kept_classes(
-    op: str, classes: np.ndarray, count: int, ignore_index: int
+    op: str, classes: np.ndarray, count: int, ignore_index: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rows that are not ignored and their classes; ValueError for one outside 0..count-1."""
-    kept = classes != ignore_index
+    kept = np.ones(classes.shape, bool) if ignore_index is None else classes != ignore_index
     wrong = kept & ((classes < 0) | (classes >= count))
     if wrong.any():
         first = int(np.argmax(wrong))
+        other = "" if ignore_index is None else f" or ignore_index ({ignore_index})"
         raise ValueError(
-            f"{op}: target must be in 0..{count - 1} or ignore_index ({ignore_index}), "
+            f"{op}: target must be in 0..{count - 1}{other}, "
             f"got {classes[first]} at position {first}"
         )
     picked = np.flatnonzero(kept)

@@ -34,7 +34,7 @@ def pairwise_distance(
     if p != float("inf"):
         p = above_zero(op, "p", p)
     eps = number(op, "eps", eps, 0.0)
-    same_shape(op, b, a, "x1", "x2")
+    same_shape(op, a, b, "x2", "x1")
     if a.data.ndim == 0:
         raise ValueError(f"{op}: x1 must have shape (N, D) or (D,), got ()")
     difference = a - b
