@@ -272,3 +272,25 @@ def test_weights_of_elements() -> None:
         "weight",
         "pos_weight",
     ]
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+def test_single_numbers(reduction: str, either: str) -> None:
+    """Element-wise losses take 0-d tensors, as PyTorch's do."""
+    dtype = np.float64 if either == "reference" else np.float32
+    for loss, value, target, expected, slope in (
+        (nn.MSELoss(reduction=reduction), 3.0, 1.0, 4.0, 4.0),
+        (nn.L1Loss(reduction=reduction), 3.0, 1.0, 2.0, 1.0),
+        (nn.HuberLoss(reduction), 3.0, 1.0, 1.5, 1.0),
+        (nn.SmoothL1Loss(reduction=reduction), 3.0, 1.0, 1.5, 1.0),
+        (nn.BCELoss(reduction=reduction), 0.5, 1.0, math.log(2), -2.0),
+        (nn.BCEWithLogitsLoss(reduction=reduction), 0.0, 1.0, math.log(2), -0.5),
+        (nn.KLDivLoss(reduction=reduction), -1.0, 1.0, 1.0, -1.0),
+        (nn.HingeLoss(reduction=reduction), -1.0, 1.0, 2.0, -1.0),
+    ):
+        x = neurona.tensor(value, dtype=dtype, requires_grad=True)
+        got = loss(x, neurona.tensor(target, dtype=dtype))
+        got.backward()
+        assert got.shape == () and got.dtype == dtype and got.item() == pytest.approx(expected)
+        assert x.grad is not None and x.grad.shape == () and x.grad.dtype == dtype
+        assert x.grad.item() == pytest.approx(slope)

@@ -17,7 +17,8 @@ class _DifferenceLoss(Function):
         backend = current(x.dtype)
         difference = backend.sub(x, target)
         ctx.saved = (difference, reduction, parameters)
-        values = ctx.value(backend, difference, *parameters)
+        # NumPy turns 0-d arrays into numbers.
+        values = np.asarray(ctx.value(backend, difference, *parameters))
         if reduction == "none":
             return values
         return backend.mean(values) if reduction == "mean" else backend.sum(values)
@@ -25,11 +26,12 @@ class _DifferenceLoss(Function):
     def backward(ctx, dy: ndarray) -> tuple[Any, ...]:
         difference, reduction, parameters = ctx.saved
         backend = current(dy.dtype)
+        slope = np.asarray(ctx.slope(backend, difference, *parameters))
         if reduction == "none":
-            dx = backend.mul(ctx.slope(backend, difference, *parameters), dy)
+            dx = backend.mul(slope, dy)
         else:
             upstream = float(dy) / difference.size if reduction == "mean" else float(dy)
-            dx = backend.mul(ctx.slope(backend, difference, *parameters), upstream)
+            dx = backend.mul(slope, upstream)
         return dx, backend.mul(dx, -1.0) if ctx.needs[1] else None
 
     # The derived classes name their parameters, hence Any.
