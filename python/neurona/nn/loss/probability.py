@@ -7,6 +7,7 @@ import numpy as np
 from ...tensor import Tensor
 from .. import functional as F
 from ..checks import choice, flag
+from ..functional.loss.probability import KL_REDUCTIONS
 from .base import Loss
 
 
@@ -97,11 +98,9 @@ class KLDivLoss(Loss):
         reduction: str = "mean",
         log_target: bool = False,
     ) -> None:
-        by_batch = reduction == "batchmean"
-        super().__init__(size_average, reduce, "sum" if by_batch else reduction)
-        self.reduction = choice(
-            "KLDivLoss", "reduction", reduction, ("none", "mean", "sum", "batchmean")
-        )
+        choice("KLDivLoss", "reduction", reduction, KL_REDUCTIONS)
+        super().__init__(size_average, reduce, "sum" if reduction == "batchmean" else reduction)
+        self.reduction = reduction
         self.log_target = flag("KLDivLoss", "log_target", log_target)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

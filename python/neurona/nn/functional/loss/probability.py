@@ -5,8 +5,10 @@ from __future__ import annotations
 from ....functions.probability_loss import BCE, BCEWithLogits, KLDiv
 from ....tensor import Tensor
 from ....tensor.base import apply
-from ...checks import flag
+from ...checks import choice, flag
 from ._shared import broadcast_weight, checked_pair, reduced, warn_of_probabilities
+
+KL_REDUCTIONS = ("none", "mean", "sum", "batchmean")
 
 
 def _weighted(op: str, losses: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
@@ -99,6 +101,7 @@ def kl_div(
     """
     op = "kl_div"
     flag(op, "log_target", log_target)
+    choice(op, "reduction", reduction, KL_REDUCTIONS)
     by_batch = reduction == "batchmean"
     x, y = checked_pair(op, input, target, size_average, reduce, "sum" if by_batch else reduction)
     losses = apply(KLDiv, x, y, log_target)
