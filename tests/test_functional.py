@@ -19,7 +19,7 @@ import neurona.reference as ref
 from compare import assert_close, assert_exact
 from neurona import Tensor, autograd
 from neurona.nn import functional as F
-from neurona.nn.functional import loss as loss_module
+from neurona.nn.functional.loss import _shared
 
 U = 2.0**-24
 
@@ -344,7 +344,7 @@ def test_cross_entropy_refuses_more(either: str) -> None:
 def test_cross_entropy_after_softmax_warns_once(monkeypatch: pytest.MonkeyPatch) -> None:
     target = neurona.tensor([0, 1])
     for function, name in ((F.softmax, "Softmax"), (F.log_softmax, "LogSoftmax")):
-        monkeypatch.setattr(loss_module, "_softmax_warned", False)
+        monkeypatch.setattr(_shared, "_warned", set())
         x = narrow(2, 3).requires_grad_()
         with pytest.warns(UserWarning, match=f"input comes from {name}, but it must hold logits"):
             F.cross_entropy(function(x, 1), target)

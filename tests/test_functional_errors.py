@@ -31,6 +31,12 @@ CALLS: dict[str, Any] = {
     "dropout": lambda x: F.dropout(x, 0.5),
     "mse_loss": lambda x: F.mse_loss(x, FLOAT),
     "l1_loss": lambda x: F.l1_loss(x, FLOAT),
+    "smooth_l1_loss": lambda x: F.smooth_l1_loss(x, FLOAT),
+    "huber_loss": lambda x: F.huber_loss(x, FLOAT),
+    "binary_cross_entropy": lambda x: F.binary_cross_entropy(x, FLOAT),
+    "binary_cross_entropy_with_logits": lambda x: F.binary_cross_entropy_with_logits(x, FLOAT),
+    "kl_div": lambda x: F.kl_div(x, FLOAT),
+    "hinge_loss": lambda x: F.hinge_loss(x, FLOAT),
     "pad": lambda x: F.pad(x, (1, 1)),
 }
 

@@ -62,8 +62,8 @@ bool_ = _np.dtype(_np.bool_)
 # Loaded when first used, so that `import neurona` costs little more than NumPy.
 _SUBMODULES = (
     "backends", "callbacks", "checkpoint", "cli", "creation", "datasets", "errors", "files",
-    "functions", "history", "kernels", "metrics", "models", "nn", "optim", "random", "reference",
-    "safetensors", "trainer", "transforms", "utils",
+    "functions", "history", "kernels", "metric_learning", "metrics", "models", "nn", "optim",
+    "random", "reference", "safetensors", "trainer", "transforms", "utils",
 )  # fmt: skip
 _LAZY_NAMES = {
     "FormatError": "errors",
@@ -77,6 +77,7 @@ if TYPE_CHECKING:
         callbacks,
         datasets,
         kernels,
+        metric_learning,
         metrics,
         models,
         nn,
@@ -96,10 +97,11 @@ __all__ = [
     "empty_cache", "empty_like", "enable_grad", "eye", "float32", "float64", "from_dlpack",
     "from_numpy", "full", "full_like", "get_num_threads", "get_rng_state", "int8", "int16",
     "int32", "int64", "is_grad_enabled", "is_tensor", "kernels", "linspace", "manual_seed",
-    "matmul", "maximum", "metrics", "minimum", "models", "nn", "no_grad", "ones", "ones_like",
-    "optim", "rand", "randint", "randn", "randperm", "reference", "set_flush_denormal",
-    "set_grad_enabled", "set_num_threads", "set_rng_state", "stack", "summary", "tensor",
-    "transforms", "uint8", "use_backend", "utils", "verify", "where", "zeros", "zeros_like",
+    "matmul", "maximum", "metric_learning", "metrics", "minimum", "models", "nn", "no_grad",
+    "ones", "ones_like", "optim", "rand", "randint", "randn", "randperm", "reference",
+    "set_flush_denormal", "set_grad_enabled", "set_num_threads", "set_rng_state", "stack",
+    "summary", "tensor", "transforms", "uint8", "use_backend", "utils", "verify", "where", "zeros",
+    "zeros_like",
 ]  # fmt: skip
 
 

@@ -23,10 +23,11 @@ from .trainer_setup import as_loader, sample_weights, split, unpack
 class Trainer(TrainerFiles):
     """Trains, evaluates and applies a model.
 
-    `loss`: a name (`cross_entropy`, `mse`, `mae`, `nll` or Keras's names; all take logits), a loss
-    module or a function (output, target). `optimizer`: `sgd`, `adam`, `adamw`, an Optimizer or a
-    function of the parameters. `metrics`: names or `Metric` objects. `scheduler`: a learning-rate
-    schedule that is stepped after each epoch. `metadata` goes into every file that is saved.
+    `loss`: a name (`cross_entropy`, `focal`, `bce`, `hinge`, `mse`, `mae`, `huber`, `nll` or
+    Keras's names; all take logits), a loss module or a function (output, target). `optimizer`:
+    `sgd`, `adam`, `adamw`, an Optimizer or a function of the parameters. `metrics`: names or
+    `Metric` objects. `scheduler`: a learning-rate schedule that is stepped after each epoch.
+    `metadata` goes into every file that is saved.
 
     >>> import neurona
     >>> from neurona import nn

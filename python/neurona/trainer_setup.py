@@ -30,6 +30,11 @@ _LOSSES: dict[str, str] = {
     "mean_squared_error": "mse_loss",
     "mae": "l1_loss",
     "mean_absolute_error": "l1_loss",
+    "bce": "binary_cross_entropy_with_logits",
+    "binary_crossentropy": "binary_cross_entropy_with_logits",
+    "huber": "huber_loss",
+    "hinge": "hinge_loss",
+    "focal": "focal_loss",
 }
 _OPTIMIZERS = ("sgd", "adam", "adamw")
 _KERAS_SGD_LR = 0.01

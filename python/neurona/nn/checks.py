@@ -73,3 +73,19 @@ def reduction_only(layer: str, size_average: Any, reduce: Any, reduction: Any) -
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{layer}: reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
     return str(reduction)
+
+
+def positive(layer: str, name: str, value: Any) -> float:
+    """A finite number > 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{layer}: {name} must be a number, got {type(value).__name__}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{layer}: {name} must be > 0, got {value}")
+    return float(value)
+
+
+def choice(layer: str, name: str, value: Any, known: tuple[str, ...]) -> str:
+    """One of the words in `known`."""
+    if value not in known:
+        raise ValueError(f"{layer}: {name} must be one of {known}, got {value!r}")
+    return str(value)

@@ -10,7 +10,23 @@ from .activation import gelu, leaky_relu, log_softmax, relu, sigmoid, silu, soft
 from .conv import conv2d, conv_transpose2d
 from .dropout import dropout
 from .linear import linear
-from .loss import cross_entropy, l1_loss, mse_loss, nll_loss
+from .loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    contrastive_loss,
+    cross_entropy,
+    focal_loss,
+    hinge_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    multi_margin_loss,
+    nll_loss,
+    pairwise_distance,
+    smooth_l1_loss,
+    triplet_margin_loss,
+)
 from .normalization import batch_norm, normalize
 from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d, min_pool2d
 from .shape import flatten, one_hot, pad
@@ -19,12 +35,19 @@ __all__ = [
     "adaptive_avg_pool2d",
     "avg_pool2d",
     "batch_norm",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "contrastive_loss",
     "conv2d",
     "conv_transpose2d",
     "cross_entropy",
     "dropout",
     "flatten",
+    "focal_loss",
     "gelu",
+    "hinge_loss",
+    "huber_loss",
+    "kl_div",
     "l1_loss",
     "leaky_relu",
     "linear",
@@ -32,13 +55,17 @@ __all__ = [
     "max_pool2d",
     "min_pool2d",
     "mse_loss",
+    "multi_margin_loss",
     "nll_loss",
     "normalize",
     "one_hot",
     "pad",
+    "pairwise_distance",
     "relu",
     "sigmoid",
     "silu",
+    "smooth_l1_loss",
     "softmax",
     "tanh",
+    "triplet_margin_loss",
 ]
