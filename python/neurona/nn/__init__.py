@@ -12,11 +12,14 @@ from .loss import CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from .module import Module
 from .normalization import BatchNorm1d, BatchNorm2d
 from .parameter import Parameter
+from .piecewise import ELU, RBF, HardSigmoid, Hardsigmoid, PReLU, Softplus, Step
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, MinPool2d
 from .shape import Flatten, Identity
 
 __all__ = [
+    "ELU",
     "GELU",
+    "RBF",
     "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BatchNorm1d",
@@ -26,6 +29,8 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "HardSigmoid",
+    "Hardsigmoid",
     "Identity",
     "L1Loss",
     "LeakyReLU",
@@ -37,12 +42,15 @@ __all__ = [
     "Module",
     "ModuleList",
     "NLLLoss",
+    "PReLU",
     "Parameter",
     "ReLU",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
+    "Step",
     "Tanh",
     "functional",
     "init",

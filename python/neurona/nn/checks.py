@@ -49,6 +49,14 @@ def number(layer: str, name: str, value: Any, low: float, high: float = math.inf
     return float(value)
 
 
+def positive(layer: str, name: str, value: Any) -> float:
+    """A real number > 0."""
+    checked = number(layer, name, value, -math.inf)
+    if not checked > 0:
+        raise ValueError(f"{layer}: {name} must be > 0, got {value}")
+    return checked
+
+
 def flag(layer: str, name: str, value: Any) -> bool:
     """A bool."""
     if not isinstance(value, bool | np.bool_):

@@ -12,6 +12,7 @@ from .dropout import dropout
 from .linear import linear
 from .loss import cross_entropy, l1_loss, mse_loss, nll_loss
 from .normalization import batch_norm, normalize
+from .piecewise import elu, hard_sigmoid, hardsigmoid, heaviside, prelu, rbf, softplus
 from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d, min_pool2d
 from .shape import flatten, one_hot, pad
 
@@ -23,8 +24,12 @@ __all__ = [
     "conv_transpose2d",
     "cross_entropy",
     "dropout",
+    "elu",
     "flatten",
     "gelu",
+    "hard_sigmoid",
+    "hardsigmoid",
+    "heaviside",
     "l1_loss",
     "leaky_relu",
     "linear",
@@ -36,9 +41,12 @@ __all__ = [
     "normalize",
     "one_hot",
     "pad",
+    "prelu",
+    "rbf",
     "relu",
     "sigmoid",
     "silu",
     "softmax",
+    "softplus",
     "tanh",
 ]

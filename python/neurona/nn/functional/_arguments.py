@@ -22,6 +22,32 @@ def as_tensor(op: str, name: str, value: Any) -> Tensor:
     raise TypeError(f"{op}: {name} must be a Tensor or an ndarray, got {type(value).__name__}")
 
 
+def as_float(op: str, name: str, value: Any) -> Tensor:
+    """`as_tensor` for what NumPy computes: TypeError unless the dtype is float32 or float64."""
+    x = as_tensor(op, name, value)
+    if x.data.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{op}: {name} must have dtype float32 or float64, got {x.data.dtype}")
+    return x
+
+
+def positive_number(op: str, name: str, value: Any) -> float:
+    """A finite number > 0; NaN is refused by the way the comparison is written."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{op}: {name} must be a number, got {value!r} ({type(value).__name__})")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{op}: {name} must be > 0 and finite, got {value!r}")
+    return float(value)
+
+
+def finite_number(op: str, name: str, value: Any) -> float:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{op}: {name} must be a number, got {value!r} ({type(value).__name__})")
+    if not np.isfinite(value):
+        raise ValueError(f"{op}: {name} must be finite, got {value!r}")
+    return float(value)
+
+
 def check_reduction(op: str, size_average: Any, reduce: Any, reduction: Any) -> None:
     """ValueError for an unknown reduction, or for PyTorch's two dead arguments when given."""
     for name, value in (("size_average", size_average), ("reduce", reduce)):
