@@ -15,6 +15,7 @@ from .parameter import Parameter
 from .piecewise import ELU, RBF, HardSigmoid, Hardsigmoid, PReLU, Softplus, Step
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, MinPool2d
 from .shape import Flatten, Identity
+from .upsample import BedOfNails, MaxUnpool2d, Upsample
 
 __all__ = [
     "ELU",
@@ -24,6 +25,7 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "BedOfNails",
     "Conv2d",
     "ConvTranspose2d",
     "CrossEntropyLoss",
@@ -38,6 +40,7 @@ __all__ = [
     "LogSoftmax",
     "MSELoss",
     "MaxPool2d",
+    "MaxUnpool2d",
     "MinPool2d",
     "Module",
     "ModuleList",
@@ -52,6 +55,7 @@ __all__ = [
     "Softplus",
     "Step",
     "Tanh",
+    "Upsample",
     "functional",
     "init",
     "utils",

@@ -15,11 +15,13 @@ from .normalization import batch_norm, normalize
 from .piecewise import elu, hard_sigmoid, hardsigmoid, heaviside, prelu, rbf, softplus
 from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d, min_pool2d
 from .shape import flatten, one_hot, pad
+from .upsample import bed_of_nails, interpolate, max_unpool2d
 
 __all__ = [
     "adaptive_avg_pool2d",
     "avg_pool2d",
     "batch_norm",
+    "bed_of_nails",
     "conv2d",
     "conv_transpose2d",
     "cross_entropy",
@@ -30,11 +32,13 @@ __all__ = [
     "hard_sigmoid",
     "hardsigmoid",
     "heaviside",
+    "interpolate",
     "l1_loss",
     "leaky_relu",
     "linear",
     "log_softmax",
     "max_pool2d",
+    "max_unpool2d",
     "min_pool2d",
     "mse_loss",
     "nll_loss",

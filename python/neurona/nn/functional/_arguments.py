@@ -48,6 +48,19 @@ def finite_number(op: str, name: str, value: Any) -> float:
     return float(value)
 
 
+def int_pair(op: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
+    """An int >= minimum or a pair of them, as a pair; TypeError, ValueError."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(values) != 2:
+        raise ValueError(f"{op}: {name} must be an int or a pair of ints, got {value!r}")
+    for part in values:
+        if isinstance(part, (bool, np.bool_)) or not isinstance(part, (int, np.integer)):
+            raise TypeError(f"{op}: {name} must be an int or a pair of ints, got {value!r}")
+        if part < minimum:
+            raise ValueError(f"{op}: {name} must be >= {minimum}, got {value!r}")
+    return int(values[0]), int(values[1])
+
+
 def check_reduction(op: str, size_average: Any, reduce: Any, reduction: Any) -> None:
     """ValueError for an unknown reduction, or for PyTorch's two dead arguments when given."""
     for name, value in (("size_average", size_average), ("reduce", reduce)):
