@@ -202,7 +202,7 @@ PLACES = neurona.zeros(1, 2, 4, 4, dtype=np.int64)
         (lambda: nn.Upsample(), ValueError, "Upsample: either size or scale_factor"),
         (lambda: nn.Upsample(2, mode="cubic"), ValueError, "Upsample: mode must be"),
         (lambda: F.bed_of_nails(X, 0), ValueError, "bed_of_nails: kernel_size must be >= 1"),
-        (lambda: F.bed_of_nails(X, True), TypeError, "kernel_size must be an int or a pair"),
+        (lambda: F.bed_of_nails(X, True), TypeError, "kernel_size must be an int, got True"),
         (lambda: F.bed_of_nails(X[0, 0], 2), ValueError, "bed_of_nails: input must have shape"),
         (lambda: nn.BedOfNails(0), ValueError, "BedOfNails: kernel_size must be in [1,"),
         (lambda: F.max_unpool2d(X, X, 2), TypeError, "indices must have an integer dtype"),

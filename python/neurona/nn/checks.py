@@ -40,6 +40,15 @@ def pair(layer: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
     return integer(layer, name, value[0], minimum), integer(layer, name, value[1], minimum)
 
 
+def single(layer: str, name: str, value: Any, minimum: int) -> tuple[int]:
+    """An int or a tuple of one int as (length,)."""
+    if isinstance(value, tuple | list):
+        if len(value) != 1:
+            raise ValueError(f"{layer}: {name} must be an int or a tuple of one, got {value!r}")
+        value = value[0]
+    return (integer(layer, name, value, minimum),)
+
+
 def number(layer: str, name: str, value: Any, low: float, high: float = math.inf) -> float:
     """A real number in [low, high]; NaN is refused by the way the comparison is written."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):

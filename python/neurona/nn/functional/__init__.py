@@ -7,7 +7,7 @@ keyword-only.
 from __future__ import annotations
 
 from .activation import gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, tanh
-from .conv import conv2d, conv_transpose2d
+from .conv import conv1d, conv2d, conv_transpose2d
 from .dropout import dropout
 from .linear import linear
 from .loss import cross_entropy, l1_loss, mse_loss, nll_loss
@@ -15,6 +15,7 @@ from .normalization import batch_norm, normalize
 from .piecewise import elu, hard_sigmoid, hardsigmoid, heaviside, prelu, rbf, softplus
 from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d, min_pool2d
 from .shape import flatten, one_hot, pad
+from .sizes import conv_output_size
 from .upsample import bed_of_nails, interpolate, max_unpool2d
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
     "avg_pool2d",
     "batch_norm",
     "bed_of_nails",
+    "conv1d",
     "conv2d",
+    "conv_output_size",
     "conv_transpose2d",
     "cross_entropy",
     "dropout",

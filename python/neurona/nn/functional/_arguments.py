@@ -48,17 +48,26 @@ def finite_number(op: str, name: str, value: Any) -> float:
     return float(value)
 
 
+def int_single(op: str, name: str, value: Any, minimum: int) -> int:
+    """An int >= minimum, or a tuple of one; TypeError, ValueError."""
+    if isinstance(value, (tuple, list)):
+        if len(value) != 1:
+            raise ValueError(f"{op}: {name} must be an int or a tuple of one, got {value!r}")
+        (value,) = value
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{op}: {name} must be an int, got {value!r} ({type(value).__name__})")
+    if value < minimum:
+        raise ValueError(f"{op}: {name} must be >= {minimum}, got {value!r}")
+    return int(value)
+
+
 def int_pair(op: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
     """An int >= minimum or a pair of them, as a pair; TypeError, ValueError."""
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    values = value if isinstance(value, (tuple, list)) else (value, value)
     if len(values) != 2:
         raise ValueError(f"{op}: {name} must be an int or a pair of ints, got {value!r}")
-    for part in values:
-        if isinstance(part, (bool, np.bool_)) or not isinstance(part, (int, np.integer)):
-            raise TypeError(f"{op}: {name} must be an int or a pair of ints, got {value!r}")
-        if part < minimum:
-            raise ValueError(f"{op}: {name} must be >= {minimum}, got {value!r}")
-    return int(values[0]), int(values[1])
+    first, second = (int_single(op, name, part, minimum) for part in values)
+    return first, second
 
 
 def check_reduction(op: str, size_average: Any, reduce: Any, reduction: Any) -> None:
