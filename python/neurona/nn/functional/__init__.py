@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from .activation import gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, tanh
 from .conv import conv1d, conv2d, conv_transpose2d
-from .dropout import dropout
+from .dropout import dropout, dropout2d
 from .linear import linear
 from .loss import cross_entropy, l1_loss, mse_loss, nll_loss
 from .normalization import batch_norm, normalize
 from .piecewise import elu, hard_sigmoid, hardsigmoid, heaviside, prelu, rbf, softplus
-from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d, min_pool2d
+from .pooling import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d, min_pool2d
+from .pooling1d import avg_pool1d, max_pool1d
 from .shape import flatten, one_hot, pad
 from .sizes import conv_output_size
 from .upsample import bed_of_nails, interpolate, max_unpool2d
 
 __all__ = [
     "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
     "bed_of_nails",
@@ -29,6 +32,7 @@ __all__ = [
     "conv_transpose2d",
     "cross_entropy",
     "dropout",
+    "dropout2d",
     "elu",
     "flatten",
     "gelu",
@@ -40,6 +44,7 @@ __all__ = [
     "leaky_relu",
     "linear",
     "log_softmax",
+    "max_pool1d",
     "max_pool2d",
     "max_unpool2d",
     "min_pool2d",
