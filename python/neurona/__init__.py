@@ -63,13 +63,14 @@ bool_ = _np.dtype(_np.bool_)
 _SUBMODULES = (
     "backends", "callbacks", "checkpoint", "cli", "creation", "datasets", "errors", "files",
     "functions", "history", "inference", "kernels", "metrics", "models", "nn", "optim", "random",
-    "reference", "safetensors", "trainer", "utils",
+    "receptive", "reference", "safetensors", "trainer", "utils",
 )  # fmt: skip
 _LAZY_NAMES = {
     "FormatError": "errors",
     "History": "history",
     "Trainer": "trainer",
     "mc_predict": "inference",
+    "receptive_field": "receptive",
     "summary": "summary",
 }
 
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from .errors import FormatError
     from .history import History
     from .inference import mc_predict
+    from .receptive import receptive_field
     from .summary import summary
     from .trainer import Trainer
 
@@ -88,7 +90,7 @@ __all__ = [
     "from_numpy", "full", "full_like", "get_num_threads", "get_rng_state", "int8", "int16",
     "int32", "int64", "is_grad_enabled", "is_tensor", "kernels", "linspace", "manual_seed",
     "matmul", "maximum", "mc_predict", "metrics", "minimum", "models", "nn", "no_grad", "ones",
-    "ones_like", "optim", "rand", "randint", "randn", "randperm", "reference",
+    "ones_like", "optim", "rand", "randint", "randn", "randperm", "receptive_field", "reference",
     "set_flush_denormal", "set_grad_enabled", "set_num_threads", "set_rng_state", "stack",
     "summary", "tensor", "uint8", "use_backend", "utils", "verify", "where", "zeros", "zeros_like",
 ]  # fmt: skip

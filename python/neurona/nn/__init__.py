@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from . import functional, init, utils
 from .activation import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from .composite import Concat, DenseBlock, Residual
 from .containers import ModuleList, Sequential
 from .conv import Conv1d, Conv2d, ConvTranspose2d
 from .dropout import Dropout, Dropout2d
+from .group_norm import GroupNorm, LayerNorm
 from .linear import Linear
 from .loss import CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from .module import Module
@@ -29,17 +31,21 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BedOfNails",
+    "Concat",
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
     "CrossEntropyLoss",
+    "DenseBlock",
     "Dropout",
     "Dropout2d",
     "Flatten",
+    "GroupNorm",
     "HardSigmoid",
     "Hardsigmoid",
     "Identity",
     "L1Loss",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
@@ -54,6 +60,7 @@ __all__ = [
     "PReLU",
     "Parameter",
     "ReLU",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",

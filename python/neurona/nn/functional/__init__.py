@@ -9,6 +9,7 @@ from __future__ import annotations
 from .activation import gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, tanh
 from .conv import conv1d, conv2d, conv_transpose2d
 from .dropout import dropout, dropout2d
+from .group_norm import group_norm, layer_norm
 from .linear import linear
 from .loss import cross_entropy, l1_loss, mse_loss, nll_loss
 from .normalization import batch_norm, normalize
@@ -36,11 +37,13 @@ __all__ = [
     "elu",
     "flatten",
     "gelu",
+    "group_norm",
     "hard_sigmoid",
     "hardsigmoid",
     "heaviside",
     "interpolate",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
