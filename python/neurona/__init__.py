@@ -62,13 +62,15 @@ bool_ = _np.dtype(_np.bool_)
 # Loaded when first used, so that `import neurona` costs little more than NumPy.
 _SUBMODULES = (
     "backends", "callbacks", "checkpoint", "cli", "creation", "datasets", "errors", "files",
-    "functions", "history", "kernels", "metric_learning", "metrics", "models", "nn", "optim",
-    "random", "reference", "safetensors", "trainer", "transforms", "utils",
+    "functions", "history", "inference", "kernels", "metric_learning", "metrics", "models", "nn",
+    "optim", "random", "receptive", "reference", "safetensors", "trainer", "transforms", "utils",
 )  # fmt: skip
 _LAZY_NAMES = {
     "FormatError": "errors",
     "History": "history",
     "Trainer": "trainer",
+    "mc_predict": "inference",
+    "receptive_field": "receptive",
     "summary": "summary",
 }
 
@@ -88,6 +90,8 @@ if TYPE_CHECKING:
     )
     from .errors import FormatError
     from .history import History
+    from .inference import mc_predict
+    from .receptive import receptive_field
     from .summary import summary
     from .trainer import Trainer
 
@@ -97,11 +101,11 @@ __all__ = [
     "empty_cache", "empty_like", "enable_grad", "eye", "float32", "float64", "from_dlpack",
     "from_numpy", "full", "full_like", "get_num_threads", "get_rng_state", "int8", "int16",
     "int32", "int64", "is_grad_enabled", "is_tensor", "kernels", "linspace", "manual_seed",
-    "matmul", "maximum", "metric_learning", "metrics", "minimum", "models", "nn", "no_grad",
-    "ones", "ones_like", "optim", "rand", "randint", "randn", "randperm", "reference",
-    "set_flush_denormal", "set_grad_enabled", "set_num_threads", "set_rng_state", "stack",
-    "summary", "tensor", "transforms", "uint8", "use_backend", "utils", "verify", "where", "zeros",
-    "zeros_like",
+    "matmul", "maximum", "mc_predict", "metric_learning", "metrics", "minimum", "models", "nn",
+    "no_grad", "ones", "ones_like", "optim", "rand", "randint", "randn", "randperm",
+    "receptive_field", "reference", "set_flush_denormal", "set_grad_enabled", "set_num_threads",
+    "set_rng_state", "stack", "summary", "tensor", "transforms", "uint8", "use_backend", "utils",
+    "verify", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 

@@ -72,9 +72,9 @@ def _text(value: Any) -> str:
 
 def _macs(module: nn.Module, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
     """Multiply-accumulates of one call; only dense and convolution layers count, as is usual."""
-    if isinstance(module, nn.Linear):
+    if isinstance(module, nn.Linear | nn.RBF):
         return math.prod(output_shape) * module.in_features
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, nn.Conv1d | nn.Conv2d):
         return math.prod(output_shape) * math.prod(module.weight.shape[1:])
     if isinstance(module, nn.ConvTranspose2d):
         return math.prod(input_shape) * math.prod(module.weight.shape[1:])
@@ -89,7 +89,7 @@ def _width(module: nn.Module) -> int | None:
 
 def _kernel(module: nn.Module) -> str | None:
     size = getattr(module, "kernel_size", None)
-    return f"{size[0]}x{size[1]}" if isinstance(size, tuple) and len(size) == 2 else None
+    return "x".join(map(str, size)) if isinstance(size, tuple) else None
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
@@ -102,10 +102,10 @@ def summary(model: nn.Module, input_size: Sequence[int]) -> ModelSummary:
     the order of their calls.
 
     A row holds path, type, kernel, output shape, parameters (of a layer's first call; a shared
-    layer counts once) and multiply-accumulates: N K P Q C/groups R S for Conv2d, N C H W K/groups R
-    S for ConvTranspose2d, N out in for Linear. Depth is the number of layers with weights on the
-    way, width the largest number of features or channels one gives out. The model runs in
-    evaluation mode without gradients and is left as it was.
+    layer counts once) and multiply-accumulates: N K P Q C/groups R S for Conv2d (and Conv1d alike),
+    N C H W K/groups R S for ConvTranspose2d, N out in for Linear and RBF. Depth is the number of
+    layers with weights on the way, width the largest number of features or channels one gives out.
+    The model runs in evaluation mode without gradients and is left as it was.
 
     Raises ValueError when the model refuses an input of that shape.
 

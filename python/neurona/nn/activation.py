@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..tensor import Tensor
 from . import functional as F
-from .checks import flag, integer, number
+from .checks import flag, integer, number, positive
 from .module import Module
 
 
@@ -123,17 +123,21 @@ class SiLU(_Inplace):
 
 
 class _OverDim(Module):
-    def __init__(self, dim: int | None = None) -> None:
+    def __init__(self, dim: int | None = None, *, temperature: float = 1.0) -> None:
         super().__init__()
-        self.dim = dim if dim is None else integer(type(self).__name__, "dim", dim, -(2**31))
+        layer = type(self).__name__
+        self.dim = dim if dim is None else integer(layer, "dim", dim, -(2**31))
+        self.temperature = positive(layer, "temperature", temperature)
 
     def extra_repr(self) -> str:
-        return f"dim={self.dim}"
+        return f"dim={self.dim}" + (
+            "" if self.temperature == 1.0 else f", temperature={self.temperature}"
+        )
 
 
 class Softmax(_OverDim):
-    """y_i = exp(x_i) / sum_j exp(x_j) along `dim`; without `dim` the axis is guessed, with a
-    warning.
+    """y_i = exp(x_i / T) / sum_j exp(x_j / T) along `dim`, T the `temperature`; without `dim` the
+    axis is guessed, with a warning. Raises ValueError for T <= 0.
 
     >>> import neurona
     >>> from neurona import nn
@@ -143,12 +147,12 @@ class Softmax(_OverDim):
 
     def forward(self, input: Tensor) -> Tensor:
         """x (*) -> y (*), whose sum along dim is 1."""
-        return F.softmax(input, self.dim)
+        return F.softmax(input, self.dim, temperature=self.temperature)
 
 
 class LogSoftmax(_OverDim):
-    """y_i = x_i - log(sum_j exp(x_j)) along `dim`; without `dim` the axis is guessed, with a
-    warning.
+    """y_i = x_i / T - log(sum_j exp(x_j / T)) along `dim`, T the `temperature`; without `dim` the
+    axis is guessed, with a warning. Raises ValueError for T <= 0.
 
     >>> import neurona
     >>> from neurona import nn
@@ -158,4 +162,4 @@ class LogSoftmax(_OverDim):
 
     def forward(self, input: Tensor) -> Tensor:
         """x (*) -> y (*)."""
-        return F.log_softmax(input, self.dim)
+        return F.log_softmax(input, self.dim, temperature=self.temperature)

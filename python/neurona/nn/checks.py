@@ -40,12 +40,30 @@ def pair(layer: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
     return integer(layer, name, value[0], minimum), integer(layer, name, value[1], minimum)
 
 
+def single(layer: str, name: str, value: Any, minimum: int) -> tuple[int]:
+    """An int or a tuple of one int as (length,)."""
+    if isinstance(value, tuple | list):
+        if len(value) != 1:
+            raise ValueError(f"{layer}: {name} must be an int or a tuple of one, got {value!r}")
+        value = value[0]
+    return (integer(layer, name, value, minimum),)
+
+
 def number(layer: str, name: str, value: Any, low: float, high: float = math.inf) -> float:
     """A real number in [low, high]; NaN is refused by the way the comparison is written."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{layer}: {name} must be a number, got {type(value).__name__}")
     if not low <= value <= high or math.isinf(value):
         raise ValueError(f"{layer}: {name} must be in [{low:g}, {high:g}], got {value}")
+    return float(value)
+
+
+def positive(layer: str, name: str, value: Any) -> float:
+    """A finite number > 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{layer}: {name} must be a number, got {type(value).__name__}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{layer}: {name} must be > 0, got {value}")
     return float(value)
 
 
@@ -73,15 +91,6 @@ def reduction_only(layer: str, size_average: Any, reduce: Any, reduction: Any) -
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{layer}: reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
     return str(reduction)
-
-
-def positive(layer: str, name: str, value: Any) -> float:
-    """A finite number > 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{layer}: {name} must be a number, got {type(value).__name__}")
-    if not 0 < value < math.inf:
-        raise ValueError(f"{layer}: {name} must be > 0, got {value}")
-    return float(value)
 
 
 def choice(layer: str, name: str, value: Any, known: tuple[str, ...]) -> str:

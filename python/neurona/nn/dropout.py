@@ -1,4 +1,4 @@
-"""Dropout (Srivastava et al. 2014)."""
+"""Dropout (Srivastava et al. 2014), of elements and of channels."""
 
 from __future__ import annotations
 
@@ -8,10 +8,29 @@ from .checks import flag, number
 from .module import Module
 
 
-class Dropout(Module):
+class DropoutBase(Module):
+    """Probability and mode of the dropout layers; `inference.mc_predict` finds them by this."""
+
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, mode: str = "inverted") -> None:
+        super().__init__()
+        layer = type(self).__name__
+        self.p = number(layer, "p", p, 0.0, 1.0)
+        self.inplace = flag(layer, "inplace", inplace)
+        if mode not in ("inverted", "classic"):
+            raise ValueError(f"{layer}: mode must be 'inverted' or 'classic', got {mode!r}")
+        self.mode = mode
+
+    def extra_repr(self) -> str:
+        text = f"p={self.p}" + (", inplace=True" if self.inplace else "")
+        return text if self.mode == "inverted" else text + f", mode={self.mode!r}"
+
+
+class Dropout(DropoutBase):
     """Zeroes each element with probability p and scales the rest by 1/(1 - p), in training only.
 
-    Raises ValueError when p is outside [0, 1]. Paper: Srivastava et al. 2014, "Dropout".
+    `mode="classic"` scales at the other end: training leaves the rest as it is, evaluation
+    multiplies everything by 1 - p. Raises ValueError when p is outside [0, 1] and for another mode.
+    Paper: Srivastava et al. 2014, "Dropout".
 
     >>> import neurona
     >>> from neurona import nn
@@ -19,14 +38,22 @@ class Dropout(Module):
     [1.0, 1.0, 1.0]
     """
 
-    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
-        super().__init__()
-        self.p = number("Dropout", "p", p, 0.0, 1.0)
-        self.inplace = flag("Dropout", "inplace", inplace)
-
     def forward(self, input: Tensor) -> Tensor:
         """x (*) -> y (*)."""
-        return F.dropout(input, self.p, self.training, self.inplace)
+        return F.dropout(input, self.p, self.training, self.inplace, mode=self.mode)
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}" + (", inplace=True" if self.inplace else "")
+
+class Dropout2d(DropoutBase):
+    """`Dropout` of whole channels of (N, C, H, W) or (N, C, L); arguments and errors as there.
+
+    Paper: Tompson et al. 2015, "Efficient object localization using convolutional networks".
+
+    >>> import neurona
+    >>> from neurona import nn
+    >>> nn.Dropout2d(0.5).eval()(neurona.ones(1, 1, 1, 2)).numpy().tolist()
+    [[[[1.0, 1.0]]]]
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """x (N, C, ...) -> y (N, C, ...)."""
+        return F.dropout2d(input, self.p, self.training, self.inplace, mode=self.mode)

@@ -156,7 +156,27 @@ class AvgPool2d(_Window):
         )
 
 
-class AdaptiveAvgPool2d(Module):
+class _Adaptive(Module):
+    """An output size in place of a window."""
+
+    def __init__(self, output_size: int | None | tuple[int | None, int | None]) -> None:
+        super().__init__()
+        layer = type(self).__name__
+        sizes = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
+        if len(sizes) != 2:
+            raise ValueError(f"{layer}: output_size must be an int or a pair, got {output_size!r}")
+        self.output_size = tuple(
+            None if size is None else integer(layer, "output_size", size, 1) for size in sizes
+        )
+
+    def _expected_input(self, shape: tuple[int, ...]) -> str | None:
+        return None if len(shape) in (3, 4) else "(N, C, H, W) or (C, H, W)"
+
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"
+
+
+class AdaptiveAvgPool2d(_Adaptive):
     """Mean over a grid of `output_size` windows, whatever the input size: window i covers floor(i H
     / P) to ceil((i + 1) H / P).
 
@@ -168,24 +188,30 @@ class AdaptiveAvgPool2d(Module):
     (2, 512, 1, 1)
     """
 
-    def __init__(self, output_size: int | None | tuple[int | None, int | None]) -> None:
-        super().__init__()
-        sizes = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
-        if len(sizes) != 2:
-            raise ValueError(
-                f"AdaptiveAvgPool2d: output_size must be an int or a pair, got {output_size!r}"
-            )
-        self.output_size = tuple(
-            None if size is None else integer("AdaptiveAvgPool2d", "output_size", size, 1)
-            for size in sizes
-        )
-
     def forward(self, input: Tensor) -> Tensor:
         """x (N, C, H, W) -> y (N, C, P, Q)."""
         return F.adaptive_avg_pool2d(input, self.output_size)
 
-    def _expected_input(self, shape: tuple[int, ...]) -> str | None:
-        return None if len(shape) in (3, 4) else "(N, C, H, W) or (C, H, W)"
 
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"
+class AdaptiveMaxPool2d(_Adaptive):
+    """The largest value of each of the windows of `AdaptiveAvgPool2d`.
+
+    With `return_indices` the result is (values, int64 positions, flat in each H*W plane).
+
+    >>> import neurona
+    >>> from neurona import nn
+    >>> nn.AdaptiveMaxPool2d((None, 2))(neurona.zeros(2, 512, 7, 9)).shape
+    (2, 512, 7, 2)
+    """
+
+    def __init__(
+        self,
+        output_size: int | None | tuple[int | None, int | None],
+        return_indices: bool = False,
+    ) -> None:
+        super().__init__(output_size)
+        self.return_indices = flag("AdaptiveMaxPool2d", "return_indices", return_indices)
+
+    def forward(self, input: Tensor) -> Any:
+        """x (N, C, H, W) -> y (N, C, P, Q), or (y, indices)."""
+        return F.adaptive_max_pool2d(input, self.output_size, self.return_indices)

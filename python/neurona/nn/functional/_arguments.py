@@ -22,6 +22,54 @@ def as_tensor(op: str, name: str, value: Any) -> Tensor:
     raise TypeError(f"{op}: {name} must be a Tensor or an ndarray, got {type(value).__name__}")
 
 
+def as_float(op: str, name: str, value: Any) -> Tensor:
+    """`as_tensor` for what NumPy computes: TypeError unless the dtype is float32 or float64."""
+    x = as_tensor(op, name, value)
+    if x.data.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{op}: {name} must have dtype float32 or float64, got {x.data.dtype}")
+    return x
+
+
+def positive_number(op: str, name: str, value: Any) -> float:
+    """A finite number > 0; NaN is refused by the way the comparison is written."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{op}: {name} must be a number, got {value!r} ({type(value).__name__})")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{op}: {name} must be > 0 and finite, got {value!r}")
+    return float(value)
+
+
+def finite_number(op: str, name: str, value: Any) -> float:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{op}: {name} must be a number, got {value!r} ({type(value).__name__})")
+    if not np.isfinite(value):
+        raise ValueError(f"{op}: {name} must be finite, got {value!r}")
+    return float(value)
+
+
+def int_single(op: str, name: str, value: Any, minimum: int) -> int:
+    """An int >= minimum, or a tuple of one; TypeError, ValueError."""
+    if isinstance(value, (tuple, list)):
+        if len(value) != 1:
+            raise ValueError(f"{op}: {name} must be an int or a tuple of one, got {value!r}")
+        (value,) = value
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{op}: {name} must be an int, got {value!r} ({type(value).__name__})")
+    if value < minimum:
+        raise ValueError(f"{op}: {name} must be >= {minimum}, got {value!r}")
+    return int(value)
+
+
+def int_pair(op: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
+    """An int >= minimum or a pair of them, as a pair; TypeError, ValueError."""
+    values = value if isinstance(value, (tuple, list)) else (value, value)
+    if len(values) != 2:
+        raise ValueError(f"{op}: {name} must be an int or a pair of ints, got {value!r}")
+    first, second = (int_single(op, name, part, minimum) for part in values)
+    return first, second
+
+
 def check_reduction(op: str, size_average: Any, reduce: Any, reduction: Any) -> None:
     """ValueError for an unknown reduction, or for PyTorch's two dead arguments when given."""
     for name, value in (("size_average", size_average), ("reduce", reduce)):

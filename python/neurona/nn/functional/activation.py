@@ -9,7 +9,7 @@ from ...functions import activation as act
 from ...functions.softmax import LogSoftmax, Softmax
 from ...tensor import Tensor
 from ...tensor.base import apply
-from ._arguments import as_tensor, replace
+from ._arguments import as_tensor, positive_number, replace
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -85,8 +85,11 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     return replace("silu", x, act.SiLU) if inplace else apply(act.SiLU, x)
 
 
-def _softmax_input(op: str, input: Tensor, dim: int | None, dtype: Any) -> tuple[Tensor, int]:
+def _softmax_input(
+    op: str, input: Tensor, dim: int | None, dtype: Any, temperature: float
+) -> tuple[Tensor, int]:
     x = as_tensor(op, "input", input)
+    temperature = positive_number(op, "temperature", temperature)
     if dim is None:
         warnings.warn(
             f"{op}: dim was not given; taking {0 if x.ndim in (0, 1, 3) else 1} for an input of "
@@ -95,33 +98,39 @@ def _softmax_input(op: str, input: Tensor, dim: int | None, dtype: Any) -> tuple
             stacklevel=3,
         )
         dim = 0 if x.ndim in (0, 1, 3) else 1
-    return (x if dtype is None else x.to(dtype)), dim
+    x = x if dtype is None else x.to(dtype)
+    return (x if temperature == 1.0 else x / temperature), dim
 
 
-def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
-    """e^x / sum e^x along `dim`; x may be shifted by any constant.
+def softmax(
+    input: Tensor, dim: int | None = None, dtype: Any = None, *, temperature: float = 1.0
+) -> Tensor:
+    """e^(x/T) / sum e^(x/T) along `dim`, T the `temperature`; x may be shifted by any constant.
 
-    `dtype` casts first. Without `dim` a warning says which one is taken. Raises ValueError for an
-    axis that the input lacks or that is empty.
+    A large T evens the result out, a small one sharpens it. `dtype` casts first. Without `dim` a
+    warning says which one is taken. Raises ValueError for an axis that the input lacks or that is
+    empty, and for T <= 0. Paper for T: Hinton, Vinyals, Dean 2015.
 
     >>> import neurona
     >>> from neurona.nn import functional as F
     >>> F.softmax(neurona.tensor([1000.0, 1000.0]), 0)
     tensor([0.5, 0.5])
     """
-    x, axis = _softmax_input("softmax", input, dim, dtype)
+    x, axis = _softmax_input("softmax", input, dim, dtype, temperature)
     return apply(Softmax, x, axis)
 
 
-def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
-    """x - ln sum e^x along `dim`; arguments and errors as for `softmax`.
+def log_softmax(
+    input: Tensor, dim: int | None = None, dtype: Any = None, *, temperature: float = 1.0
+) -> Tensor:
+    """The logarithm of `softmax`, x/T - ln sum e^(x/T) along `dim`; arguments and errors as there.
 
     >>> import neurona
     >>> from neurona.nn import functional as F
     >>> F.log_softmax(neurona.tensor([0.0, 0.0]), 0)
     tensor([-0.6931, -0.6931])
     """
-    x, axis = _softmax_input("log_softmax", input, dim, dtype)
+    x, axis = _softmax_input("log_softmax", input, dim, dtype, temperature)
     return apply(LogSoftmax, x, axis)
 
 

@@ -1,4 +1,4 @@
-"""conv2d and conv_transpose2d: images (N, C, H, W), or one image (C, H, W)."""
+"""conv1d, conv2d and conv_transpose2d: images (N, C, H, W), or one image (C, H, W)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from ...functions.conv2d import Conv2d, ConvTranspose2d
 from ...functions.pad import PadConstant
 from ...tensor import Tensor
 from ...tensor.base import apply
-from ._arguments import Pair, as_tensor, unbatched
+from ._arguments import Pair, as_tensor, int_single, unbatched
 from .activation import after
 from .linear import NEED_INPUT
+from .sizes import output_size
 
 
 def _both(value: Any) -> tuple[Any, Any]:
@@ -55,6 +56,7 @@ def conv2d(
     *,
     activation: str | None = None,
     variant: str | None = None,
+    strict: bool = False,
 ) -> Tensor:
     """2-D convolution (cross-correlation) y = act(x * W + b).
 
@@ -62,8 +64,8 @@ def conv2d(
     P = floor((H + 2 padding - dilation (R - 1) - 1) / stride) + 1, and Q alike. `padding` is an
     int, a pair, "valid" (0) or "same" (P = H, stride 1 only, an odd pixel goes to the end).
     `activation` is applied in the same pass; `variant` forces an algorithm, see
-    `neurona.kernels.conv2d_plan`. Raises ValueError for values or shapes that do not fit,
-    TypeError for a wrong kind or dtype.
+    `neurona.kernels.conv2d_plan`; `strict` refuses a stride that leaves a remainder. Raises
+    ValueError for values or shapes that do not fit, TypeError for a wrong kind or dtype.
 
     >>> import neurona
     >>> from neurona.nn import functional as F
@@ -73,7 +75,9 @@ def conv2d(
             [4., 6., 4.]])
     """
     if activation in NEED_INPUT and mode.enabled:
-        y = conv2d(input, weight, bias, stride, padding, dilation, groups, variant=variant)
+        y = conv2d(
+            input, weight, bias, stride, padding, dilation, groups, variant=variant, strict=strict
+        )
         return after(activation, y)
     x = as_tensor("conv2d", "input", input)
     single = x.data.ndim != 4 and unbatched("conv2d", x)
@@ -82,6 +86,9 @@ def conv2d(
     if isinstance(padding, str):
         weight = as_tensor("conv2d", "weight", weight)
         x, padding = _named_padding(x, weight, stride, padding, dilation)
+    if strict:
+        kernel = as_tensor("conv2d", "weight", weight).shape[2:]
+        output_size("conv2d", x.shape[2:], kernel, stride, padding, dilation, strict=True)
     geometry = {
         "stride": stride,
         "padding": padding,
@@ -91,6 +98,57 @@ def conv2d(
     }
     y = apply(Conv2d, x, weight, bias, activation, geometry)
     return y.squeeze(0) if single else y
+
+
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | tuple[int] = 1,
+    padding: str | int | tuple[int] = 0,
+    dilation: int | tuple[int] = 1,
+    groups: int = 1,
+    *,
+    activation: str | None = None,
+    strict: bool = False,
+) -> Tensor:
+    """1-D convolution (cross-correlation): `conv2d` of images of height 1.
+
+    x (N, C, L) or (C, L), W (K, C/groups, S), b (K,), y (N, K, Q) with Q = floor((L + 2 padding -
+    dilation (S - 1) - 1) / stride) + 1. Padding, own arguments and errors are those of `conv2d`.
+
+    >>> import neurona
+    >>> from neurona.nn import functional as F
+    >>> F.conv1d(neurona.tensor([[1.0, 2.0, 4.0]]), neurona.tensor([[[1.0, -1.0]]]))
+    tensor([[-1., -2.]])
+    """
+    x, w = as_tensor("conv1d", "input", input), as_tensor("conv1d", "weight", weight)
+    if x.data.ndim not in (2, 3):
+        raise ValueError(
+            f"conv1d: input must have shape (N, C, L) or (C, L), got shape {x.data.shape}"
+        )
+    if w.data.ndim != 3:
+        raise ValueError(
+            f"conv1d: weight must have shape (K, C/groups, S), got shape {w.data.shape}"
+        )
+    sizes = {"stride": stride, "padding": padding, "dilation": dilation}
+    least = {"stride": 1, "padding": 0, "dilation": 1}
+    flat: dict[str, Any] = {
+        name: value
+        if isinstance(value, str)
+        else (least[name], int_single("conv1d", name, value, least[name]))
+        for name, value in sizes.items()
+    }
+    y = conv2d(
+        x.unsqueeze(-2),
+        w.unsqueeze(2),
+        bias,
+        groups=groups,
+        activation=activation,
+        strict=strict,
+        **flat,
+    )
+    return y.squeeze(-2)
 
 
 def conv_transpose2d(

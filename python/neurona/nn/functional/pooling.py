@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ...autograd import Function
+from ...functions.adaptive_pool2d import AdaptiveMaxPool2d
 from ...functions.pool2d import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, MinPool2d
 from ...tensor import Tensor
 from ...tensor.base import apply
-from ._arguments import Pair, as_tensor, unbatched
+from ._arguments import Pair, as_float, as_tensor, int_pair, unbatched
 
 
 def _extreme(
@@ -153,10 +154,45 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     single = x.data.ndim != 4 and unbatched("adaptive_avg_pool2d", x)
     if single:
         x = x.unsqueeze(0)
-    if isinstance(output_size, (tuple, list)) and len(output_size) == 2:
-        output_size = tuple(
-            length if size is None else size
-            for size, length in zip(output_size, x.data.shape[2:], strict=True)
-        )
-    y = apply(AdaptiveAvgPool2d, x, output_size)
+    y = apply(AdaptiveAvgPool2d, x, _kept(output_size, x.data.shape))
     return y.squeeze(0) if single else y
+
+
+def _kept(output_size: Any, shape: tuple[int, ...]) -> Any:
+    """An adaptive output size with the image's own lengths where a pair holds None."""
+    if not isinstance(output_size, (tuple, list)) or len(output_size) != 2:
+        return output_size
+    return tuple(
+        length if size is None else size
+        for size, length in zip(output_size, shape[2:], strict=True)
+    )
+
+
+def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """The largest values of the P x Q windows of `adaptive_avg_pool2d`; with `return_indices` also
+    where they are, int64 and flat in each H*W plane.
+
+    Raises ValueError for a size below 1 and for an empty image, TypeError for a wrong kind.
+
+    >>> import neurona
+    >>> from neurona.nn import functional as F
+    >>> F.adaptive_max_pool2d(neurona.arange(6).float().reshape(1, 2, 3), (1, 2))
+    tensor([[[4., 5.]]])
+    """
+    op = "adaptive_max_pool2d"
+    x = as_float(op, "input", input)
+    single = unbatched(op, x)
+    if single:
+        x = x.unsqueeze(0)
+    size = int_pair(op, "output_size", _kept(output_size, x.data.shape), 1)
+    height, width = x.data.shape[2:]
+    if height < 1 or width < 1:
+        raise ValueError(f"{op}: input must have pixels, got shape {x.data.shape}")
+    if height % size[0] == 0 and width % size[1] == 0:
+        window = (height // size[0], width // size[1])
+        y, indices = max_pool2d(x, window, return_indices=True)
+    else:
+        y, indices = AdaptiveMaxPool2d.apply(x, size)
+    if single:
+        y, indices = y.squeeze(0), indices.squeeze(0)
+    return (y, indices) if return_indices else y
