@@ -30,6 +30,51 @@ OPTIMIZERS: dict[str, Callable[[Any], optim.Optimizer]] = {
         p, lr=0.05, weight_decay=0.1, amsgrad=True, maximize=True
     ),
 }
+# Composed in NumPy, without a kernel of their own.
+COMPOSED: dict[str, Callable[[Any], optim.Optimizer]] = {
+    "adagrad": lambda p: optim.Adagrad(p, lr=0.1),
+    "adagrad_decay": lambda p: optim.Adagrad(
+        p,
+        lr=0.1,
+        lr_decay=0.1,
+        weight_decay=0.1,
+        initial_accumulator_value=0.2,
+        eps=1e-3,
+        maximize=True,
+    ),
+    "rmsprop": lambda p: optim.RMSprop(p, lr=0.02),
+    "rmsprop_centered_momentum": lambda p: optim.RMSprop(
+        p,
+        lr=0.02,
+        alpha=0.9,
+        eps=1e-3,
+        weight_decay=0.1,
+        momentum=0.8,
+        centered=True,
+        maximize=True,
+    ),
+    "adadelta": lambda p: optim.Adadelta(p, lr=2.0),
+    "adadelta_decay": lambda p: optim.Adadelta(
+        p, lr=2.0, rho=0.7, eps=1e-3, weight_decay=0.1, maximize=True
+    ),
+    "adamax": lambda p: optim.Adamax(p, lr=0.05),
+    "adamax_decay": lambda p: optim.Adamax(
+        p, lr=0.05, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.1, maximize=True
+    ),
+    "nadam": lambda p: optim.NAdam(p, lr=0.05),
+    "nadam_decay": lambda p: optim.NAdam(
+        p,
+        lr=0.05,
+        betas=(0.8, 0.95),
+        eps=1e-3,
+        weight_decay=0.1,
+        momentum_decay=0.5,
+        maximize=True,
+    ),
+    "nadam_decoupled": lambda p: optim.NAdam(
+        p, lr=0.05, weight_decay=0.1, decoupled_weight_decay=True
+    ),
+}
 
 
 @pytest.fixture(params=["reference", "cpu"])
@@ -64,6 +109,14 @@ def run(
 def test_ten_steps_equal_pytorch(name: str, kernels: str) -> None:
     params = parameters()
     run(params, OPTIMIZERS[name](params))
+    for param, expected in zip(params, NUMBERS["optim"][name], strict=True):
+        assert_close(param.data.ravel(), expected, 10 * 16 * EPS, name)
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_ten_composed_steps_equal_pytorch(name: str) -> None:
+    params = parameters()
+    run(params, COMPOSED[name](params))
     for param, expected in zip(params, NUMBERS["optim"][name], strict=True):
         assert_close(param.data.ravel(), expected, 10 * 16 * EPS, name)
 
@@ -176,17 +229,18 @@ def test_zero_grad_and_closure() -> None:
     assert_close(params[0], before - np.float32(0.2) * before, EPS)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", [*OPTIMIZERS, *COMPOSED])
 def test_state_dict_resumes_bit_for_bit(name: str) -> None:
+    make = {**OPTIMIZERS, **COMPOSED}[name]
     straight = parameters()
-    run(straight, OPTIMIZERS[name](straight))
+    run(straight, make(straight))
 
     params = parameters()
-    optimizer = OPTIMIZERS[name](params)
+    optimizer = make(params)
     run(params, optimizer, 0, 6)
     state = optimizer.state_dict()
     copies = [nn.Parameter(param.data.copy()) for param in params]
-    resumed = OPTIMIZERS[name](copies)
+    resumed = make(copies)
     resumed.load_state_dict(state)
     run(copies, resumed, 6, 10)
     for param, expected in zip(copies, straight, strict=True):

@@ -45,6 +45,8 @@ class Optimizer:
     anything but tensors.
     """
 
+    _numbers: tuple[str, ...] = ()  # entries of the state that are floats, besides the int "step"
+
     def __init__(self, params: Any, defaults: Group) -> None:
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Any]] = {}
@@ -221,6 +223,8 @@ class Optimizer:
             return int(value.item() if isinstance(value, Tensor) else value)
         if value is None:
             return None
+        if name in self._numbers:
+            return float(value.item() if isinstance(value, Tensor | np.ndarray) else value)
         array = value.data if isinstance(value, Tensor) else np.asarray(value)
         if array.shape != param.shape:
             raise ValueError(

@@ -78,6 +78,16 @@ class LRScheduler:
     def _advance(self) -> None:
         self.last_epoch += 1
         self._step_count += 1
+        self._set_lrs()
+
+    def _restart(self) -> None:
+        """Go to step 0 from the initial lr, wherever this schedule stood; SequentialLR needs it."""
+        for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = base
+        self.last_epoch = -1
+        self._advance()
+
+    def _set_lrs(self) -> None:
         for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             group["lr"] = lr
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
