@@ -25,7 +25,7 @@ class NAdam(ComposedOptimizer):
     >>> (0.5 * w * w).sum().backward()
     >>> _ = opt.step()
     >>> round(w.item(), 4)
-    0.9042
+    0.8944
     """
 
     _numbers = ("mu_product",)
