@@ -381,3 +381,17 @@ def test_interrupts_at_random_times(tmp_path: Path) -> None:
         done = len(history.epoch)
     assert interrupts > 0
     assert weights(trainer.model) == weights(whole.model)
+
+
+def test_n11b_prediction_at_a_threshold() -> None:
+    """M3: class A above the threshold, strictly; sigma(.2 + .8 - 1) = .5 is class B at .9."""
+    neuron = nn.Linear(2, 1)
+    neuron.weight.data[...], neuron.bias.data[...] = [[0.2, 0.8]], -1.0
+    trainer = Trainer(nn.Sequential(neuron, nn.Sigmoid()))
+    x = np.ones((1, 2), np.float32)
+    assert trainer.predict(x).item() == 0.5
+    labels = [trainer.predict(x, threshold=threshold) for threshold in (0.9, 0.5, 0.499)]
+    assert [label.item() for label in labels] == [0, 0, 1]
+    assert labels[0].dtype == np.int64 and labels[0].shape == (1, 1)
+    with pytest.raises(TypeError, match="predict: threshold must be a number, got str"):
+        trainer.predict(x, threshold="0.5")  # type: ignore[arg-type]

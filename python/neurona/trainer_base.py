@@ -16,6 +16,7 @@ from .autograd import no_grad
 from .callbacks import Callback, CallbackList, ProgressPrinter
 from .history import History
 from .metrics import Mean, Metric, as_array
+from .metrics.binary import above
 from .nn import Module
 from .tensor import Tensor
 from .trainer_setup import (
@@ -130,8 +131,17 @@ class TrainerBase:
         verbose: str | int = 0,
         steps: int | None = None,
         callbacks: Iterable[Callback] | None = None,
+        *,
+        threshold: float | None = None,
     ) -> np.ndarray:
-        """The outputs (N, ...) for x (N, ...), or for an iterable of batches, as one array."""
+        """The outputs (N, ...) for x (N, ...), or for an iterable of batches, as one array.
+
+        With `threshold` the answer is int64, 1 where the output is above it, strictly, and 0
+        elsewhere. The output counts as the model gives it: where that is a logit, the threshold 0
+        stands for the probability 0.5.
+        """
+        if threshold is not None:
+            above("predict", np.zeros(0), threshold)
         run = self._make_callbacks(callbacks, 0, {"steps": steps, "epochs": 1, "verbose": verbose})
         mode = self.model.training
         self.model.eval()
@@ -148,7 +158,8 @@ class TrainerBase:
         run.call("on_predict_end", {})
         if not outputs:
             raise ValueError("predict: x yielded no batches")
-        return outputs[0].copy() if len(outputs) == 1 else np.concatenate(outputs)
+        whole = outputs[0].copy() if len(outputs) == 1 else np.concatenate(outputs)
+        return whole if threshold is None else above("predict", whole, threshold).astype(np.int64)
 
     def _inputs(self, x: Any, batch_size: int | None) -> Iterator[Tensor]:
         if isinstance(x, (np.ndarray, Tensor)):
