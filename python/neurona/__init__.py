@@ -62,8 +62,8 @@ bool_ = _np.dtype(_np.bool_)
 # Loaded when first used, so that `import neurona` costs little more than NumPy.
 _SUBMODULES = (
     "backends", "callbacks", "checkpoint", "cli", "creation", "datasets", "errors", "files",
-    "functions", "history", "kernels", "metrics", "models", "nn", "optim", "random", "reference",
-    "safetensors", "trainer", "utils",
+    "functions", "history", "kernels", "metrics", "models", "nn", "optim", "probes", "random",
+    "reference", "safetensors", "trainer", "utils",
 )  # fmt: skip
 _LAZY_NAMES = {
     "FormatError": "errors",
@@ -73,7 +73,18 @@ _LAZY_NAMES = {
 }
 
 if TYPE_CHECKING:
-    from . import callbacks, datasets, kernels, metrics, models, nn, optim, reference, utils
+    from . import (
+        callbacks,
+        datasets,
+        kernels,
+        metrics,
+        models,
+        nn,
+        optim,
+        probes,
+        reference,
+        utils,
+    )
     from .errors import FormatError
     from .history import History
     from .summary import summary
@@ -86,7 +97,7 @@ __all__ = [
     "from_numpy", "full", "full_like", "get_num_threads", "get_rng_state", "int8", "int16",
     "int32", "int64", "is_grad_enabled", "is_tensor", "kernels", "linspace", "manual_seed",
     "matmul", "maximum", "metrics", "minimum", "models", "nn", "no_grad", "ones", "ones_like",
-    "optim", "rand", "randint", "randn", "randperm", "reference", "set_flush_denormal",
+    "optim", "probes", "rand", "randint", "randn", "randperm", "reference", "set_flush_denormal",
     "set_grad_enabled", "set_num_threads", "set_rng_state", "stack", "summary", "tensor", "uint8",
     "use_backend", "utils", "verify", "where", "zeros", "zeros_like",
 ]  # fmt: skip
