@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import suggest_keywords
 from .optimizer import Optimizer
 
 
@@ -34,6 +35,11 @@ class LRScheduler:
     """
 
     _not_saved: tuple[str, ...] = ("optimizer",)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = suggest_keywords(cls.__name__)(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         op = type(self).__name__
