@@ -1,7 +1,7 @@
 """Gradient descent and its relatives on problems small enough for paper: every number by hand.
 
-The letters are rows of the project's requirement ledger: O optimizers, N checkable numbers, E
-mistakes in the founding notes that must not come back.
+The letters are rows of the course: O optimizers, N checkable numbers, E mistakes of its notes that
+must not come back.
 """
 
 from __future__ import annotations
@@ -391,10 +391,10 @@ def test_n6b_adagrad_after_three_plain_steps() -> None:
     assert_close(rows[4], (1.05, 0.25, 0.35), 1e-12, "n+4")
     expected = [(0.915836, 0.115836, 0.052492), (1.038310, 0.238310, 0.314931)]
     assert_close(rows[5:], expected, SIX_DIGITS, "n+5, n+6")
-    # 1.05 - .3/sqrt(5) + .3/sqrt(6) - .3/sqrt(7) = .924921, where the ledger has .924923.
+    # 1.05 - .3/sqrt(5) + .3/sqrt(6) - .3/sqrt(7) = .924921; a table rounded on the way has .924923.
     last = 1.05 - 0.3 / 5**0.5 + 0.3 / 6**0.5 - 0.3 / 7**0.5
     assert_close((model.weight.item(), model.bias.item()), (last, last - 0.8), 1e-12, "n+7")
-    assert_close((last, 2 - 2 * last - (last - 0.8)), (0.924923, 0.025232), 6e-6, "n+7, ledger")
+    assert_close((last, 2 - 2 * last - (last - 0.8)), (0.924923, 0.025232), 6e-6, "n+7, rounded")
 
 
 def test_n6b_adagrad_started_at_other_rows() -> None:

@@ -211,6 +211,57 @@ def test_o20_memory_grows_with_the_batch_and_evaluation_needs_less() -> None:
     assert peak_activations(256, False) < 0.5 * peaks[2]
 
 
+def test_o6_smaller_batches_need_less_memory_and_update_more_often() -> None:
+    model = nn.Sequential(nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10))
+    memory = {n: probes.memory_estimate(model, (n, 256)).total for n in (1, 64, 4096)}
+    assert memory[1] < memory[64] < memory[4096]
+    assert peak_activations(1, True) < peak_activations(64, True) < peak_activations(1024, True)
+    data = neurona.utils.data.TensorDataset(np.zeros((4096, 1), np.float32))
+    updates = [len(neurona.utils.data.DataLoader(data, batch_size=n)) for n in (1, 64, 4096)]
+    assert updates == [4096, 64, 1]
+
+
+# ---- hyper-parameters ----
+
+
+def build_line(lr: float, momentum: float = 0.0) -> Trainer:
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    optimizer = optim.SGD(model.parameters(), lr=lr, momentum=momentum)
+    return Trainer(model, "mse", optimizer)
+
+
+ONES = np.ones((4, 1), np.float32)
+
+
+def test_o2_sweep_of_the_rate() -> None:
+    """L = (w - 1)^2, so that w - 1 shrinks by 1 - 2 lr: slow, at once, never, away."""
+    losses = probes.lr_sweep(build_line, [0.1, 0.5, 1.0, 1.1], ONES, ONES, epochs=400)
+    assert_close(losses[0.1][:3], [1.0, 0.64, 0.64**2], 1e-6, "slow")
+    assert losses[0.5][:2] == [1.0, 0.0]
+    assert losses[1.0] == [1.0] * 400
+    assert len(losses[1.1]) < 400 and not np.isfinite(losses[1.1][-1])
+
+
+def test_o18_grid_search() -> None:
+    grid = {"lr": [0.01, 0.1, 2.0], "momentum": [0.0, 0.5]}
+    trials = probes.grid_search(
+        build_line, grid, ONES, ONES, epochs=300, validation_data=(ONES, ONES)
+    )
+    assert [tuple(trial.parameters.values()) for trial in trials] == [
+        (lr, momentum) for lr in (0.01, 0.1, 2.0) for momentum in (0.0, 0.5)
+    ]
+    values = [trial.value for trial in trials]
+    assert values[1] < values[0] and np.isnan(values[4])
+    assert trials[0].history.history["val_loss"][-1] == values[0]
+    with pytest.raises(ValueError, match="monitor must be one of loss, lr, got 'val_loss'"):
+        probes.grid_search(build_line, {"lr": [0.1]}, ONES, ONES)
+    with pytest.raises(ValueError, match="grid must have a name, and a value for each"):
+        probes.grid_search(build_line, {"lr": []}, ONES, ONES)
+    with pytest.raises(TypeError, match="build must give a Trainer, got float"):
+        probes.grid_search(lambda lr: lr, {"lr": [0.1]}, ONES, ONES)
+
+
 # ---- rejected arguments ----
 
 

@@ -13,14 +13,18 @@ from .ensemble import Ensemble
 from .gradients import GradientMonitor, filters, gradient_norms, input_gradient
 from .hessian import numeric_hessian
 from .memory import MemoryEstimate, memory_estimate
+from .search import Trial, grid_search, lr_sweep
 
 __all__ = [
     "Ensemble",
     "GradientMonitor",
     "MemoryEstimate",
+    "Trial",
     "filters",
     "gradient_norms",
+    "grid_search",
     "input_gradient",
+    "lr_sweep",
     "memory_estimate",
     "numeric_hessian",
 ]
