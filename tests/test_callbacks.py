@@ -131,6 +131,21 @@ def test_best_weights_return_however_training_ends(values: list[float]) -> None:
     assert kept[1] != kept[-1]
 
 
+def test_r4_stops_at_index_5_and_restores_index_2() -> None:
+    """The seventh value would have been the best, and is not waited for."""
+    values = [5, 4, 3, 3.5, 3.4, 3.6, 2.0]
+    kept: list[bytes] = []
+    trainer = make_trainer()
+    keep = LambdaCallback(
+        on_epoch_end=lambda epoch, logs: kept.append(trainer.model.weight.data.tobytes())
+    )
+    stop = EarlyStopping("watched", patience=3, restore_best_weights=True)
+    fit(trainer, Script("watched", values), keep, stop, epochs=len(values))
+    assert trainer.history.epoch == list(range(6))
+    assert (stop.stopped_epoch, stop.best_epoch, stop.best) == (5, 2, 3)
+    assert len(set(kept)) == 6 and trainer.model.weight.data.tobytes() == kept[2]
+
+
 def test_monitor_that_is_not_logged_warns() -> None:
     with pytest.warns(UserWarning, match="monitor 'val_loss' is not among"):
         fit(make_trainer(), EarlyStopping())

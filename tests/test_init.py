@@ -32,6 +32,9 @@ def drawn(fill: Callable[..., Any], *args: Any, **kwargs: Any) -> np.ndarray:
     [
         ("xavier_uniform_", {}, math.sqrt(2 / 864)),
         ("xavier_normal_", {"gain": 2.0}, 2 * math.sqrt(2 / 864)),
+        ("xavier_normal_", {"mode": "fan_in"}, math.sqrt(1 / 288)),
+        ("xavier_uniform_", {"mode": "fan_out", "gain": 0.5}, 0.5 * math.sqrt(1 / 576)),
+        ("lecun_normal_", {}, math.sqrt(1 / 288)),
         ("kaiming_uniform_", {"nonlinearity": "relu"}, math.sqrt(2 / 288)),
         ("kaiming_normal_", {"nonlinearity": "relu"}, math.sqrt(2 / 288)),
         ("kaiming_normal_", {"nonlinearity": "linear"}, math.sqrt(1 / 288)),
@@ -141,6 +144,8 @@ def test_parameters_stay_leaves() -> None:
     ("call", "error", "message"),
     [
         (lambda t: init.xavier_uniform_(neurona.empty(3)), ValueError, "at least 2 axes, got"),
+        (lambda t: init.xavier_normal_(t, mode="in"), ValueError, "fan_out, got 'in'"),
+        (lambda t: init.lecun_normal_(neurona.empty(3)), ValueError, "lecun_normal_: tensor must"),
         (lambda t: init.kaiming_normal_(t, mode="fan"), ValueError, "mode must be 'fan_in' or"),
         (lambda t: init.kaiming_normal_(t, nonlinearity="rely"), ValueError, "got 'rely'"),
         (lambda t: init.uniform_(t, 1.0, 0.0), ValueError, "a must be <= b, got a=1.0, b=0.0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +33,31 @@ SCHEDULES: dict[str, Callable[[optim.Optimizer], Any]] = {
         pct_start=0.4,
         anneal_strategy="linear",
         three_phase=True,
+    ),
+    "CosineAnnealingWarmRestarts": lambda o: lr_scheduler.CosineAnnealingWarmRestarts(
+        o, 3, T_mult=2, eta_min=0.01
+    ),
+    "CosineAnnealingWarmRestarts_1": lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 4),
+    "ConstantLR": lambda o: lr_scheduler.ConstantLR(o, factor=0.25, total_iters=4),
+    "PolynomialLR": lambda o: lr_scheduler.PolynomialLR(o, total_iters=8, power=1.5),
+    "SequentialLR": lambda o: lr_scheduler.SequentialLR(
+        o,
+        [
+            lr_scheduler.LinearLR(o, 0.25, 0.9, 3),
+            lr_scheduler.ExponentialLR(o, 0.5),
+            lr_scheduler.CosineAnnealingLR(o, 4, 0.01),
+        ],
+        [3, 6],
+    ),
+    "SequentialLR_restarts": lambda o: lr_scheduler.SequentialLR(
+        o,
+        [
+            lr_scheduler.ConstantLR(o, 0.1, 2),
+            lr_scheduler.CosineAnnealingWarmRestarts(o, 3, 2),
+            lr_scheduler.StepLR(o, 2, 0.3),
+            lr_scheduler.PolynomialLR(o, 4),
+        ],
+        [2, 6, 9],
     ),
 }
 # Rounding of a dozen products and cosines in float64.
@@ -139,6 +165,28 @@ def test_state_dict_resumes(name: str) -> None:
     assert rates(other, resumed, 6) == rates(optimizer, schedule, 6)
 
 
+def test_inverse_time_decay_counts_updates_and_does_not_compound() -> None:
+    optimizer = sgd()
+    schedule = lr_scheduler.InverseTimeDecay(optimizer, decay=0.5)
+    expected = [0.4 / (1 + 0.5 * t) for t in range(1, 5)]
+    assert_close(rates(optimizer, schedule, 4), expected, BOUND, "InverseTimeDecay")
+
+
+def test_warm_restarts_between_epochs() -> None:
+    optimizer = sgd()
+    schedule = lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 2, T_mult=2)
+    path = []
+    for epoch in (0.5, 2.0, 3.0, 7.0):
+        optimizer.step()
+        schedule.step(epoch)
+        path.append(schedule.get_last_lr()[0])
+    # Periods 0..2, 2..6, 6..14: at shares 1/4, 0, 1/4 and 1/8 of them.
+    expected = [0.2 * (1 + math.cos(math.pi * share)) for share in (0.25, 0, 0.25, 0.125)]
+    assert_close(path, expected, BOUND, "warm restarts")
+    with pytest.raises(ValueError, match="epoch must be finite and >= 0, got -1"):
+        schedule.step(-1)
+
+
 def test_resume_by_last_epoch() -> None:
     optimizer = sgd()
     optimizer.param_groups[0]["initial_lr"] = 0.4
@@ -180,6 +228,33 @@ def test_warns_when_the_optimizer_did_not_step_first() -> None:
         (lambda o: lr_scheduler.LambdaLR(o, [abs, abs]), ValueError, "one function per group"),
         (lambda o: lr_scheduler.LambdaLR(o, 3), TypeError, "lr_lambda must be callable"),
         (lambda o: lr_scheduler.OneCycleLR(o, 1.0), ValueError, "total_steps, or epochs"),
+        (lambda o: lr_scheduler.ConstantLR(o, factor=0.0), ValueError, "factor must be in"),
+        (lambda o: lr_scheduler.PolynomialLR(o, 0), ValueError, "total_iters must be >= 1"),
+        (lambda o: lr_scheduler.PolynomialLR(o, power=-1), ValueError, "power must be finite"),
+        (lambda o: lr_scheduler.InverseTimeDecay(o, -1e-6), ValueError, "decay must be finite"),
+        (lambda o: lr_scheduler.InverseTimeDecay(o, "1"), TypeError, "decay must be a number"),
+        (lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 0), ValueError, "T_0 must be >= 1"),
+        (lambda o: lr_scheduler.SequentialLR(o, [], []), ValueError, "must not be empty"),
+        (lambda o: lr_scheduler.SequentialLR(o, [None], []), TypeError, "must be an LRScheduler"),
+        (
+            lambda o: lr_scheduler.SequentialLR(o, [lr_scheduler.StepLR(o, 1)], [2]),
+            ValueError,
+            "one entry fewer than the 1 schedulers, got 1",
+        ),
+        (
+            lambda o: lr_scheduler.SequentialLR(
+                o, [lr_scheduler.StepLR(o, 1) for _ in range(3)], [2, 2]
+            ),
+            ValueError,
+            r"milestones must rise, got \[2, 2\]",
+        ),
+        (
+            lambda o: lr_scheduler.SequentialLR(
+                o, [lr_scheduler.StepLR(o, 1), lr_scheduler.StepLR(sgd(), 1)], [2]
+            ),
+            ValueError,
+            r"schedulers\[1\] must belong to the same optimizer",
+        ),
         (lambda o: lr_scheduler.ReduceLROnPlateau(o, "best"), ValueError, "mode must be"),
         (lambda o: lr_scheduler.ReduceLROnPlateau(o, factor=1.0), ValueError, "factor must be"),
     ],

@@ -25,6 +25,10 @@ LEFT_OUT = {
     "optim.SGD": {"differentiable"},
     "optim.Adam": {"differentiable", "capturable"},
     "optim.AdamW": {"differentiable", "capturable"},
+    "optim.Adagrad": {"differentiable"},
+    "optim.Adadelta": {"differentiable"},
+    "optim.Adamax": {"differentiable"},
+    "optim.NAdam": {"differentiable"},
     "utils.data.DataLoader": {"pin_memory_device", "in_order"},
     "nn.Module.register_forward_hook": {"always_call"},
 }

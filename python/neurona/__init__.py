@@ -63,7 +63,8 @@ bool_ = _np.dtype(_np.bool_)
 _SUBMODULES = (
     "backends", "callbacks", "checkpoint", "cli", "creation", "datasets", "errors", "files",
     "functions", "history", "inference", "kernels", "metric_learning", "metrics", "models", "nn",
-    "optim", "random", "receptive", "reference", "safetensors", "trainer", "transforms", "utils",
+    "optim", "probes", "random", "receptive", "reference", "safetensors", "trainer", "transforms",
+    "utils",
 )  # fmt: skip
 _LAZY_NAMES = {
     "FormatError": "errors",
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
         models,
         nn,
         optim,
+        probes,
         reference,
         transforms,
         utils,
@@ -102,7 +104,7 @@ __all__ = [
     "from_numpy", "full", "full_like", "get_num_threads", "get_rng_state", "int8", "int16",
     "int32", "int64", "is_grad_enabled", "is_tensor", "kernels", "linspace", "manual_seed",
     "matmul", "maximum", "mc_predict", "metric_learning", "metrics", "minimum", "models", "nn",
-    "no_grad", "ones", "ones_like", "optim", "rand", "randint", "randn", "randperm",
+    "no_grad", "ones", "ones_like", "optim", "probes", "rand", "randint", "randn", "randperm",
     "receptive_field", "reference", "set_flush_denormal", "set_grad_enabled", "set_num_threads",
     "set_rng_state", "stack", "summary", "tensor", "transforms", "uint8", "use_backend", "utils",
     "verify", "where", "zeros", "zeros_like",

@@ -12,6 +12,7 @@ from typing import Any
 
 from . import random
 from .callbacks import Callback, CallbackList
+from .errors import suggest_keywords
 from .files import StrPath
 from .history import History
 from .interrupts import DelayedInterrupt
@@ -25,9 +26,10 @@ class Trainer(TrainerFiles):
 
     `loss`: a name (`cross_entropy`, `focal`, `bce`, `hinge`, `mse`, `mae`, `huber`, `nll` or
     Keras's names; all take logits), a loss module or a function (output, target). `optimizer`:
-    `sgd`, `adam`, `adamw`, an Optimizer or a function of the parameters. `metrics`: names or
-    `Metric` objects. `scheduler`: a learning-rate schedule that is stepped after each epoch.
-    `metadata` goes into every file that is saved.
+    `sgd`, `adam`, `adamw`, `rmsprop` or another name, an Optimizer or a function of the parameters.
+    `metrics`: names or `Metric` objects. `scheduler`: a learning-rate schedule that is stepped
+    after each epoch, or after each update with `scheduler_step="batch"`. `metadata` goes into every
+    file that is saved.
 
     >>> import neurona
     >>> from neurona import nn
@@ -40,6 +42,7 @@ class Trainer(TrainerFiles):
     (['accuracy', 'loss', 'lr'], [0, 1])
     """
 
+    @suggest_keywords("fit")
     def fit(
         self,
         x: Any,
@@ -129,6 +132,36 @@ class Trainer(TrainerFiles):
             raise KeyboardInterrupt
         return self.history
 
+    @suggest_keywords("train_on_batch")
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One update on the batch x (N, ...), y (N, ...), as `fit` makes them; the loss before the
+        update alone, a list [loss, metrics...], or a dictionary. The model is left in training
+        mode.
+
+        A loop of calls in the order of a `DataLoader` gives the same bits as `fit`.
+        """
+        if self.loss is None:
+            raise ValueError("train_on_batch: Trainer must have a loss, got None")
+        weights = sample_weights(y, class_weight, sample_weight)
+        size = max(len(as_array(x)), 1)
+        loader = as_loader("train_on_batch", self.model, x, y, size, weight=weights)
+        for meter in self._meters():
+            meter.reset()
+        self.model.train()
+        self._train_batch(next(iter(loader)))
+        results = self._results()
+        if return_dict:
+            return results
+        values = list(results.values())
+        return values if len(values) > 1 else values[0]
+
     def _train_epoch(
         self,
         epoch: int,
@@ -187,6 +220,8 @@ class Trainer(TrainerFiles):
         loss = self._compute_loss(output, y, weight)
         loss.backward()
         self.optimizer.step()
+        if self.scheduler is not None and self.scheduler_step == "batch":
+            self.scheduler.step()
         self._mean_loss.add(loss.item(), len(as_array(x)))
         for metric in self.metrics:
             metric.update(output, y)
@@ -199,7 +234,7 @@ class Trainer(TrainerFiles):
 
     def _end_epoch(self, epoch: int, logs: dict[str, float], run: CallbackList) -> None:
         logs["lr"] = self.lr
-        if self.scheduler is not None:
+        if self.scheduler is not None and self.scheduler_step == "epoch":
             self.scheduler.step()
         self.history.append(epoch, logs)
         self._progress.update(epoch=epoch + 1, batch=0)

@@ -14,8 +14,10 @@ from . import metrics as metric_module
 from . import random
 from .autograd import no_grad
 from .callbacks import Callback, CallbackList, ProgressPrinter
+from .errors import suggest_keywords
 from .history import History
 from .metrics import Mean, Metric, as_array
+from .metrics.binary import above
 from .nn import Module
 from .tensor import Tensor
 from .trainer_setup import (
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 class TrainerBase:
     """Holds model, loss, optimizer and metrics; see `Trainer`."""
 
+    @suggest_keywords("Trainer")
     def __init__(
         self,
         model: Module,
@@ -42,17 +45,23 @@ class TrainerBase:
         metrics: Iterable[str | Metric] | None = None,
         *,
         scheduler: Any = None,
+        scheduler_step: str = "epoch",
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(model, Module):
             raise TypeError(f"Trainer: model must be a Module, got {type(model).__name__}")
         if isinstance(metrics, str):
             raise TypeError(f"Trainer: metrics must be a list, got the string {metrics!r}")
+        if scheduler_step not in ("epoch", "batch"):
+            raise ValueError(
+                f"Trainer: scheduler_step must be 'epoch' or 'batch', got {scheduler_step!r}"
+            )
         self.model = model
         self.loss = None if loss is None else get_loss(loss)
         self.optimizer = get_optimizer(optimizer, model)
         self.metrics = [metric_module.get(metric) for metric in metrics or ()]
-        self.scheduler = scheduler
+        self.scheduler, self.scheduler_step = scheduler, scheduler_step
+        self._loss_name = loss if isinstance(loss, str) else _name(loss)
         self.metadata = dict(metadata or {})
         self.stop_training = False
         self.signals: tuple[int, ...] = (signal.SIGINT,)
@@ -70,6 +79,7 @@ class TrainerBase:
             "seed": random.default_generator.seed,
         }
 
+    @suggest_keywords("evaluate")
     def evaluate(
         self,
         x: Any,
@@ -123,6 +133,7 @@ class TrainerBase:
         run.call("on_test_end", results)
         return results
 
+    @suggest_keywords("predict")
     def predict(
         self,
         x: Any,
@@ -130,8 +141,17 @@ class TrainerBase:
         verbose: str | int = 0,
         steps: int | None = None,
         callbacks: Iterable[Callback] | None = None,
+        *,
+        threshold: float | None = None,
     ) -> np.ndarray:
-        """The outputs (N, ...) for x (N, ...), or for an iterable of batches, as one array."""
+        """The outputs (N, ...) for x (N, ...), or for an iterable of batches, as one array.
+
+        With `threshold` the answer is int64, 1 where the output is above it, strictly, and 0
+        elsewhere. The output counts as the model gives it: where that is a logit, the threshold 0
+        stands for the probability 0.5.
+        """
+        if threshold is not None:
+            above("predict", np.zeros(0), threshold)
         run = self._make_callbacks(callbacks, 0, {"steps": steps, "epochs": 1, "verbose": verbose})
         mode = self.model.training
         self.model.eval()
@@ -148,7 +168,8 @@ class TrainerBase:
         run.call("on_predict_end", {})
         if not outputs:
             raise ValueError("predict: x yielded no batches")
-        return outputs[0].copy() if len(outputs) == 1 else np.concatenate(outputs)
+        whole = outputs[0].copy() if len(outputs) == 1 else np.concatenate(outputs)
+        return whole if threshold is None else above("predict", whole, threshold).astype(np.int64)
 
     def _inputs(self, x: Any, batch_size: int | None) -> Iterator[Tensor]:
         if isinstance(x, (np.ndarray, Tensor)):
@@ -163,6 +184,22 @@ class TrainerBase:
         for batch in x:
             first = batch[0] if isinstance(batch, (list, tuple)) else batch
             yield first if isinstance(first, Tensor) else Tensor(as_array(first))
+
+    def get_config(self) -> dict[str, Any]:
+        """The hyper-parameters, those of the architecture apart from those of the process, as plain
+        values that JSON can hold.
+        """
+        schedule = None if self.scheduler is None else type(self.scheduler).__name__
+        return {
+            "architecture": {"name": type(self.model).__name__, "layers": repr(self.model)},
+            "process": {
+                "loss": self._loss_name,
+                "optimizer": self.optimizer.get_config(),
+                "scheduler": schedule,
+                "scheduler_step": self.scheduler_step,
+                "metrics": [metric.name for metric in self.metrics],
+            },
+        }
 
     @property
     def lr(self) -> float:
@@ -209,3 +246,10 @@ class TrainerBase:
         if each.ndim > 1:
             each = each.flatten(1).mean(1)
         return (each * weight).mean()
+
+
+def _name(loss: Any) -> str | None:
+    """What a loss that was given as an object is called."""
+    if loss is None or isinstance(loss, Module):
+        return None if loss is None else type(loss).__name__
+    return getattr(loss, "__name__", type(loss).__name__)

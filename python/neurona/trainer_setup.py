@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from . import optim
+from .errors import did_you_mean
 from .metrics import as_array
 from .nn import Module
 from .nn import functional as F
@@ -36,15 +36,25 @@ _LOSSES: dict[str, str] = {
     "hinge": "hinge_loss",
     "focal": "focal_loss",
 }
-_OPTIMIZERS = ("sgd", "adam", "adamw")
+_OPTIMIZERS = {
+    "sgd": optim.SGD,
+    "adam": optim.Adam,
+    "adamw": optim.AdamW,
+    "rmsprop": optim.RMSprop,
+    "adagrad": optim.Adagrad,
+    "adadelta": optim.Adadelta,
+    "adamax": optim.Adamax,
+    "nadam": optim.NAdam,
+}
 _KERAS_SGD_LR = 0.01
 
 
 def _unknown(argument: str, value: str, known: Iterable[str]) -> ValueError:
     names = list(known)
-    close = get_close_matches(value, names, 1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return ValueError(f"Trainer: {argument} must be one of {', '.join(names)}, got {value!r}{hint}")
+    return ValueError(
+        f"Trainer: {argument} must be one of {', '.join(names)}, got {value!r}"
+        f"{did_you_mean(value, names)}"
+    )
 
 
 def get_loss(loss: Any) -> LossFunction:
@@ -74,19 +84,16 @@ def get_loss(loss: Any) -> LossFunction:
 def get_optimizer(optimizer: Any, model: Module) -> optim.Optimizer:
     """An optimizer from a name, an object, or a function of the parameters.
 
-    By name, Adam and AdamW use their own defaults and SGD a learning rate of 0.01.
+    By name, SGD has a learning rate of 0.01 and the others use their own defaults.
     """
     if isinstance(optimizer, optim.Optimizer):
         return optimizer
     if isinstance(optimizer, str):
         name = optimizer.lower()
-        if name == "sgd":
-            return optim.SGD(model.parameters(), lr=_KERAS_SGD_LR)
-        if name == "adam":
-            return optim.Adam(model.parameters())
-        if name == "adamw":
-            return optim.AdamW(model.parameters())
-        raise _unknown("optimizer", name, _OPTIMIZERS)
+        if name not in _OPTIMIZERS:
+            raise _unknown("optimizer", name, _OPTIMIZERS)
+        options = {"lr": _KERAS_SGD_LR} if name == "sgd" else {}
+        return _OPTIMIZERS[name](model.parameters(), **options)
     if not callable(optimizer):
         raise TypeError(
             f"Trainer: optimizer must be a name, an Optimizer or a function of the parameters, "

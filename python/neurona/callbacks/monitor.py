@@ -8,13 +8,14 @@ from typing import Any
 
 from .base import Callback, Logs
 
-_LARGER_IS_BETTER = ("acc", "auc", "precision", "recall", "f1")
+_LARGER_IS_BETTER = ("acc", "auc", "precision", "recall", "f1", "iou")
 
 
 class MonitorCallback(Callback):
     """Base of the callbacks with `monitor`, `mode` and `min_delta`.
 
-    `mode` is `min`, `max` or `auto`, which takes `max` for accuracies, precision, recall and F1.
+    `mode` is `min`, `max` or `auto`, which takes `max` for accuracies, precision, recall, F1
+    and IoU.
     Raises `ValueError` for another mode.
     """
 

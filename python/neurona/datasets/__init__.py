@@ -1,5 +1,5 @@
 """Data sets: `digits` and `iris` are part of the package, `mnist` and `fashion_mnist` are found or
-downloaded.
+downloaded, `make_moons` and its like are made by code.
 
 >>> x_train, y_train, x_test, y_test = digits()
 >>> x_train.shape, str(x_train.dtype), y_train.shape
@@ -14,15 +14,23 @@ from .idx import parse_idx, read_idx
 from .locate import cache_folder, search_folders
 from .mnist_like import fashion_mnist, mnist
 from .names import NAMES, check_name
+from .shapes import SHAPE_CLASSES, make_shapes
+from .toy import make_circles, make_gaussians, make_moons, make_xor
 
 __all__ = [
     "NAMES",
+    "SHAPE_CLASSES",
     "ArrayDataset",
     "cache_folder",
     "digits",
     "fashion_mnist",
     "iris",
     "load",
+    "make_circles",
+    "make_gaussians",
+    "make_moons",
+    "make_shapes",
+    "make_xor",
     "mnist",
     "parse_idx",
     "read_idx",

@@ -1,4 +1,5 @@
-"""Small models: `lenet5`, `mlp64`, `mlp1024`, `vgg_small`, `digits_cnn`.
+"""Small models: `lenet5`, `mlp64`, `mlp1024`, `vgg_small`, `digits_cnn`,
+`Perceptron`.
 
 >>> from neurona import models
 >>> sum(p.numel() for p in models.mlp64().parameters())
@@ -7,19 +8,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .registry import NAMES, Defaults, build, defaults, load
 
 if TYPE_CHECKING:
     from .lenet import LeNet5
     from .mlp import MLP
+    from .perceptron import Perceptron
     from .small_cnn import DigitsCNN
     from .vgg import VGGSmall
 
 __all__ = [
     "NAMES",
     "Defaults",
+    "Perceptron",
     "build",
     "defaults",
     "digits_cnn",
@@ -64,3 +67,11 @@ def digits_cnn(num_classes: int = 10, in_channels: int = 1, image_size: int = 8)
     from .small_cnn import DigitsCNN
 
     return DigitsCNN(num_classes, in_channels, image_size)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Perceptron":
+        raise AttributeError(f"module 'neurona.models' has no attribute {name!r}")
+    from .perceptron import Perceptron
+
+    return Perceptron

@@ -132,22 +132,53 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     return _assign(tensor, values)
 
 
+def _xavier_std(op: str, tensor: Tensor, gain: float, mode: str) -> float:
+    fan_in, fan_out = _fans(op, tensor)
+    fans = {"fan_avg": (fan_in + fan_out) / 2, "fan_in": fan_in, "fan_out": fan_out}
+    if mode not in fans:
+        raise ValueError(f"{op}: mode must be one of {', '.join(fans)}, got {mode!r}")
+    return gain / math.sqrt(fans[mode])
+
+
 def xavier_uniform_(
-    tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
+    tensor: Tensor,
+    gain: float = 1.0,
+    generator: Generator | None = None,
+    *,
+    mode: str = "fan_avg",
 ) -> Tensor:
-    """Uniform in +-gain sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010)."""
-    fan_in, fan_out = _fans("xavier_uniform_", tensor)
-    bound = gain * math.sqrt(6.0 / (fan_in + fan_out))
+    """Uniform in +-gain sqrt(3 / fan), fan = (fan_in + fan_out) / 2, fan_in or fan_out by `mode`
+    (Glorot & Bengio 2010).
+    """
+    bound = math.sqrt(3.0) * _xavier_std("xavier_uniform_", tensor, gain, mode)
     return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Normal with variance gain^2 2 / (fan_in + fan_out) (Glorot & Bengio 2010).
+def xavier_normal_(
+    tensor: Tensor,
+    gain: float = 1.0,
+    generator: Generator | None = None,
+    *,
+    mode: str = "fan_avg",
+) -> Tensor:
+    """Normal with variance gain^2 / fan, fan = (fan_in + fan_out) / 2, fan_in or fan_out by `mode`
+    (Glorot & Bengio 2010).
 
-    Variance 1 / fan_in is `kaiming_normal_(tensor, nonlinearity="linear")`.
+    `mode="fan_in"` gives variance 1 / fan_in, as `lecun_normal_` does.
     """
-    fan_in, fan_out = _fans("xavier_normal_", tensor)
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)), generator)
+    return normal_(tensor, 0.0, _xavier_std("xavier_normal_", tensor, gain, mode), generator)
+
+
+def lecun_normal_(tensor: Tensor, generator: Generator | None = None) -> Tensor:
+    """Normal with variance 1 / fan_in (LeCun et al. 1998).
+
+    >>> import neurona
+    >>> from neurona.nn import init
+    >>> weight = init.lecun_normal_(neurona.empty(64, 400))
+    >>> round(float(weight.numpy().std()), 2)
+    0.05
+    """
+    return normal_(tensor, 0.0, _xavier_std("lecun_normal_", tensor, 1.0, "fan_in"), generator)
 
 
 def _kaiming_std(op: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import backends
 from ..tensor import Tensor
+from .composed import check_arrays, check_betas, root
 from .optimizer import Group, Optimizer, check_number, not_negative
 
 
@@ -18,6 +19,10 @@ class Adam(Optimizer):
     `weight_decay` adds to g, or shrinks p by lr weight_decay with `decoupled_weight_decay`.
     `amsgrad` takes the largest v so far. All parameters of a group are updated in one pass.
     `foreach` and `fused` have no effect, the step is always fused.
+
+    `bias_correction=False` leaves out the divisors 1 - b^t: the first step is then (1 - b1) /
+    sqrt(1 - b2) times as long, 3.16 times with the default betas. `eps_inside=True` divides by
+    sqrt(v + eps).
 
     >>> import neurona
     >>> from neurona import nn, optim
@@ -42,6 +47,8 @@ class Adam(Optimizer):
         maximize: bool = False,
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
+        bias_correction: bool = True,
+        eps_inside: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -51,6 +58,8 @@ class Adam(Optimizer):
             "amsgrad": amsgrad,
             "maximize": maximize,
             "decoupled_weight_decay": decoupled_weight_decay,
+            "bias_correction": bias_correction,
+            "eps_inside": eps_inside,
         }
         super().__init__(params, defaults)
 
@@ -58,13 +67,7 @@ class Adam(Optimizer):
         op = type(self).__name__
         for name in ("lr", "eps", "weight_decay"):
             check_number(op, name, group[name], "finite and >= 0", not_negative)
-        betas = group["betas"]
-        if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise ValueError(f"{op}: betas must be a pair of numbers, got {betas!r}")
-        for position, beta in enumerate(betas):
-            check_number(
-                op, f"betas[{position}]", beta, "in [0, 1)", lambda value: 0.0 <= value < 1.0
-            )
+        check_betas(op, group["betas"])
 
     def _batch_key(self, group: Group, state: dict[str, Any]) -> int:
         return state.get("step", 0) + 1
@@ -80,6 +83,14 @@ class Adam(Optimizer):
                     state[name] = Tensor(np.zeros_like(param.data))
         buffers = [[state[name].data for state in states] for name in names]
         arrays = [param.data for param in params]
+        if group["eps_inside"] or not group["bias_correction"]:
+            for param, grad, *own in zip(params, grads, *buffers, strict=True):
+                check_arrays(type(self).__name__, param, grad)
+                with np.errstate(all="ignore"):
+                    _composed_step(group, param.data, grad, own, key)
+            for state in states:
+                state["step"] = key
+            return
         backends.current(arrays[0].dtype).adam_step(
             arrays,
             grads,
@@ -97,6 +108,30 @@ class Adam(Optimizer):
         )
         for state in states:
             state["step"] = key
+
+
+def _composed_step(
+    group: Group, p: np.ndarray, g: np.ndarray, buffers: list[np.ndarray], step: int
+) -> None:
+    """The forms that the kernel does not have: without bias correction, or eps inside the root."""
+    beta1, beta2 = group["betas"]
+    correction1 = 1 - beta1**step if group["bias_correction"] else 1.0
+    correction2 = 1 - beta2**step if group["bias_correction"] else 1.0
+    g = -g if group["maximize"] else g
+    if group["weight_decay"] != 0:
+        if group["decoupled_weight_decay"]:
+            p *= 1 - group["lr"] * group["weight_decay"]
+        else:
+            g = g + group["weight_decay"] * p
+    mean, square = buffers[:2]
+    mean *= beta1
+    mean += (1 - beta1) * g
+    square *= beta2
+    square += (1 - beta2) * g * g
+    if group["amsgrad"]:
+        square = np.maximum(buffers[2], square, out=buffers[2])
+    denominator = root(square / correction2, group["eps"], group["eps_inside"])
+    p -= group["lr"] / correction1 * (mean / denominator)
 
 
 class AdamW(Adam):
@@ -125,6 +160,8 @@ class AdamW(Adam):
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,
+        bias_correction: bool = True,
+        eps_inside: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -135,4 +172,6 @@ class AdamW(Adam):
             amsgrad,
             maximize=maximize,
             decoupled_weight_decay=True,
+            bias_correction=bias_correction,
+            eps_inside=eps_inside,
         )

@@ -9,20 +9,28 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from .decay import ConstantLR, InverseTimeDecay, PolynomialLR
 from .one_cycle import OneCycleLR
 from .optimizer import Optimizer, check_number
 from .plateau import ReduceLROnPlateau
 from .schedule import LRScheduler, integer
+from .sequential import SequentialLR
+from .warm_restarts import CosineAnnealingWarmRestarts
 
 __all__ = [
+    "ConstantLR",
     "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
     "ExponentialLR",
+    "InverseTimeDecay",
     "LRScheduler",
     "LambdaLR",
     "LinearLR",
     "MultiStepLR",
     "OneCycleLR",
+    "PolynomialLR",
     "ReduceLROnPlateau",
+    "SequentialLR",
     "StepLR",
 ]
 

@@ -7,13 +7,15 @@ nearly always one per group.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from ..autograd import enable_grad
+from ..errors import suggest_keywords
 from ..tensor import Tensor
 
 Group = dict[str, Any]
@@ -44,6 +46,13 @@ class Optimizer:
     Raises ValueError for no parameters, one given twice or one that is not a leaf, TypeError for
     anything but tensors.
     """
+
+    _numbers: tuple[str, ...] = ()  # entries of the state that are floats, besides the int "step"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = suggest_keywords(cls.__name__)(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, params: Any, defaults: Group) -> None:
         self.defaults = defaults
@@ -163,6 +172,31 @@ class Optimizer:
 
     # ---- saving ----
 
+    def get_config(self) -> dict[str, Any]:
+        """The hyper-parameters this optimizer was made with, as plain values with its "name"."""
+        return {"name": type(self).__name__, **self.defaults}
+
+    @classmethod
+    def from_config(cls, params: Any, config: Mapping[str, Any]) -> Self:
+        """An optimizer of this class for `params` with the hyper-parameters of `get_config`.
+
+        Raises ValueError when they belong to another class.
+
+        >>> from neurona import nn, optim
+        >>> model = nn.Linear(2, 1)
+        >>> config = optim.SGD(model.parameters(), lr=0.5, momentum=0.9).get_config()
+        >>> optim.SGD.from_config(model.parameters(), config).get_config() == config
+        True
+        """
+        if config.get("name") != cls.__name__:
+            raise ValueError(
+                f"{cls.__name__}: config must have the name {cls.__name__!r}, "
+                f"got {config.get('name')!r}"
+            )
+        taken = inspect.signature(cls).parameters
+        # A subclass may fix an option of its base, as AdamW does with decoupled_weight_decay.
+        return cls(params, **{key: value for key, value in config.items() if key in taken})
+
     def state_dict(self) -> dict[str, Any]:
         """`{"state": {position: buffers}, "param_groups": [options with positions]}`, as PyTorch
         lays it out.
@@ -221,6 +255,8 @@ class Optimizer:
             return int(value.item() if isinstance(value, Tensor) else value)
         if value is None:
             return None
+        if name in self._numbers:
+            return float(value.item() if isinstance(value, Tensor | np.ndarray) else value)
         array = value.data if isinstance(value, Tensor) else np.asarray(value)
         if array.shape != param.shape:
             raise ValueError(

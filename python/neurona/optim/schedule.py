@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import suggest_keywords
 from .optimizer import Optimizer
 
 
@@ -34,6 +35,11 @@ class LRScheduler:
     """
 
     _not_saved: tuple[str, ...] = ("optimizer",)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = suggest_keywords(cls.__name__)(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         op = type(self).__name__
@@ -78,6 +84,16 @@ class LRScheduler:
     def _advance(self) -> None:
         self.last_epoch += 1
         self._step_count += 1
+        self._set_lrs()
+
+    def _restart(self) -> None:
+        """Go to step 0 from the initial lr, wherever this schedule stood; SequentialLR needs it."""
+        for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = base
+        self.last_epoch = -1
+        self._advance()
+
+    def _set_lrs(self) -> None:
         for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             group["lr"] = lr
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]

@@ -18,6 +18,17 @@ import numpy as np
 
 from ..random import Generator, permutation
 from ..tensor import Tensor
+from .split import train_val_split
+
+__all__ = [
+    "DataLoader",
+    "Dataset",
+    "Subset",
+    "TensorDataset",
+    "default_collate",
+    "random_split",
+    "train_val_split",
+]
 
 
 class Dataset:
