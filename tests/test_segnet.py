@@ -82,9 +82,9 @@ def test_pixels_are_labelled(mode: str) -> None:
     """More than 95 % of the pixels of new images, by each way up; background alone is 86 %."""
     neurona.manual_seed(0)
     x, y = shapes(160)
-    model = models.segnet_mini(3, width=8, upsample=mode)
-    optimizer = neurona.optim.Adam(model.parameters(), lr=0.01)
-    for _ in range(10):
+    model = models.segnet_mini(3, upsample=mode)
+    optimizer = neurona.optim.Adam(model.parameters(), lr=0.003)
+    for _ in range(28):
         for start in range(0, 128, 16):
             optimizer.zero_grad()
             batch = slice(start, start + 16)

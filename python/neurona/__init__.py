@@ -62,8 +62,8 @@ bool_ = _np.dtype(_np.bool_)
 # Loaded when first used, so that `import neurona` costs little more than NumPy.
 _SUBMODULES = (
     "backends", "callbacks", "checkpoint", "cli", "creation", "datasets", "errors", "files",
-    "functions", "history", "kernels", "metrics", "models", "nn", "optim", "random", "reference",
-    "safetensors", "trainer", "utils",
+    "functions", "graph", "history", "kernels", "metrics", "models", "nn", "optim", "plot",
+    "random", "reference", "safetensors", "trainer", "utils",
 )  # fmt: skip
 _LAZY_NAMES = {
     "FormatError": "errors",
@@ -73,7 +73,19 @@ _LAZY_NAMES = {
 }
 
 if TYPE_CHECKING:
-    from . import callbacks, datasets, kernels, metrics, models, nn, optim, reference, utils
+    from . import (
+        callbacks,
+        datasets,
+        graph,
+        kernels,
+        metrics,
+        models,
+        nn,
+        optim,
+        plot,
+        reference,
+        utils,
+    )
     from .errors import FormatError
     from .history import History
     from .summary import summary
@@ -83,10 +95,10 @@ __all__ = [
     "FormatError", "Generator", "History", "Tensor", "Trainer", "__version__", "arange",
     "autograd", "bool_", "callbacks", "cat", "datasets", "default_generator", "empty",
     "empty_cache", "empty_like", "enable_grad", "eye", "float32", "float64", "from_dlpack",
-    "from_numpy", "full", "full_like", "get_num_threads", "get_rng_state", "int8", "int16",
+    "from_numpy", "full", "full_like", "get_num_threads", "get_rng_state", "graph", "int8", "int16",
     "int32", "int64", "is_grad_enabled", "is_tensor", "kernels", "linspace", "manual_seed",
     "matmul", "maximum", "metrics", "minimum", "models", "nn", "no_grad", "ones", "ones_like",
-    "optim", "rand", "randint", "randn", "randperm", "reference", "set_flush_denormal",
+    "optim", "plot", "rand", "randint", "randn", "randperm", "reference", "set_flush_denormal",
     "set_grad_enabled", "set_num_threads", "set_rng_state", "stack", "summary", "tensor", "uint8",
     "use_backend", "utils", "verify", "where", "zeros", "zeros_like",
 ]  # fmt: skip
