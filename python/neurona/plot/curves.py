@@ -157,4 +157,5 @@ def histograms(
         axes.set_title(f"{name}\nmean {mean:.3g}, std {deviation:.3g}", fontsize=9)
         axes.set_ylabel("count")
         axes.tick_params(labelsize=8)
+        axes.locator_params(axis="x", nbins=5)
     return finish(figure, path)

@@ -135,11 +135,15 @@ def convolution(
 def _sum(window: np.ndarray, weights: np.ndarray, result: float) -> str:
     """The products that add up to one output, zero weights left out."""
     terms = [
-        f"{weight:g}·{value:g}"
+        f"{_signed(weight)}·{_signed(value)}"
         for weight, value in zip(weights.ravel(), window.ravel(), strict=True)
         if weight
     ]
     return f"{' + '.join(terms) if len(terms) <= 9 else 'Σ kernel · window'} = {result:g}"
+
+
+def _signed(value: float) -> str:
+    return f"({value:g})" if value < 0 else f"{value:g}"
 
 
 def _numbers(axes: Any, array: np.ndarray, title: str, frame: Any) -> None:
@@ -149,6 +153,10 @@ def _numbers(axes: Any, array: np.ndarray, title: str, frame: Any) -> None:
     bare(axes)
     axes.imshow(array, cmap="Greys", alpha=0.35)
     axes.set_title(title, fontsize=9)
+    axes.set_xticks(np.arange(array.shape[1] - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(array.shape[0] - 1) + 0.5, minor=True)
+    axes.grid(which="minor", color="#bbbbbb", linewidth=0.6)
+    axes.tick_params(which="minor", length=0)
     for (row, column), value in np.ndenumerate(array):
         axes.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=9)
     if frame:
