@@ -122,9 +122,10 @@ def test_bad_arguments(make: Callable[[], object], error: type[Exception], messa
         make()
 
 
-def test_load_builds_the_model_that_was_saved(tmp_path: Path) -> None:
-    model = models.build("mlp64", (1, 8, 8), 10)
-    arch = describe("mlp64", (1, 8, 8), 10)
+@pytest.mark.parametrize("name", ["mlp64", "mnist64", "mlp512_tanh", "mnist_cnn", "rescnn"])
+def test_load_builds_the_model_that_was_saved(name: str, tmp_path: Path) -> None:
+    model = models.build(name, (1, 16, 16), 10)
+    arch = describe(name, (1, 16, 16), 10)
     save_checkpoint(tmp_path / "f", model.state_dict(), metadata={"arch": arch})
     loaded = models.load(tmp_path / "f")
     assert not loaded.training

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from .mlp import MLP
 
 
-@dataclass(frozen=True)
-class MLPConfig:
+class MLPConfig(NamedTuple):
     """A multi-layer perceptron and how it is trained by SGD.
 
     The learning rate at update i is lr / (1 + lr_decay i), counted from the initial one.
@@ -39,7 +37,7 @@ class MLPConfig:
 
     def get_config(self) -> dict[str, Any]:
         """The fields by name; `MLPConfig(**fields)` is the same object again."""
-        return asdict(self)
+        return self._asdict()
 
 
 mnist64 = MLPConfig(hidden=(64, 64, 64))

@@ -158,4 +158,5 @@ def histograms(
         axes.set_ylabel("count")
         axes.tick_params(labelsize=8)
         axes.locator_params(axis="x", nbins=5)
+        axes.yaxis.get_major_locator().set_params(integer=True)
     return finish(figure, path)

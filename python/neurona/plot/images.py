@@ -163,6 +163,12 @@ def _numbers(axes: Any, array: np.ndarray, title: str, frame: Any) -> None:
         (top, left), (rows, columns) = frame
         axes.add_patch(
             Rectangle(
-                (left - 0.5, top - 0.5), columns, rows, fill=False, edgecolor="#c0392b", linewidth=2
+                (left - 0.5, top - 0.5),
+                columns,
+                rows,
+                fill=False,
+                edgecolor="#c0392b",
+                linewidth=2.5,
+                zorder=5,  # over the lines between the cells
             )
         )
