@@ -62,9 +62,9 @@ bool_ = _np.dtype(_np.bool_)
 # Loaded when first used, so that `import neurona` costs little more than NumPy.
 _SUBMODULES = (
     "backends", "callbacks", "checkpoint", "cli", "creation", "datasets", "errors", "files",
-    "functions", "history", "inference", "kernels", "metric_learning", "metrics", "models", "nn",
-    "optim", "probes", "random", "receptive", "reference", "safetensors", "trainer", "transforms",
-    "utils",
+    "functions", "graph", "history", "inference", "kernels", "metric_learning", "metrics",
+    "models", "nn", "optim", "plot", "probes", "random", "receptive", "reference", "safetensors",
+    "trainer", "transforms", "utils",
 )  # fmt: skip
 _LAZY_NAMES = {
     "FormatError": "errors",
@@ -79,12 +79,14 @@ if TYPE_CHECKING:
     from . import (
         callbacks,
         datasets,
+        graph,
         kernels,
         metric_learning,
         metrics,
         models,
         nn,
         optim,
+        plot,
         probes,
         reference,
         transforms,
@@ -101,13 +103,13 @@ __all__ = [
     "FormatError", "Generator", "History", "Tensor", "Trainer", "__version__", "arange",
     "autograd", "bool_", "callbacks", "cat", "datasets", "default_generator", "empty",
     "empty_cache", "empty_like", "enable_grad", "eye", "float32", "float64", "from_dlpack",
-    "from_numpy", "full", "full_like", "get_num_threads", "get_rng_state", "int8", "int16",
+    "from_numpy", "full", "full_like", "get_num_threads", "get_rng_state", "graph", "int8", "int16",
     "int32", "int64", "is_grad_enabled", "is_tensor", "kernels", "linspace", "manual_seed",
     "matmul", "maximum", "mc_predict", "metric_learning", "metrics", "minimum", "models", "nn",
-    "no_grad", "ones", "ones_like", "optim", "probes", "rand", "randint", "randn", "randperm",
-    "receptive_field", "reference", "set_flush_denormal", "set_grad_enabled", "set_num_threads",
-    "set_rng_state", "stack", "summary", "tensor", "transforms", "uint8", "use_backend", "utils",
-    "verify", "where", "zeros", "zeros_like",
+    "no_grad", "ones", "ones_like", "optim", "plot", "probes", "rand", "randint", "randn",
+    "randperm", "receptive_field", "reference", "set_flush_denormal", "set_grad_enabled",
+    "set_num_threads", "set_rng_state", "stack", "summary", "tensor", "transforms", "uint8",
+    "use_backend", "utils", "verify", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..models.registry import NAMES
 from . import errors, options
 from .config import (
     checkpoint_to_resume,
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DATASET",
         help="digits, iris, mnist or fashion_mnist",
     )
-    add("--model", type=options.model_name, help="lenet5, mlp64, mlp1024, vgg_small or digits_cnn")
+    add("--model", type=options.model_name, help=f"{', '.join(NAMES[:-1])} or {NAMES[-1]}")
     add("--epochs", type=options.whole(0), metavar="N", help="passes over the training set")
     add("--batch-size", type=options.whole(1), metavar="N", help="samples per step")
     add("--optimizer", choices=("sgd", "adam", "adamw"), help="default: sgd")

@@ -10,7 +10,7 @@ from ..checkpoint import Checkpoint
 from ..errors import FormatError
 from ..files import StrPath
 from ..nn import Module
-from .registry import build, check_name
+from .registry import MLP_WIDTHS, build, check_name
 
 _MAX_SIZE = 1 << 14
 
@@ -30,11 +30,13 @@ def _fits(name: str, shape: Sequence[int], classes: int, weights: int) -> bool:
     features = math.prod(shape)
     quarter = (shape[-1] // 4) ** 2
     largest = {
-        "mlp64": 64 * features,
-        "mlp1024": 1024 * features,
+        **{mlp: widths[0] * features for mlp, widths in MLP_WIDTHS.items()},
         "lenet5": 120 * 16 * ((shape[-1] // 2 - 4) // 2) ** 2,
         "vgg_small": 64 * quarter * classes,
         "digits_cnn": 32 * quarter * classes,
+        "mnist_cnn": 1000 * 40 * (((shape[-1] - 4) // 2 - 4) // 2) ** 2,
+        "rescnn": 64 * max(64 * 9, classes),
+        "resnet18": 512 * max(512 * 9, classes),
     }
     return largest[name] <= weights
 

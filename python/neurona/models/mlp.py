@@ -1,16 +1,21 @@
-"""Multi-layer perceptrons with ReLU between the layers."""
+"""Multi-layer perceptrons."""
 
 from __future__ import annotations
 
-from ..nn import Flatten, Linear, Module, ReLU, Sequential
+from ..nn import Flatten, Linear, Module, ReLU, Sequential, Sigmoid, Tanh
 from ..tensor import Tensor
+from .sizes import check_choice
+
+_ACTIVATIONS: dict[str, type[Module]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
 
 
 class MLP(Module):
-    """Linear layers of the given widths with ReLU between: (N, ...) -> logits (N, num_classes).
+    """Linear layers of the given widths with an activation between: (N, ...) -> logits (N,
+    num_classes).
 
-    The axes after the first are flattened to `in_features`. `MLP(784, (64, 64, 64), 10)`, known as
-    `mlp64`, has 59,210 parameters.
+    The axes after the first are flattened to `in_features`; `activation` is "relu", "tanh" or
+    "sigmoid". `MLP(784, (64, 64, 64), 10)`, known as `mlp64`, has 59,210 parameters. Raises
+    ValueError for another activation.
 
     >>> import neurona
     >>> MLP(64, (32,), 10)(neurona.zeros(2, 1, 8, 8)).shape
@@ -18,13 +23,19 @@ class MLP(Module):
     """
 
     def __init__(
-        self, in_features: int = 784, hidden: tuple[int, ...] = (64, 64, 64), num_classes: int = 10
+        self,
+        in_features: int = 784,
+        hidden: tuple[int, ...] = (64, 64, 64),
+        num_classes: int = 10,
+        *,
+        activation: str = "relu",
     ) -> None:
         super().__init__()
+        check_choice("mlp", "activation", activation, _ACTIVATIONS)
         layers: list[Module] = [Flatten()]
         width = in_features
         for next_width in hidden:
-            layers += [Linear(width, next_width), ReLU()]
+            layers += [Linear(width, next_width), _ACTIVATIONS[activation]()]
             width = next_width
         layers.append(Linear(width, num_classes))
         self.layers = Sequential(*layers)
