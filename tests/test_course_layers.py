@@ -11,6 +11,7 @@ import pytest
 import neurona
 from neurona import nn
 from neurona.nn import functional as F
+from neurona.utils import preprocess, to_categorical
 from nn_helpers import assert_close, fill
 
 Z4 = np.array([-1.0, 0.0, 1.0, 2.0, 4.0], np.float32)
@@ -70,20 +71,33 @@ def test_a6_samples_are_rows() -> None:
 
 
 def test_a7_flatten_and_back() -> None:
-    image = neurona.Tensor(np.arange(784, dtype=np.uint8).reshape(1, 28, 28))
-    row = nn.Flatten()(image.float() / 255)
-    assert row.shape == (1, 784) and row.dtype == np.float32
-    assert 0 <= row.data.min() and row.data.max() <= 1
-    assert (row.reshape(1, 28, 28).data * 255).round().astype(np.uint8).tolist() == image.tolist()
+    """28 x 28 bytes to 784 numbers of [0, 1] in float32, and back."""
+    images = np.random.default_rng(7).integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    images[0, 0, :2] = 0, 255
+    rows = preprocess(images, flatten=True)
+    assert rows.shape == (3, 784) and rows.dtype == np.float32
+    assert rows.min() == 0.0 and rows.max() == 1.0
+    assert (np.rint(rows * 255).astype(np.uint8).reshape(3, 28, 28) == images).all()
+    maps = preprocess(neurona.Tensor(images))
+    assert (nn.Flatten()(neurona.Tensor(maps)).data == rows).all()
+    assert preprocess(images[:0], flatten=True).shape == (0, 784)
+    with pytest.raises(TypeError, match="preprocess: images must have an integer dtype, got float32"):
+        preprocess(rows)
+    with pytest.raises(ValueError, match=re.escape("must have at least one axis, got shape ()")):
+        preprocess(np.uint8(3))
 
 
 def test_a8_one_hot() -> None:
     """Four symbols give the identity; argmax takes it back; a label beyond raises."""
-    table = F.one_hot(neurona.arange(4), 4)
-    assert (table.data == np.eye(4)).all()
-    assert table.argmax(1).tolist() == [0, 1, 2, 3]
-    with pytest.raises(ValueError, match="labels in 0..3, got 4"):
-        F.one_hot(neurona.tensor([4]), 4)
+    for table in (F.one_hot(neurona.arange(4), 4).data, to_categorical([0, 1, 2, 3])):
+        assert (table == np.eye(4)).all()
+        assert table.argmax(1).tolist() == [0, 1, 2, 3]
+    assert to_categorical(neurona.tensor([1]), 3).tolist() == [[0.0, 1.0, 0.0]]
+    for call in (lambda: F.one_hot(neurona.tensor([4]), 4), lambda: to_categorical([4], 4)):
+        with pytest.raises(ValueError, match="labels in 0..3, got 4"):
+            call()
+    with pytest.raises(TypeError, match="integer dtype"):
+        to_categorical([0.5])
 
 
 # ---- activations ----
