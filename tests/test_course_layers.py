@@ -81,7 +81,7 @@ def test_a7_flatten_and_back() -> None:
     maps = preprocess(neurona.Tensor(images))
     assert (nn.Flatten()(neurona.Tensor(maps)).data == rows).all()
     assert preprocess(images[:0], flatten=True).shape == (0, 784)
-    with pytest.raises(TypeError, match="preprocess: images must have an integer dtype, got float32"):
+    with pytest.raises(TypeError, match="images must have an integer dtype, got float32"):
         preprocess(rows)
     with pytest.raises(ValueError, match=re.escape("must have at least one axis, got shape ()")):
         preprocess(np.uint8(3))
