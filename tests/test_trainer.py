@@ -498,6 +498,15 @@ def test_o18_hyper_parameters_survive_a_round_trip() -> None:
         optim.SGD.from_config(trainer.model.parameters(), process["optimizer"])
 
 
+def test_o8_nesterov_by_closure_trains() -> None:
+    neurona.manual_seed(3)
+    model = nn.Linear(6, 3)
+    optimizer = optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True, velocity=True)
+    trainer = Trainer(model, "cross_entropy", optimizer)
+    losses = trainer.fit(X, Y, batch_size=10, epochs=5, verbose=0).history["loss"]
+    assert losses[-1] < 0.8 * losses[0]
+
+
 @pytest.mark.parametrize(
     "name", ["sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "adamax", "nadam"]
 )
