@@ -215,11 +215,19 @@ class Trainer(TrainerFiles):
     def _train_batch(self, batch: Any) -> None:
         """One step of training: forward, loss, backward, update."""
         x, y, weight = unpack(batch)
-        self.optimizer.zero_grad()
-        output = self.model(x)
-        loss = self._compute_loss(output, y, weight)
-        loss.backward()
-        self.optimizer.step()
+        results: list[Any] = []
+
+        def closure() -> Any:
+            self.optimizer.zero_grad()
+            output = self.model(x)
+            loss = self._compute_loss(output, y, weight)
+            loss.backward()
+            results[:] = output, loss
+            return loss
+
+        # A closure, because Nesterov's literal form takes the gradient at a point of its own.
+        self.optimizer.step(closure)
+        output, loss = results
         if self.scheduler is not None and self.scheduler_step == "batch":
             self.scheduler.step()
         self._mean_loss.add(loss.item(), len(as_array(x)))
