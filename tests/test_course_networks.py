@@ -207,12 +207,12 @@ def test_e16_rbf_head_measures_distances() -> None:
     head = models.lenet5(modern=False, head="rbf").double().fc3
     rng = np.random.default_rng(0)
     x, cotangent = leaf(rng.standard_normal((3, 84))), rng.standard_normal((3, 10))
-    difference = x.data[:, None] - head.weight.data[None]
+    difference = x.data[:, None] - head.centers.data[None]
     y = head(x)
     np.testing.assert_allclose(y.data, -(difference**2).sum(2), rtol=1e-12)
     y.backward(Tensor(cotangent))
     np.testing.assert_allclose(
-        head.weight.grad.data, np.einsum("nk,nki->ki", 2 * cotangent, difference), atol=1e-12
+        head.centers.grad.data, np.einsum("nk,nki->ki", 2 * cotangent, difference), atol=1e-12
     )
     assert gradcheck(head, (leaf(x.data[:1]),))
 

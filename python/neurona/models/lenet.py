@@ -18,19 +18,19 @@ class RBFHead(Module):
 
     >>> import neurona
     >>> head = RBFHead(3, 2)
-    >>> head(head.weight.detach()).argmax(1).tolist()
+    >>> head(head.centers.detach()).argmax(1).tolist()
     [0, 1]
     """
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
-        self.weight = Parameter(np.empty((out_features, in_features), np.float32))
-        init.uniform_(self.weight, -1.0, 1.0)
+        self.centers = Parameter(np.empty((out_features, in_features), np.float32))
+        init.uniform_(self.centers, -1.0, 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, in) -> y (N, out)."""
-        difference = x.unsqueeze(1) - self.weight
+        difference = x.unsqueeze(1) - self.centers
         return -(difference * difference).sum(dim=2)
 
 
