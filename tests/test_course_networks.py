@@ -64,15 +64,14 @@ def test_n_b_logistic_regression_and_n9() -> None:
 
 def test_n_c_approximate_perceptron_on_iris() -> None:
     """One neuron with the rigid sigmoid clip((z + 1) / 2, 0, 1) splits setosa from versicolor."""
-    (x, y), _ = neurona.datasets.iris().train, None
+    x, y = neurona.datasets.iris().train
     x, y = (x[y < 2] - x[y < 2].mean(0)).astype(np.float64), y[y < 2].astype(np.float64)
     neurona.manual_seed(0)
-    neuron = nn.Linear(4, 1).double()
+    neuron, rigid = nn.Linear(4, 1).double(), nn.HardSigmoid()
     optimizer = neurona.optim.SGD(neuron.parameters(), lr=0.1)
     for _ in range(100):
         optimizer.zero_grad()
-        rigid = ((neuron(Tensor(x)) + 1) / 2).clamp(0, 1)
-        F.mse_loss(rigid, Tensor(y[:, None])).backward()
+        F.mse_loss(rigid(neuron(Tensor(x))), Tensor(y[:, None])).backward()
         optimizer.step()
     assert ((neuron(Tensor(x)).data.ravel() >= 0) == y).all()
 

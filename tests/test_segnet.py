@@ -11,43 +11,6 @@ from neurona.models import segnet
 from neurona.nn import functional as F
 
 
-def grid() -> neurona.Tensor:
-    return neurona.arange(12).float().reshape(1, 2, 2, 3)
-
-
-def test_nearest_repeats_and_nails_stand_top_left() -> None:
-    x = grid()
-    np.testing.assert_array_equal(
-        segnet.nearest(x).data, np.kron(x.data, np.ones((1, 1, 2, 2), np.float32))
-    )
-    nails = segnet.bed_of_nails(x).data
-    np.testing.assert_array_equal(nails[..., ::2, ::2], x.data)
-    assert nails.sum() == x.data.sum() and nails.shape == (1, 2, 4, 6)
-
-
-def test_max_unpool_puts_each_maximum_back() -> None:
-    rng = np.random.default_rng(0)
-    x = neurona.Tensor(rng.permutation(96).reshape(1, 2, 6, 8).astype(np.float32) + 1)
-    pooled, indices = F.max_pool2d(x, 2, return_indices=True)
-    back = segnet.max_unpool(pooled, indices).data
-    blocks = np.kron(pooled.data, np.ones((1, 1, 2, 2), np.float32))
-    np.testing.assert_array_equal(back, np.where(x.data == blocks, x.data, 0))
-
-
-@pytest.mark.parametrize("mode", segnet.UPSAMPLING[1:])
-def test_gradients_of_the_fixed_ways(mode: str) -> None:
-    rng = np.random.default_rng(1)
-    x = neurona.Tensor(rng.standard_normal((1, 2, 2, 3)), requires_grad=True)
-    indices = neurona.Tensor(
-        np.array([[[1, 8, 4], [12, 15, 16]], [[6, 2, 11], [19, 20, 23]]])[None]
-    )
-    with neurona.use_backend("reference"):
-        way = getattr(segnet, mode)
-        assert neurona.autograd.gradcheck(
-            lambda t: way(t, indices) if mode == "max_unpool" else way(t), (x,)
-        )
-
-
 @pytest.mark.parametrize("mode", segnet.UPSAMPLING)
 def test_one_network_takes_images_of_any_size(mode: str) -> None:
     """No dense layer fixes the size, and the parameters do not depend on it."""

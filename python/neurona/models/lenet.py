@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from ..nn import AvgPool2d, Conv2d, Linear, MaxPool2d, Module, Parameter, init
+from ..nn import RBF, AvgPool2d, Conv2d, Linear, MaxPool2d, Module
 from ..nn import functional as F
 from ..tensor import Tensor
 from .sizes import check_choice, check_image
 
 
-class RBFHead(Module):
+class RBFHead(RBF):
     """Logits as minus the squared distances to one learned centre per class: x (N, in) -> (N, out).
 
-    y_k = -sum_i (x_i - c_ki)^2, so that the nearest centre wins argmax and softmax alike. The
-    centres (out, in) are all it has: there is no bias.
+    The nearest centre wins argmax and softmax alike. The centres (out, in) are all it has: there is
+    no bias.
 
     >>> import neurona
     >>> head = RBFHead(3, 2)
@@ -22,16 +20,9 @@ class RBFHead(Module):
     [0, 1]
     """
 
-    def __init__(self, in_features: int, out_features: int) -> None:
-        super().__init__()
-        self.in_features, self.out_features = in_features, out_features
-        self.centers = Parameter(np.empty((out_features, in_features), np.float32))
-        init.uniform_(self.centers, -1.0, 1.0)
-
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """x (N, in) -> y (N, out)."""
-        difference = x.unsqueeze(1) - self.centers
-        return -(difference * difference).sum(dim=2)
+        return -super().forward(input)
 
 
 class LeNet5(Module):

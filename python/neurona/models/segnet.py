@@ -4,39 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..nn import Conv2d, ConvTranspose2d, MaxPool2d, Module, init
 from ..nn import functional as F
 from ..tensor import Tensor
 from .sizes import check_choice, check_int
 
 UPSAMPLING = ("transposed", "nearest", "bed_of_nails", "max_unpool")
-
-
-def _spread(x: Tensor, block: list[list[float]]) -> Tensor:
-    """Each value times a fixed 2x2 block: x (N, C, H, W) -> y (N, C, 2 H, 2 W)."""
-    channels = x.shape[1]
-    kernel = np.broadcast_to(np.array(block, x.dtype), (channels, 1, 2, 2)).copy()
-    return F.conv_transpose2d(x, Tensor(kernel), stride=2, groups=channels)
-
-
-def nearest(x: Tensor) -> Tensor:
-    """Each value repeated over its 2x2 block: (N, C, H, W) -> (N, C, 2 H, 2 W)."""
-    return _spread(x, [[1.0, 1.0], [1.0, 1.0]])
-
-
-def bed_of_nails(x: Tensor) -> Tensor:
-    """Each value at the top left of its 2x2 block, 0 elsewhere."""
-    return _spread(x, [[1.0, 0.0], [0.0, 0.0]])
-
-
-def max_unpool(x: Tensor, indices: Tensor) -> Tensor:
-    """Each value where the 2x2 maximum with these indices came from, 0 elsewhere."""
-    height, width = (2 * size for size in x.shape[2:])
-    places = np.arange(height * width).reshape(height, width)
-    source = indices.data.repeat(2, axis=2).repeat(2, axis=3)
-    return nearest(x) * Tensor((source == places).astype(x.dtype))
 
 
 class SegNetMini(Module):
@@ -79,12 +52,16 @@ class SegNetMini(Module):
         for conv in (self.enc1, self.enc2, self.middle, self.dec2, self.dec1):
             init.kaiming_normal_(conv.weight, nonlinearity="relu")
 
-    def _upsample(self, x: Tensor, layer: Any, indices: Tensor) -> Tensor:
+    def _upsample(self, x: Tensor, learned: Any, indices: Tensor) -> Tensor:
         if self.upsample == "transposed":
-            return layer(x)
+            return learned(x)
         if self.upsample == "nearest":
-            return nearest(x)
-        return bed_of_nails(x) if self.upsample == "bed_of_nails" else max_unpool(x, indices)
+            return F.interpolate(x, scale_factor=2)
+        return (
+            F.bed_of_nails(x, 2)
+            if self.upsample == "bed_of_nails"
+            else F.max_unpool2d(x, indices, 2)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, num_classes, H, W) of images (N, in_channels, H, W)."""
