@@ -21,7 +21,8 @@ class WorkBoard {
 
   // The caller's part in the work, on one of the threads that share the board: first the chunks
   // that it comes to own, then what helps others. `prepare` is called before the first of a chunk's
-  // pieces that the thread runs in a stage (a helper prepares for itself).
+  // pieces that the thread runs in a stage (a helper prepares for itself). Neither may throw: the
+  // other threads would wait for pieces that nobody ends.
   void take_part(FunctionRef<void(int64_t chunk, int64_t stage)> prepare,
                  FunctionRef<void(int64_t chunk, int64_t stage, int64_t piece)> run);
 
