@@ -1,0 +1,54 @@
+"""Each demo of `examples/` in its quick form: every claim holds, and its pictures are written."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+DEMOS = sorted(
+    path.stem for path in EXAMPLES.glob("*.py") if path.stem not in ("demo", "mnist_under_33")
+)
+
+
+def _run(name: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    # No data beside what the wheel holds: the quick forms run offline, on any machine.
+    environment = {**os.environ, "NEURONA_DATA": str(folder / "none"), "HOME": str(folder)}
+    return subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{name}.py"), *options],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=folder,
+        env=environment,
+    )
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_the_quick_form(name: str, tmp_path: Path) -> None:
+    result = _run(name, tmp_path, "--quick", "--pictures", "shots")
+    assert result.returncode == 0, result.stdout + result.stderr
+    claims = re.findall(r"^  (ok |NOT) .+: expected .+, got .+$", result.stdout, re.MULTILINE)
+    assert claims, result.stdout
+    assert set(claims) == {"ok "}
+    announced = re.findall(r"^  picture: (.+)$", result.stdout, re.MULTILINE)
+    assert announced, result.stdout
+    for picture in announced:
+        assert (tmp_path / picture).stat().st_size > 1000, picture
+
+
+def test_a_claim_that_does_not_hold_ends_with_1(tmp_path: Path) -> None:
+    script = tmp_path / "wrong.py"
+    script.write_text("import demo\ndemo.main(lambda d: d.check('sum', 3, 4), 'wrong')\n")
+    environment = {**os.environ, "PYTHONPATH": f"{EXAMPLES}:{os.environ.get('PYTHONPATH', '')}"}
+    result = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, env=environment
+    )
+    assert result.returncode == 1
+    assert "NOT sum: expected 3, got 4" in result.stdout
+    assert "1 of the demo's claims" in result.stderr
