@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import neurona
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DEMOS = sorted(
     path.stem for path in EXAMPLES.glob("*.py") if path.stem not in ("demo", "mnist_under_33")
@@ -18,7 +20,14 @@ DEMOS = sorted(
 
 def _run(name: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     # No data beside what the wheel holds: the quick forms run offline, on any machine.
-    environment = {**os.environ, "NEURONA_DATA": str(folder / "none"), "HOME": str(folder)}
+    # Another folder, so a relative PYTHONPATH would not lead to the package there.
+    path = f"{Path(neurona.__file__).parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    environment = {
+        **os.environ,
+        "NEURONA_DATA": str(folder / "none"),
+        "HOME": str(folder),
+        "PYTHONPATH": path,
+    }
     return subprocess.run(
         [sys.executable, str(EXAMPLES / f"{name}.py"), *options],
         capture_output=True,
