@@ -8,7 +8,7 @@ Expected:
   triplet loss 1, unsquared 3; the triplet is semi-hard;
 - batch-hard takes 80 of the 40,320 triplets of a batch; pairs of N samples grow as N^2, triplets
   as N^3;
-- the nearest neighbour tells .65-.78 of the digits before training and at least .90 after 600
+- the nearest neighbour tells less than .80 of the digits before training and at least .90 after 600
   steps of the triplet loss (an earlier prototype: .73 and .92-.94), and as many by pairs. A start
   can stay for long where all digits have nearly one embedding and the loss is the margin: one of
   ten that were tried reached only .81;
@@ -118,7 +118,7 @@ def learn(d: demo.Demo, loss: str, seed: int, steps: int) -> tuple[nn.Module, nn
         value.backward()
         optimizer.step()
     start, end = score(before), score(model)
-    d.check(f"{loss}, seed {seed}, before", ".65 to .78", f"{start:.3f}", 0.65 <= start <= 0.78)
+    d.check(f"{loss}, seed {seed}, before", "< .80", f"{start:.3f}", start < 0.80)
     d.at_least(f"{loss}, seed {seed}, after {steps} steps", 0.85 if d.quick else 0.90, end)
     return before, model, seen
 

@@ -93,9 +93,9 @@ def bars(times: dict[str, float], n: int, d: demo.Demo) -> None:
     figure = Figure(figsize=(7, 2.6), layout="constrained")
     axes = figure.add_subplot()
     drawn = axes.barh(list(times)[::-1], list(times.values())[::-1], color="#4878a8")
-    axes.bar_label(drawn, fmt="%.3g ms", padding=3, fontsize=8)
+    axes.bar_label(drawn, fmt=lambda ms: f"{ms:,.3f} ms", padding=3, fontsize=8)
     axes.set_xscale("log")
-    axes.margins(x=0.15)
+    axes.margins(x=0.25)
     axes.set_xlabel(f"milliseconds for {n:,} terms")
     figure.savefig(d.picture("vectorisation.png"), dpi=150)
 
