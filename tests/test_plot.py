@@ -226,6 +226,54 @@ def test_convolution_shows_one_step() -> None:
         plot.convolution(x, kernel, stride=0)
 
 
+def test_compare_runs_draws_a_line_for_each_run_that_has_the_quantity() -> None:
+    history = neurona.History()
+    for epoch, loss in enumerate([2.0, 1.0]):
+        history.append(epoch, {"loss": loss, "val_loss": loss + 1})
+    runs = {"plain": history, "other": {"loss": [3.0, 2.5, 2.0]}}
+    figure = plot.compare_runs(runs, ["loss", "val_loss"], log=True)
+    loss, val = figure.axes
+    assert [line.get_ydata().tolist() for line in loss.lines] == [[2, 1], [3, 2.5, 2]]
+    assert [line.get_xdata().tolist() for line in loss.lines] == [[1, 2], [1, 2, 3]]
+    assert [line.get_ydata().tolist() for line in val.lines] == [[2 + 1, 1 + 1]]
+    assert loss.lines[0].get_color() == val.lines[0].get_color() != loss.lines[1].get_color()
+    assert (val.get_ylabel(), val.get_yscale()) == ("val_loss", "log")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["plain", "other"]
+    alone = plot.compare_runs({"rms": [1.0, 0.5]}, ["rms"], x=[0, 10], xlabel="layer")
+    assert list(alone.axes[0].lines[0].get_xdata()) == [0, 10] and not alone.legends
+    with pytest.raises(ValueError, match="must be one for a list, got 2"):
+        plot.compare_runs({"a": [1.0]}, ["loss", "lr"])
+    with pytest.raises(ValueError, match=r"must hold one of \['lr'\], got none"):
+        plot.compare_runs(runs, ["lr"])
+    with pytest.raises(ValueError, match="quantities must not be empty"):
+        plot.compare_runs(runs, [])
+
+
+def test_loss_surface_shows_heights_and_paths() -> None:
+    """The level lines of a circular bowl are circles; a path keeps its points, start and end."""
+    points = np.array([[1.0, 1.0], [0.5, 0.2], [0.0, 0.0]])
+    figure = plot.loss_surface(
+        lambda x, y: x * x + y * y, (-2, 2), (-1, 1), {"way": points}, levels=4, resolution=81
+    )
+    axes = figure.axes[0]
+    filled, lines = axes.collections
+    np.testing.assert_allclose(filled.levels, 5 * np.array([0, 1, 4, 9, 16]) / 16)
+    for level, circle in zip(lines.levels[1:3], lines.get_paths()[1:3], strict=True):
+        np.testing.assert_allclose(np.hypot(*circle.vertices.T), np.sqrt(level), atol=1e-3)
+    way, start, end = axes.lines
+    np.testing.assert_array_equal(way.get_xydata(), points)
+    assert start.get_xydata().tolist() == [[1, 1]] and end.get_xydata().tolist() == [[0, 0]]
+    assert (axes.get_xlim(), axes.get_ylim()) == ((-2, 2), (-1, 1))
+    flat = plot.loss_surface(lambda x, y: 0 * x, (0, 1), (0, 1))
+    assert len(flat.axes) == 1 and not flat.axes[0].collections
+    with pytest.raises(ValueError, match=r"x_range must be \(low, high\), got \(1, 1\)"):
+        plot.loss_surface(lambda x, y: x, (1, 1), (0, 1))
+    with pytest.raises(ValueError, match=r"loss must give \(200, 200\), got \(\)"):
+        plot.loss_surface(lambda x, y: x.sum(), (0, 1), (0, 1))
+    with pytest.raises(ValueError, match=r"paths\['p'\] must have shape \(T, 2\), got \(3,\)"):
+        plot.loss_surface(lambda x, y: x, (0, 1), (0, 1), {"p": np.zeros(3)})
+
+
 @pytest.mark.parametrize(
     ("suffix", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
 )

@@ -18,6 +18,11 @@ class EarlyStopping(MonitorCallback):
     training, however it ended. `baseline`: improvement must beat it to count; `start_from_epoch`:
     epochs before it are not watched. Raises `ValueError` for a negative `patience` or a bad `mode`.
 
+    The `loss` of an epoch is that before its updates, `val_loss` that after them. Gradient descent
+    that stops when the loss fails to decrease, and gives back the weights before, is therefore
+    `EarlyStopping("val_loss", restore_best_weights=True)` with the training data as
+    `validation_data` too, in one batch.
+
     >>> EarlyStopping(monitor="val_accuracy", patience=3).mode
     'max'
     """

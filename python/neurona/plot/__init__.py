@@ -13,11 +13,20 @@ matplotlib is missing.
 from __future__ import annotations
 
 from .classes import confusion_matrix, decision_boundary, misclassified
-from .curves import activation_curves, histograms, learning_curves, loss_curves, loss_values
+from .curves import (
+    activation_curves,
+    compare_runs,
+    histograms,
+    learning_curves,
+    loss_curves,
+    loss_values,
+)
 from .images import convolution, feature_maps, filters
+from .surface import loss_surface
 
 __all__ = [
     "activation_curves",
+    "compare_runs",
     "confusion_matrix",
     "convolution",
     "decision_boundary",
@@ -26,6 +35,7 @@ __all__ = [
     "histograms",
     "learning_curves",
     "loss_curves",
+    "loss_surface",
     "loss_values",
     "misclassified",
 ]

@@ -50,6 +50,57 @@ def learning_curves(
     return finish(figure, path)
 
 
+def compare_runs(
+    runs: Mapping[str, History | Mapping[str, Sequence[float]] | Sequence[float]],
+    quantities: Sequence[str] = ("loss",),
+    *,
+    x: Sequence[float] | None = None,
+    log: bool = False,
+    xlabel: str = "epoch",
+    path: StrPath | None = None,
+) -> Figure:
+    """One panel per quantity, one line per run.
+
+    `runs` maps a name to what `Trainer.fit` returns, to lists by quantity, or, for one quantity, to
+    a list. The abscissa `x` is 1, 2, ... unless given, `log` scales the ordinate logarithmically. A
+    run without a quantity is left out of its panel. Raises ValueError when nothing is left to draw,
+    and for a list beside several quantities.
+    """
+    if not quantities:
+        raise ValueError("compare_runs: quantities must not be empty")
+    figure = new_figure(4.6 * len(quantities) + 1.6, 3.6)
+    handles: dict[str, Any] = {}
+    for axes, quantity in zip(
+        panels(figure, len(quantities), len(quantities)), quantities, strict=True
+    ):
+        for index, (name, run) in enumerate(runs.items()):
+            curves = run.history if isinstance(run, History) else run
+            if not isinstance(curves, Mapping):
+                if len(quantities) != 1:
+                    raise ValueError(
+                        f"compare_runs: quantities must be one for a list, got {len(quantities)}"
+                    )
+                curves = {quantity: curves}
+            values = curves.get(quantity, ())
+            if not len(values):
+                continue
+            places = np.arange(1, len(values) + 1) if x is None else x
+            style = {"color": f"C{index}", "marker": "." if len(values) < 30 else ""}
+            handles[name] = axes.plot(places, values, **style)[0]
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(quantity)
+        if log:
+            axes.set_yscale("log")
+        if x is None:
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+    if not handles:
+        raise ValueError(f"compare_runs: runs must hold one of {list(quantities)}, got none")
+    if len(handles) > 1:
+        figure.legend(handles.values(), handles.keys(), loc="outside right upper")
+    return finish(figure, path)
+
+
 def loss_values(kind: str, points: int = 401) -> dict[str, np.ndarray]:
     """The curves of `loss_curves` as arrays of `points`, by name; the key "x" holds the abscissa.
 

@@ -142,6 +142,10 @@ def _selection(op: str, output: np.ndarray, target: Any) -> np.ndarray:
 def filters(model: Module) -> dict[str, np.ndarray]:
     """Copies of the weights (K, C / groups, R, S) of every Conv2d, by its path.
 
+    A network may have any number of convolutions. Trained on images, those near the input come to
+    answer to low-level features, edges and colours, those behind them to motifs put together of
+    these; the filters themselves need not look like anything.
+
     >>> from neurona import nn
     >>> {path: w.shape for path, w in filters(nn.Sequential(nn.Conv2d(1, 4, 3))).items()}
     {'0': (4, 1, 3, 3)}
