@@ -10,7 +10,7 @@ An MLP, as `sklearn.neural_network.MLPClassifier` would be called:
 >>> from sklearn.preprocessing import StandardScaler
 >>> from neurona.sklearn import NeuronaClassifier
 >>> x, y = load_iris(return_X_y=True)
->>> mlp = NeuronaClassifier(hidden_layer_sizes=(16,), learning_rate_init=0.01, random_state=0)
+>>> mlp = NeuronaClassifier(learning_rate_init=0.02, tol=0.001, random_state=0)
 >>> model = make_pipeline(StandardScaler(), mlp).fit(x, y)
 >>> model.score(x, y) > 0.95
 True

@@ -8,8 +8,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
-from ..nn import functional as F
-from ..tensor import Tensor
+from ..reference import log_softmax_forward, softmax_forward
 from .estimator import NeuronaEstimator
 
 
@@ -27,9 +26,9 @@ class NeuronaClassifier(ClassifierMixin, NeuronaEstimator):
 
     >>> from sklearn.datasets import load_iris
     >>> from neurona.sklearn import NeuronaClassifier
-    >>> x, y = load_iris(return_X_y=True, as_frame=False)
+    >>> x, y = load_iris(return_X_y=True)
     >>> names = load_iris().target_names[y]
-    >>> classifier = NeuronaClassifier((16,), lr=0.02, max_epochs=40, random_state=0)
+    >>> classifier = NeuronaClassifier(lr=0.02, max_epochs=40, random_state=0)
     >>> classifier.fit(x, names).predict(x[:1]).tolist()
     ['setosa']
     """
@@ -82,14 +81,15 @@ class NeuronaClassifier(ClassifierMixin, NeuronaEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """softmax of the logits, float64 (N, classes), columns as in `classes_`."""
-        return F.softmax(self._logits(X), dim=1).numpy()
+        return softmax_forward(self._logits(X), 1)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """log softmax of the logits, float64 (N, classes)."""
-        return F.log_softmax(self._logits(X), dim=1).numpy()
+        return log_softmax_forward(self._logits(X), 1)
 
-    def _logits(self, X: Any) -> Tensor:
-        return Tensor(self._predict(X).astype(np.float64))
+    def _logits(self, X: Any) -> np.ndarray:
+        # In float64 the probabilities of a row add up to 1 as closely as scikit-learn expects.
+        return self._predict(X).astype(np.float64)
 
     def _count_outputs(self, y: np.ndarray) -> int:
         return len(self.classes_)

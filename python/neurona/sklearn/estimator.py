@@ -19,7 +19,8 @@ from ..optim import Optimizer
 from ..random import get_rng_state
 from ..trainer import Trainer
 from .params import check_params, is_nested, nested_arguments
-from .recipe import Recipe, make_criterion, make_recipe, random_stream
+from .recipe import Recipe, make_criterion, make_recipe
+from .training import make_stopper, random_stream
 
 _AUTO_BATCH = 200  # scikit-learn's "auto"
 
@@ -75,8 +76,8 @@ class NeuronaEstimator(BaseEstimator):
             optimizer: a name as `Trainer` takes it, or a class; optimizer__name are its arguments.
             lr, learning_rate_init: the learning rate; lr counts where it is given.
             batch_size: "auto" is 200, or all samples where those are fewer.
-            max_iter: at most so many epochs, until the training loss has not fallen by `tol` in
-                `n_iter_no_change` epochs; ConvergenceWarning if that did not happen.
+            max_iter: at most so many epochs, until the training loss has fallen by less than `tol`
+                in each of the last `n_iter_no_change`; ConvergenceWarning if that did not happen.
             max_epochs: where given, exactly so many epochs instead.
             early_stopping: sets the share `validation_fraction` of the samples aside (of each class
                 alike), ends either form once the loss of these has not fallen by `tol` in
@@ -185,14 +186,7 @@ class NeuronaEstimator(BaseEstimator):
         X, y, weights = self._weigh(X, y, sample_weight)
         self._start(X, y, weights)
         epochs = self.max_iter if self.max_epochs is None else self.max_epochs
-        stopper = None
-        if self.n_iter_no_change is not None and (self.early_stopping or self.max_epochs is None):
-            stopper = EarlyStopping(
-                "val_loss" if self.early_stopping else "loss",
-                self.tol,
-                self.n_iter_no_change,
-                restore_best_weights=self.early_stopping,
-            )
+        stopper = make_stopper(self)
         validation: Any = None
         if self.early_stopping:
             kept, held = train_test_split(

@@ -7,19 +7,14 @@ build module and optimizer again when it is unpickled, whatever `set_params` has
 from __future__ import annotations
 
 import functools
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..models.mlp import MLP
 from ..nn import Module
 from ..optim import Optimizer
-from ..random import get_rng_state, set_rng_state
 from ..trainer_setup import get_loss, optimizer_class
 from .params import ACTIVATIONS, PREFIXES, hidden_sizes, nested
-
-_LOCK = threading.RLock()
 
 
 class Recipe(NamedTuple):
@@ -87,19 +82,3 @@ def make_criterion(estimator: Any, default: str) -> Callable[..., Any]:
         return get_loss(criterion(**options))
     loss = get_loss(criterion)
     return functools.partial(loss, **options) if options else loss
-
-
-@contextmanager
-def random_stream(state: Sequence[int]) -> Iterator[None]:
-    """Draws from the stream (seed, offset) inside the block and leaves the user's as it was.
-
-    All draws of neurona come from one generator, so that blocks of several threads follow each
-    other: with `random_state` a fit gives the same bits in a thread pool as alone.
-    """
-    with _LOCK:
-        outer = get_rng_state()
-        set_rng_state(state)
-        try:
-            yield
-        finally:
-            set_rng_state(outer)

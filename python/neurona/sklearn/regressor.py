@@ -26,8 +26,7 @@ class NeuronaRegressor(RegressorMixin, NeuronaEstimator):
     >>> import numpy as np
     >>> from neurona.sklearn import NeuronaRegressor
     >>> x = np.linspace(-1, 1, 100)[:, None]
-    >>> regressor = NeuronaRegressor(hidden_layer_sizes=(32,), lr=0.02, max_epochs=100,
-    ...                              activation="tanh", random_state=0)
+    >>> regressor = NeuronaRegressor(lr=0.01, batch_size=10, max_epochs=50, random_state=0)
     >>> regressor.fit(x, np.sin(3 * x[:, 0])).score(x, np.sin(3 * x[:, 0])) > 0.99
     True
     """
