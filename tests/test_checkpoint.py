@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 from neurona import safetensors, state_tree
-from neurona.checkpoint import load_checkpoint, save_checkpoint
+from neurona.checkpoint import (
+    dump_checkpoint,
+    load_checkpoint,
+    parse_checkpoint,
+    save_checkpoint,
+)
 from neurona.errors import FormatError
 
 TREE = {
@@ -95,3 +100,14 @@ def test_broken_description(tmp_path: Path) -> None:
     safetensors.save_file({}, tmp_path / "f", {"arch": json.dumps([1])})
     with pytest.raises(FormatError, match="'arch' must be a JSON object"):
         load_checkpoint(tmp_path / "f").json("arch")
+
+
+def test_bytes_are_those_of_the_file(tmp_path: Path) -> None:
+    weights, state = {"w": np.ones(2)}, {"epoch": 3, "moment": np.zeros(2)}
+    save_checkpoint(tmp_path / "c", weights, state, {"arch": {"name": "mlp"}})
+    data = dump_checkpoint(weights, state, {"arch": {"name": "mlp"}})
+    assert data == (tmp_path / "c").read_bytes()
+    read, from_file = parse_checkpoint(data), load_checkpoint(tmp_path / "c")
+    assert equal(read.weights, from_file.weights) and equal(read.state, from_file.state)
+    with pytest.raises(FormatError, match="bytes: "):
+        parse_checkpoint(data[:20])

@@ -290,3 +290,18 @@ def test_bad_arguments_leave_the_old_file(
         st.save_file(tensors, tmp_path / "f", metadata)
     assert (tmp_path / "f").read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["f"]
+
+
+def test_bytes_are_those_of_the_file(tmp_path: Path) -> None:
+    tensors = sample_tensors()
+    st.save_file(tensors, tmp_path / "f", {"a": "b"})
+    data = st.save(tensors, {"a": "b"})
+    assert data == (tmp_path / "f").read_bytes()
+    loaded, metadata = st.load_bytes_with_metadata(data)
+    assert metadata == {"a": "b"}
+    assert {k: v.tobytes() for k, v in loaded.items()} == {
+        k: v.tobytes() for k, v in tensors.items()
+    }
+    assert st.load(data).keys() == tensors.keys()
+    with pytest.raises(FormatError, match="bytes: tensors take .* bytes, but .* follow the header"):
+        st.load(data[:-1])

@@ -64,7 +64,7 @@ _SUBMODULES = (
     "backends", "callbacks", "checkpoint", "cli", "creation", "datasets", "errors", "files",
     "functions", "graph", "history", "inference", "kernels", "metric_learning", "metrics",
     "models", "nn", "optim", "plot", "probes", "random", "receptive", "reference", "safetensors",
-    "trainer", "transforms", "utils",
+    "sklearn", "trainer", "transforms", "utils",
 )  # fmt: skip
 _LAZY_NAMES = {
     "FormatError": "errors",

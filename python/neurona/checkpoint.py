@@ -16,7 +16,7 @@ import numpy as np
 from . import state_tree
 from .errors import FormatError
 from .files import StrPath
-from .safetensors import load_with_metadata, save_file
+from .safetensors import load_bytes_with_metadata, load_with_metadata, save, save_file
 
 FORMAT = "1"
 _STATE = "@state"
@@ -62,6 +62,29 @@ def save_checkpoint(
     >>> loaded.state, loaded.json("arch")
     ({'epoch': 3}, {'name': 'mlp64'})
     """
+    tensors, texts = _pack(weights, state, metadata)
+    save_file(tensors, path, texts)
+
+
+def dump_checkpoint(
+    weights: Mapping[str, Any],
+    state: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> bytes:
+    """The bytes of the file that `save_checkpoint` would write; the same errors.
+
+    >>> parse_checkpoint(dump_checkpoint({"w": np.ones(2)}, {"epoch": 3})).state
+    {'epoch': 3}
+    """
+    return save(*_pack(weights, state, metadata))
+
+
+def _pack(
+    weights: Mapping[str, Any],
+    state: Mapping[str, Any] | None,
+    metadata: Mapping[str, Any] | None,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The tensors and the metadata of the file."""
     from . import __version__
 
     for name in weights:
@@ -75,7 +98,7 @@ def save_checkpoint(
     if state is not None:
         texts["neurona_state"], arrays = state_tree.encode(state, _STATE)
         tensors.update(arrays)
-    save_file(tensors, path, texts)
+    return tensors, texts
 
 
 def load_checkpoint(path: StrPath) -> Checkpoint:
@@ -83,7 +106,15 @@ def load_checkpoint(path: StrPath) -> Checkpoint:
 
     Raises `FormatError` for a broken file or one of a later format, `OSError` if it cannot be read.
     """
-    tensors, metadata = load_with_metadata(path)
+    return _unpack(path, *load_with_metadata(path))
+
+
+def parse_checkpoint(data: bytes) -> Checkpoint:
+    """What `dump_checkpoint` gave as bytes; `FormatError` if they are broken."""
+    return _unpack("bytes", *load_bytes_with_metadata(data))
+
+
+def _unpack(path: StrPath, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> Checkpoint:
     version = metadata.get("neurona_format", FORMAT)
     if version != FORMAT:
         raise FormatError(f"{path}: neurona_format {version!r} is not known, expected {FORMAT!r}")

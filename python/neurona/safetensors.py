@@ -11,11 +11,12 @@ must still stand on a border between two tensors.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -95,7 +96,24 @@ def save_file(
     ...     load_file(path)["w"].shape, read_metadata(path)
     ((2, 3), {'format': 'pt'})
     """
-    for key, value in (metadata or {}).items():
+    chunks = _chunks(tensors, metadata or {})  # everything is checked before the file is opened
+    with atomic_write(path) as file:
+        for chunk in chunks:
+            file.write(chunk)
+
+
+def save(tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> bytes:
+    """The bytes that `save_file` would write; the same errors.
+
+    >>> load(save({"w": np.ones((2, 3), np.float32)}))["w"].shape
+    (2, 3)
+    """
+    return b"".join(_chunks(tensors, metadata or {}))
+
+
+def _chunks(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> list[Any]:
+    """The parts of a file, one after the other: length, header, the bytes of each tensor."""
+    for key, value in metadata.items():
         if not (isinstance(key, str) and isinstance(value, str)):
             raise TypeError(f"save_file: metadata must map str to str, got {key!r}: {value!r}")
     arrays: dict[str, np.ndarray] = {}
@@ -108,12 +126,9 @@ def save_file(
     # Names are compared as bytes, the order other writers use.
     order = sorted(arrays, key=lambda name: (-_RANK[_NAMES[arrays[name].dtype]], name.encode()))
     arrays = {name: arrays[name] for name in order}
-    header = _header(arrays, metadata or {})
-    with atomic_write(path) as file:
-        file.write(len(header).to_bytes(8, "little"))
-        file.write(header)
-        for array in arrays.values():
-            file.write(array.reshape(-1).view(np.uint8).data)
+    header = _header(arrays, metadata)
+    data = [array.reshape(-1).view(np.uint8).data for array in arrays.values()]
+    return [len(header).to_bytes(8, "little"), header, *data]
 
 
 def _check_layout(path: StrPath, entries: Mapping[str, Entry], data_bytes: int) -> None:
@@ -145,8 +160,9 @@ def _check_layout(path: StrPath, entries: Mapping[str, Entry], data_bytes: int) 
         )
 
 
-def _read_header(path: StrPath, file: Any) -> tuple[dict[str, Entry], dict[str, str]]:
-    total = os.fstat(file.fileno()).st_size
+def _read_header(path: StrPath, file: IO[bytes]) -> tuple[dict[str, Entry], dict[str, str]]:
+    total = file.seek(0, os.SEEK_END)
+    file.seek(0)
     head = file.read(9)
     length = int.from_bytes(head[:8], "little")
     if len(head) < 9 or head[8:9] != b"{" or not 2 <= length <= total - 8:
@@ -197,14 +213,31 @@ def load_with_metadata(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, 
     """
     sweep_temporary_files(path)
     with open_regular(path) as file:
-        entries, metadata = _read_header(path, file)
-        order = sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end))
-        return {name: _read_tensor(path, name, entry, file) for name, entry in order}, metadata
+        return _read(path, file)
+
+
+def _read(path: StrPath, file: IO[bytes]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    entries, metadata = _read_header(path, file)
+    order = sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end))
+    return {name: _read_tensor(path, name, entry, file) for name, entry in order}, metadata
 
 
 def load_file(path: StrPath) -> dict[str, np.ndarray]:
     """Reads all tensors of a safetensors file as arrays; see `load_with_metadata`."""
     return load_with_metadata(path)[0]
+
+
+def load_bytes_with_metadata(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """All tensors and the metadata in the bytes of a file; `FormatError` if they break the format.
+
+    The bytes are checked as strictly as a file, and the tensors are copies.
+    """
+    return _read("bytes", io.BytesIO(data))
+
+
+def load(data: bytes) -> dict[str, np.ndarray]:
+    """All tensors in the bytes of a safetensors file; see `load_bytes_with_metadata`."""
+    return load_bytes_with_metadata(data)[0]
 
 
 def read_metadata(path: StrPath) -> dict[str, str]:

@@ -36,7 +36,7 @@ _LOSSES: dict[str, str] = {
     "hinge": "hinge_loss",
     "focal": "focal_loss",
 }
-_OPTIMIZERS = {
+_OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
     "sgd": optim.SGD,
     "adam": optim.Adam,
     "adamw": optim.AdamW,
@@ -81,6 +81,13 @@ def get_loss(loss: Any) -> LossFunction:
     return plain
 
 
+def optimizer_class(name: str) -> Callable[..., optim.Optimizer]:
+    """The class for a name such as "adam", in any case; `ValueError` for an unknown one."""
+    if name.lower() not in _OPTIMIZERS:
+        raise _unknown("optimizer", name.lower(), _OPTIMIZERS)
+    return _OPTIMIZERS[name.lower()]
+
+
 def get_optimizer(optimizer: Any, model: Module) -> optim.Optimizer:
     """An optimizer from a name, an object, or a function of the parameters.
 
@@ -89,11 +96,9 @@ def get_optimizer(optimizer: Any, model: Module) -> optim.Optimizer:
     if isinstance(optimizer, optim.Optimizer):
         return optimizer
     if isinstance(optimizer, str):
-        name = optimizer.lower()
-        if name not in _OPTIMIZERS:
-            raise _unknown("optimizer", name, _OPTIMIZERS)
-        options = {"lr": _KERAS_SGD_LR} if name == "sgd" else {}
-        return _OPTIMIZERS[name](model.parameters(), **options)
+        made_by = optimizer_class(optimizer)
+        options = {"lr": _KERAS_SGD_LR} if made_by is optim.SGD else {}
+        return made_by(model.parameters(), **options)
     if not callable(optimizer):
         raise TypeError(
             f"Trainer: optimizer must be a name, an Optimizer or a function of the parameters, "

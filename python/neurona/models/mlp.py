@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from ..nn import Flatten, Linear, Module, ReLU, Sequential, Sigmoid, Tanh
+from ..nn import Flatten, Identity, Linear, Module, ReLU, Sequential, Sigmoid, Tanh
 from ..tensor import Tensor
 from .sizes import check_choice
 
-_ACTIVATIONS: dict[str, type[Module]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
+_ACTIVATIONS: dict[str, type[Module]] = {
+    "identity": Identity,
+    "relu": ReLU,
+    "sigmoid": Sigmoid,
+    "tanh": Tanh,
+}
 
 
 class MLP(Module):
     """Linear layers of the given widths with an activation between: (N, ...) -> logits (N,
     num_classes).
 
-    The axes after the first are flattened to `in_features`; `activation` is "relu", "tanh" or
-    "sigmoid". `MLP(784, (64, 64, 64), 10)`, known as `mlp64`, has 59,210 parameters. Raises
-    ValueError for another activation.
+    The axes after the first are flattened to `in_features`; `activation` is "relu", "tanh",
+    "sigmoid" or "identity", with which the layers are one linear map. `MLP(784, (64, 64, 64), 10)`,
+    known as `mlp64`, has 59,210 parameters. Raises ValueError for another activation.
 
     >>> import neurona
     >>> MLP(64, (32,), 10)(neurona.zeros(2, 1, 8, 8)).shape
