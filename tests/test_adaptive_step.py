@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import harness
+import neurona
 import neurona.reference as reference
 from cases import LENGTHS
 from compare import assert_exact, assert_same_bits
 from harness import Bad
+from neurona import nn, optim
 from neurona.backends.step_bounds import STEPS
 
 SHAPES: list[tuple[int, ...]] = [*[(n,) for n in LENGTHS], (3, 19), (4, 3, 5, 2), (), (0, 3)]
@@ -200,3 +202,17 @@ def test_shared_memory_is_refused(compiled: Any) -> None:
             lists[position] = lists[0]
             with pytest.raises(ValueError, match="must not share memory"):
                 getattr(compiled, step.op)(*lists, **step.options)
+
+
+@pytest.mark.parametrize("name", ["Adagrad", "RMSprop", "Adadelta", "Adamax", "NAdam"])
+def test_the_optimizers_use_the_kernels(name: str) -> None:
+    """Three steps of two parameters under `verify`: one call each, within its bound."""
+    rng = harness.rng_of("verify", name)
+    params = [nn.Parameter(neurona.Tensor(harness.normals(rng, s))) for s in ((3, 5), (5,))]
+    optimizer = getattr(optim, name)(params, lr=0.01, weight_decay=0.1)
+    with neurona.verify() as report:
+        for _ in range(3):
+            for p in params:
+                p.grad = neurona.Tensor(harness.normals(rng, p.shape))
+            optimizer.step()
+    assert report.calls == 3 and report.worst[f"{name.lower()}_step"] <= 1

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import harness
+import neurona
 import neurona.reference as reference
 from cases import LENGTHS
 from compare import assert_close, assert_exact, assert_same_bits
 from harness import SMALLEST_DENORMAL, Bad, U, bad_arrays
 from neurona.backends.bounds import RULES
+from neurona.nn import functional as F
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -250,3 +252,26 @@ REJECTED = [
 def test_bad_calls_are_refused(backend: Any, bad: Bad) -> None:
     """TypeError or ValueError, with the op and the argument in the message."""
     harness.check_rejected(backend, bad, "pointwise_loss")
+
+
+FUNCTIONAL: dict[str, Any] = {
+    "mse": F.mse_loss,
+    "l1": F.l1_loss,
+    "huber": F.huber_loss,
+    "smooth_l1": F.smooth_l1_loss,
+    "bce_with_logits": F.binary_cross_entropy_with_logits,
+    "kl_div": F.kl_div,
+}
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("name", FUNCTIONAL)
+def test_a_loss_is_one_call(name: str, reduction: str) -> None:
+    """Forward is one kernel, backward at most one multiplication, all within their bounds."""
+    loss = next(case for case in LOSSES if case.name == name)
+    x, target = (neurona.Tensor(a) for a in loss.arrays((7, 33)))
+    x.requires_grad_()
+    with neurona.verify() as report:
+        FUNCTIONAL[name](x, target, reduction=reduction).sum().backward()
+    assert report.worst["pointwise_loss_forward"] <= 1
+    assert set(report.worst) <= {"pointwise_loss_forward", "mul", "sum"}
