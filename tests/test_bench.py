@@ -161,6 +161,12 @@ ALL_OPS = [
     ),
     *(Row("bn", "batch_norm_relu", d, None, {"N": 4, "C": 3, "H": 6, "W": 5}) for d in "FB"),
     Row("ce", "cross_entropy", "FB", None, {"N": 9, "C": 10}),
+    *[
+        Row(loss, "pointwise_loss", "FB", None, {"N": 9, "C": 100, "loss": loss})
+        for loss in ("mse", "huber", "bce_with_logits")
+    ],
+    Row("focal", "focal_loss", "FB", None, {"N": 9, "C": 10, "gamma": 2.0}),
+    Row("rmsprop", "rmsprop", "U", None, {"count": 1000}),
     Row("adam", "adam", "U", None, {"count": 1000}),
 ]
 

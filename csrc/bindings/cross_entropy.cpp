@@ -2,24 +2,14 @@
 #include "ops/cross_entropy.h"
 
 #include "bindings/array.h"
+#include "bindings/labels.h"
+#include "bindings/reduction_name.h"
 #include "bindings/register.h"
 
 namespace neurona {
 namespace {
 
 constexpr const char* kOp = "cross_entropy";
-
-// The labels as a contiguous, aligned array in native byte order, whatever their integer type.
-py::array label_array(py::array target, int64_t n) {
-  if (target.ndim() != 1 || target.shape(0) != n)
-    fail_value(kOp, "target must have shape (", n, ",), got shape ",
-               shape_text(target.shape(), target.ndim()));
-  const bool ready = (target.flags() & py::array::c_style) != 0 &&
-                     target.dtype().byteorder() != '>' &&
-                     reinterpret_cast<uintptr_t>(target.data()) % target.itemsize() == 0;
-  return ready ? target
-               : py::array(target.attr("astype")(target.dtype().attr("newbyteorder")("=")));
-}
 
 Input probability_array(py::handle target, const Input& x, int64_t ignore_index) {
   const Input probabilities = input_array(kOp, "target", target, Order::kC);
@@ -35,15 +25,6 @@ Input probability_array(py::handle target, const Input& x, int64_t ignore_index)
   return probabilities;
 }
 
-Reduction reduction_parameter(py::handle value) {
-  if (!PyUnicode_Check(value.ptr()))
-    fail_type(kOp, "reduction must be 'mean', 'sum' or 'none', got ", std::string(py::repr(value)));
-  if (PyUnicode_CompareWithASCIIString(value.ptr(), "mean") == 0) return Reduction::kMean;
-  if (PyUnicode_CompareWithASCIIString(value.ptr(), "sum") == 0) return Reduction::kSum;
-  if (PyUnicode_CompareWithASCIIString(value.ptr(), "none") == 0) return Reduction::kNone;
-  fail_value(kOp, "reduction must be 'mean', 'sum' or 'none', got ", std::string(py::repr(value)));
-}
-
 py::tuple cross_entropy_forward(py::object x_object, py::object target_object,
                                 py::object weight_object, py::object ignore_index,
                                 py::object reduction, py::object label_smoothing,
@@ -53,7 +34,7 @@ py::tuple cross_entropy_forward(py::object x_object, py::object target_object,
   if (c == 0) fail_value(kOp, "x must have C >= 1, got shape ", shape_text(x.shape.data(), 2));
   CrossEntropyOptions options{};
   options.ignore_index = int_parameter(kOp, "ignore_index", ignore_index);
-  options.reduction = reduction_parameter(reduction);
+  options.reduction = reduction_parameter(kOp, reduction);
   options.label_smoothing = float_parameter(kOp, "label_smoothing", label_smoothing);
   if (!(options.label_smoothing >= 0 && options.label_smoothing <= 1))
     fail_value(kOp, "label_smoothing must be between 0 and 1, got ", options.label_smoothing);
@@ -71,7 +52,7 @@ py::tuple cross_entropy_forward(py::object x_object, py::object target_object,
               std::string(py::str(py::type::handle_of(target_object).attr("__name__"))));
   const auto array = py::reinterpret_borrow<py::array>(target_object);
   if (const char kind = array.dtype().kind(); kind == 'i' || kind == 'u') {
-    labels = label_array(array, n);
+    labels = label_array(kOp, array, n);
     target = {labels.data(), static_cast<int>(labels.itemsize()), kind == 'i', nullptr};
   } else {
     probabilities = probability_array(target_object, x, options.ignore_index);

@@ -18,12 +18,15 @@ PYBIND11_MODULE(_core, m) {
   neurona::selected_isa();  // a wrong NEURONA_ISA must fail here, with its name, not in the first
                             // kernel
   neurona::register_activation(m);
+  neurona::register_adaptive(m);
   neurona::register_batch_norm(m);
   neurona::register_conv2d(m);
   neurona::register_cross_entropy(m);
   neurona::register_elementwise(m);
+  neurona::register_focal_loss(m);
   neurona::register_gemm(m);
   neurona::register_optim(m);
+  neurona::register_pointwise_loss(m);
   neurona::register_pool2d(m);
   neurona::register_avg_pool2d(m);
   neurona::register_softmax(m);

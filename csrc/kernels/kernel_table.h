@@ -4,12 +4,14 @@
 #pragma once
 
 #include "kernels/activation.h"
+#include "kernels/adaptive.h"
 #include "kernels/batch_norm.h"
 #include "kernels/depthwise.h"
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
 #include "kernels/narrow.h"
 #include "kernels/optim.h"
+#include "kernels/pointwise_loss.h"
 #include "kernels/pool2d.h"
 #include "kernels/probe.h"
 #include "kernels/random.h"
@@ -18,18 +20,20 @@
 
 // The families of the table: X(type, name). `name` is the member, and `<isa>::<name>_kernels()` the
 // function that fills it.
-#define NEURONA_FOR_EACH_FAMILY(X)   \
-  X(ActivationKernels, activation)   \
-  X(BatchNormKernels, batch_norm)    \
-  X(DepthwiseKernels, depthwise)     \
-  X(ElementwiseKernels, elementwise) \
-  X(GemmKernels, gemm)               \
-  X(NarrowKernels, narrow)           \
-  X(OptimKernels, optim)             \
-  X(PoolKernels, pool2d)             \
-  X(ProbeKernels, probe)             \
-  X(RandomKernels, random)           \
-  X(ReduceKernels, reduce)           \
+#define NEURONA_FOR_EACH_FAMILY(X)        \
+  X(ActivationKernels, activation)        \
+  X(AdaptiveKernels, adaptive)            \
+  X(BatchNormKernels, batch_norm)         \
+  X(DepthwiseKernels, depthwise)          \
+  X(ElementwiseKernels, elementwise)      \
+  X(GemmKernels, gemm)                    \
+  X(NarrowKernels, narrow)                \
+  X(OptimKernels, optim)                  \
+  X(PointwiseLossKernels, pointwise_loss) \
+  X(PoolKernels, pool2d)                  \
+  X(ProbeKernels, probe)                  \
+  X(RandomKernels, random)                \
+  X(ReduceKernels, reduce)                \
   X(SoftmaxKernels, softmax)
 
 namespace neurona {

@@ -12,59 +12,20 @@
 #include "ops/cross_entropy.h"
 
 #include <algorithm>
-#include <limits>
-#include <type_traits>
 
 #include "core/arena.h"
 #include "core/errors.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
+#include "ops/labels.h"
 
 namespace neurona {
 namespace {
 
 constexpr const char* kOp = "cross_entropy";
-constexpr int64_t kIgnored = -1;
 // Rows per call of the kernel: a multiple of every vector width, statistics on the stack, 64 KiB of
 // logits at most.
 constexpr int64_t kBlockRows = 64, kBlockFloats = 16384;
-
-template <typename Label>
-void read_labels(const void* source, int64_t n, int64_t classes, int64_t ignore_index,
-                 int64_t* labels) {
-  const auto* raw = static_cast<const Label*>(source);
-  for (int64_t i = 0; i < n; ++i) {
-    // An unsigned label beyond int64 must not wrap round into the valid range.
-    const bool fits = std::is_signed_v<Label> ||
-                      static_cast<uint64_t>(raw[i]) <= std::numeric_limits<int64_t>::max();
-    const auto label = static_cast<int64_t>(raw[i]);
-    if (fits && label == ignore_index) {
-      labels[i] = kIgnored;
-    } else if (fits && label >= 0 && label < classes) {
-      labels[i] = label;
-    } else {
-      fail_value(kOp, "target must be in 0..", classes - 1, " (", classes,
-                 " classes) or ignore_index (", ignore_index, "), got ", +raw[i], " at position ",
-                 i);
-    }
-  }
-}
-
-void read_labels(const CrossEntropyTarget& target, int64_t n, int64_t classes, int64_t ignore_index,
-                 int64_t* labels) {
-  const auto read = [&](auto as_signed) {
-    using Signed = decltype(as_signed);
-    if (target.label_signed)
-      return read_labels<Signed>(target.labels, n, classes, ignore_index, labels);
-    read_labels<std::make_unsigned_t<Signed>>(target.labels, n, classes, ignore_index, labels);
-  };
-  switch (target.label_bytes) {
-    case 1: return read(int8_t{});
-    case 2: return read(int16_t{});
-    case 4: return read(int32_t{});
-    default: return read(int64_t{});
-  }
-}
 
 double checked_weight_sum(const float* weight, int64_t classes) {
   if (!weight) return static_cast<double>(classes);
@@ -98,7 +59,7 @@ struct Problem {
 
   double total_share(int64_t row) const {
     if (labels)
-      return labels[row] == kIgnored
+      return labels[row] == kIgnoredLabel
                  ? 0
                  : (1 - smoothing) * class_weight(labels[row]) + even_share() * weight_sum;
     double total = 0;
@@ -113,7 +74,7 @@ struct Problem {
     const auto minus_log_softmax = [&](int64_t i) {
       return static_cast<double>(log_sum) - (logits[i] - maximum);
     };
-    if (labels && labels[row] == kIgnored) {
+    if (labels && labels[row] == kIgnoredLabel) {
       if (gradient) std::fill_n(gradient, c, 0.0f);
       return 0;
     }
@@ -164,7 +125,9 @@ void cross_entropy(const float* x, int64_t n, int64_t c, const CrossEntropyTarge
                    const CrossEntropyOptions& options, float* loss, float* dx) {
   const double weight_sum = checked_weight_sum(options.weight, c);
   const Scratch<int64_t> labels(target.labels ? n : 0);
-  if (target.labels) read_labels(target, n, c, options.ignore_index, labels.data());
+  if (target.labels)
+    read_labels(kOp, {target.labels, target.label_bytes, target.label_signed}, n, c,
+                options.ignore_index, labels.data());
   const Scratch<float> row_losses(options.reduction == Reduction::kNone ? 0 : n);
   float* losses = options.reduction == Reduction::kNone ? loss : row_losses.data();
 
@@ -181,7 +144,7 @@ void cross_entropy(const float* x, int64_t n, int64_t c, const CrossEntropyTarge
   if (options.reduction == Reduction::kMean) {
     divisor = target.labels ? 0 : static_cast<double>(n);
     for (int64_t i = 0; target.labels && i < n; ++i)
-      if (labels[i] != kIgnored) divisor += problem.class_weight(labels[i]);
+      if (labels[i] != kIgnoredLabel) divisor += problem.class_weight(labels[i]);
     problem.gradient_scale = 1 / divisor;
   }
   parallel_for(n, grain_for(c * 16),

@@ -5,10 +5,22 @@ from __future__ import annotations
 import collections.abc
 import numpy
 import typing
-__all__: list[str] = ['adam_step', 'adaptive_avg_pool2d_backward', 'adaptive_avg_pool2d_forward', 'add', 'available_isas', 'avg_pool2d_backward', 'avg_pool2d_forward', 'batch_norm_backward', 'batch_norm_forward', 'conv2d_backward_bias', 'conv2d_backward_data', 'conv2d_backward_weight', 'conv2d_forward', 'conv2d_plan', 'conv_transpose2d_backward_data', 'conv_transpose2d_backward_weight', 'conv_transpose2d_forward', 'count_wrong_boards', 'count_wrong_jobs', 'cpu_info', 'cross_entropy_forward', 'div', 'dropout', 'empty', 'empty_cache', 'gelu_backward', 'gelu_forward', 'gemm', 'isa', 'leaky_relu_backward', 'leaky_relu_forward', 'linear_backward_data', 'linear_backward_weight', 'linear_forward', 'log_softmax_backward', 'log_softmax_forward', 'max', 'max_pool2d_backward', 'max_pool2d_forward', 'mean', 'measure_bandwidth', 'measure_fma_peak', 'memory_statistics', 'min_pool2d_backward', 'min_pool2d_forward', 'mul', 'num_threads', 'philox', 'pool2d_indices', 'random_normal', 'random_uniform', 'relu_backward', 'relu_forward', 'set_flush_denormal', 'set_isa', 'set_num_threads', 'sgd_step', 'sigmoid_backward', 'sigmoid_forward', 'silu_backward', 'silu_forward', 'softmax_backward', 'softmax_forward', 'sub', 'sum', 'tanh_backward', 'tanh_forward']
+__all__: list[str] = ['adadelta_step', 'adagrad_step', 'adam_step', 'adamax_step', 'adaptive_avg_pool2d_backward', 'adaptive_avg_pool2d_forward', 'add', 'available_isas', 'avg_pool2d_backward', 'avg_pool2d_forward', 'batch_norm_backward', 'batch_norm_forward', 'conv2d_backward_bias', 'conv2d_backward_data', 'conv2d_backward_weight', 'conv2d_forward', 'conv2d_plan', 'conv_transpose2d_backward_data', 'conv_transpose2d_backward_weight', 'conv_transpose2d_forward', 'count_wrong_boards', 'count_wrong_jobs', 'cpu_info', 'cross_entropy_forward', 'div', 'dropout', 'empty', 'empty_cache', 'focal_loss_forward', 'gelu_backward', 'gelu_forward', 'gemm', 'isa', 'leaky_relu_backward', 'leaky_relu_forward', 'linear_backward_data', 'linear_backward_weight', 'linear_forward', 'log_softmax_backward', 'log_softmax_forward', 'max', 'max_pool2d_backward', 'max_pool2d_forward', 'mean', 'measure_bandwidth', 'measure_fma_peak', 'memory_statistics', 'min_pool2d_backward', 'min_pool2d_forward', 'mul', 'nadam_step', 'num_threads', 'philox', 'pointwise_loss_forward', 'pool2d_indices', 'random_normal', 'random_uniform', 'relu_backward', 'relu_forward', 'rmsprop_step', 'set_flush_denormal', 'set_isa', 'set_num_threads', 'sgd_step', 'sigmoid_backward', 'sigmoid_forward', 'silu_backward', 'silu_forward', 'softmax_backward', 'softmax_forward', 'sub', 'sum', 'tanh_backward', 'tanh_forward']
+def adadelta_step(params: typing.Any, grads: typing.Any, square_avgs: typing.Any, acc_deltas: typing.Any, *, lr: typing.Any, rho: typing.Any = 0.9, eps: typing.Any = 1e-06, weight_decay: typing.Any = 0.0, maximize: typing.Any = False) -> None:
+    """
+    Updates params, square_avgs and acc_deltas in place.
+    """
+def adagrad_step(params: typing.Any, grads: typing.Any, sums: typing.Any, *, step: typing.Any, lr: typing.Any, lr_decay: typing.Any = 0.0, eps: typing.Any = 1e-10, weight_decay: typing.Any = 0.0, maximize: typing.Any = False, eps_inside: typing.Any = False) -> None:
+    """
+    Updates params and sums in place; step counts from 1.
+    """
 def adam_step(params: typing.Any, grads: typing.Any, exp_avgs: typing.Any, exp_avg_sqs: typing.Any, *, step: typing.Any, lr: typing.Any, beta1: typing.Any = 0.9, beta2: typing.Any = 0.999, eps: typing.Any = 1e-08, weight_decay: typing.Any = 0.0, decoupled: typing.Any = False, maximize: typing.Any = False, max_exp_avg_sqs: typing.Any = None) -> None:
     """
     Updates params, exp_avgs, exp_avg_sqs and (amsgrad) max_exp_avg_sqs in place; decoupled=True is AdamW.
+    """
+def adamax_step(params: typing.Any, grads: typing.Any, exp_avgs: typing.Any, exp_infs: typing.Any, *, step: typing.Any, lr: typing.Any, beta1: typing.Any = 0.9, beta2: typing.Any = 0.999, eps: typing.Any = 1e-08, weight_decay: typing.Any = 0.0, maximize: typing.Any = False) -> None:
+    """
+    Updates params, exp_avgs and exp_infs in place; step counts from 1.
     """
 def adaptive_avg_pool2d_backward(dy: typing.Any, input_size: typing.Any) -> numpy.ndarray:
     """
@@ -106,6 +118,10 @@ def empty_cache() -> None:
     """
     Gives cached memory blocks back to the system.
     """
+def focal_loss_forward(x: typing.Any, target: typing.Any, *, gamma: typing.Any = 2.0, weight: typing.Any = None, ignore_index: typing.Any = -100, reduction: typing.Any = 'mean', with_grad: typing.Any = True) -> tuple:
+    """
+    (loss, dx) of logits x (N, C) against classes (N,) of any integer type.
+    """
 def gelu_backward(dy: typing.Any, x: typing.Any, approximate: typing.Any = 'none') -> numpy.ndarray:
     """
     dy gelu'(x) -> dx.
@@ -190,6 +206,10 @@ def mul(a: typing.Any, b: typing.Any) -> numpy.ndarray:
     """
     a * b with NumPy's broadcasting; a or b may be a number.
     """
+def nadam_step(params: typing.Any, grads: typing.Any, exp_avgs: typing.Any, exp_avg_sqs: typing.Any, *, step: typing.Any, lr: typing.Any, gradient_rate: typing.Any, mean_rate: typing.Any, beta1: typing.Any = 0.9, beta2: typing.Any = 0.999, eps: typing.Any = 1e-08, weight_decay: typing.Any = 0.0, decoupled: typing.Any = False, maximize: typing.Any = False) -> None:
+    """
+    Updates params, exp_avgs and exp_avg_sqs in place; step counts from 1, and the two rates hold lr.
+    """
 def num_threads() -> int:
     """
     Threads that kernels use.
@@ -197,6 +217,10 @@ def num_threads() -> int:
 def philox(seed: typing.Any, offset: typing.Any, count: typing.Any) -> numpy.ndarray:
     """
     uint32 words (count,) of Philox4x32-10 (Salmon et al. 2011).
+    """
+def pointwise_loss_forward(x: typing.Any, target: typing.Any, loss: typing.Any, *, parameter: typing.Any = 1.0, pos_weight: typing.Any = None, reduction: typing.Any = 'mean', with_grad: typing.Any = True, with_target_grad: typing.Any = False) -> tuple:
+    """
+    (loss, dx, dtarget) of x and a target of its shape; loss is 'mse', 'l1', 'huber', 'smooth_l1', 'hinge', 'bce', 'bce_with_logits', 'kl_div' or 'kl_div_log'.
     """
 def pool2d_indices(offsets: typing.Any, input_size: typing.Any, kernel_size: typing.Any, *, stride: typing.Any = None, padding: typing.Any = 0, dilation: typing.Any = 1) -> numpy.ndarray:
     """
@@ -217,6 +241,10 @@ def relu_backward(dy: typing.Any, y: typing.Any) -> numpy.ndarray:
 def relu_forward(x: typing.Any) -> numpy.ndarray:
     """
     max(x, 0) -> y.
+    """
+def rmsprop_step(params: typing.Any, grads: typing.Any, square_avgs: typing.Any, buffers: typing.Any, *, lr: typing.Any, alpha: typing.Any = 0.99, eps: typing.Any = 1e-08, weight_decay: typing.Any = 0.0, momentum: typing.Any = 0.0, maximize: typing.Any = False, eps_inside: typing.Any = False) -> None:
+    """
+    Updates params, square_avgs and, when momentum != 0, buffers in place.
     """
 def set_flush_denormal(mode: typing.Any) -> bool:
     """

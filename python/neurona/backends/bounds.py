@@ -16,12 +16,8 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-
-U = 2.0**-24
-TINY = 2.0**-126
-Arguments = dict[str, Any]
-Results = tuple[Any, ...]
-Rule = Callable[[Arguments, Results], tuple[Any, ...]]
+from .step_bounds import STEPS
+from .unit import TINY, Arguments, Results, Rule, U
 
 
 def _absolute(value: Any) -> Any:
@@ -161,6 +157,70 @@ def _cross_entropy(a: Arguments, expected: Results) -> tuple[Any, ...]:
     return loss, grade[:, None] * heaviest / scale + 8 * U * np.abs(expected[1]) + TINY
 
 
+def _focal_loss(a: Arguments, expected: Results) -> tuple[Any, ...]:
+    """The error of log p, times the slope of the loss; that of the softmax, times the row's slope.
+
+    Both slopes are at most w (gamma + 1): p log p and 1 - p are between -1 and 1.
+    """
+    x = a["x"]
+    n, c = x.shape
+    losses = np.abs(
+        reference.focal_loss_forward(**{**a, "reduction": "none", "with_grad": False})[0]
+    )
+    heaviest = 1.0 if a["weight"] is None else a["weight"].max(initial=0.0)
+    steepness = heaviest * (a["gamma"] + 1) ** 2
+    depth = x.max(axis=1) - x.min(axis=1)
+    rows = steepness * U * (4 * np.maximum(1, depth) + c + 12) + 8 * U * losses
+    scale = max(int((a["target"] != a["ignore_index"]).sum()), 1) if a["reduction"] == "mean" else 1
+    loss = rows if a["reduction"] == "none" else (rows + 2 * U * losses).sum() / scale
+    if expected[1] is None:
+        return loss, None
+    return loss, rows[:, None] / scale + 8 * U * np.abs(expected[1]) + TINY
+
+
+def _pointwise_sizes(a: Arguments) -> tuple[Any, Any, Any]:
+    """What the roundings of the loss, of dx and of dtarget are relative to, element by element."""
+    x, t, loss, parameter = a["x"], np.abs(a["target"]), a["loss"], a["parameter"]
+    size = np.abs(x)
+    if loss == "hinge":
+        terms = abs(parameter) + t * size
+        # Where the rounding of margin - t x may change its sign, a slope may be there or not.
+        near = np.abs(parameter - a["target"] * x) <= 4 * U * terms
+        return terms, np.where(near, t / U, t), np.where(near, size / U, size)
+    if loss == "bce":
+        log_x, log_rest = (np.abs(np.maximum(np.log(v), -100.0)) for v in (x, 1 - x))
+        slope = np.abs(x - a["target"]) / np.maximum(np.abs(x * (1 - x)), 1e-12)
+        return np.abs(t - 1) * log_rest + t * log_x, slope, log_rest + log_x
+    if loss == "bce_with_logits":
+        heavy = 1.0 if a["pos_weight"] is None else np.abs(a["pos_weight"])
+        softplus = np.log1p(np.exp(-size)) + np.maximum(-x, 0)
+        terms = (1 + t) * size + softplus * (1 + (1 + heavy) * t)
+        return terms, (1 + t) * 1.0 + heavy * t, size + (1 + heavy) * softplus
+    if loss in ("kl_div", "kl_div_log"):
+        log_t = t if loss == "kl_div_log" else np.abs(np.log(np.where(t == 0, 1, t)))
+        p = np.exp(a["target"]) if loss == "kl_div_log" else t
+        slope = log_t + size + 1
+        return p * (log_t + size), p, slope * p if loss == "kl_div_log" else slope
+    d = np.abs(x - a["target"])
+    if loss == "huber":
+        return np.minimum(d, parameter) * d, np.minimum(d, parameter), np.minimum(d, parameter)
+    if loss == "smooth_l1" and parameter > 0:
+        share = np.minimum(d / parameter, 1)
+        return d * share, share, share
+    return (d * d, d, d) if loss == "mse" else (d, np.sign(d), np.sign(d))
+
+
+def _pointwise_loss(a: Arguments, expected: Results) -> tuple[Any, ...]:
+    """16 U times the terms of each loss; a sum adds up to 64 of them in float32."""
+    sizes = [np.asarray(size) for size in _pointwise_sizes(a)]
+    scale = max(a["x"].size, 1) if a["reduction"] == "mean" else 1
+    loss = 16 * U * sizes[0] + TINY
+    if a["reduction"] != "none":
+        loss = (loss.sum() + 80 * U * sizes[0].sum()) / scale
+    slopes = [16 * U * size / scale + TINY for size in sizes[1:]]
+    return loss, *(b if e is not None else None for b, e in zip(slopes, expected[1:], strict=True))
+
+
 def _by_channel(values: np.ndarray, ndim: int) -> np.ndarray:
     return values.reshape(1, -1, *[1] * (ndim - 2))
 
@@ -205,42 +265,6 @@ def _batch_norm_backward(a: Arguments, expected: Results) -> tuple[Any, ...]:
     grade = (count + 16) * U
     bounds: Results = (grade * weight * invstd * total + TINY, grade * sum_dy_xhat, grade * sum_dy)
     return tuple(b if e is not None else None for b, e in zip(bounds, expected, strict=True))
-
-
-def _sgd(a: Arguments, expected: Results) -> tuple[Any, ...]:
-    """16 U times the absolute terms; the parameters come first, then the buffers."""
-    buffers = a["buffers"] or [np.zeros_like(p) for p in a["params"]]
-    params, kept = [], []
-    for p, g, b in zip(a["params"], a["grads"], buffers, strict=True):
-        gradient = np.abs(g) + a["weight_decay"] * np.abs(p)
-        buffer = gradient if a["first"] else a["momentum"] * np.abs(b) + gradient
-        params.append(16 * U * (np.abs(p) + a["lr"] * (gradient + buffer)) + TINY)
-        kept.append(16 * U * buffer + TINY)
-    return (*params, *(kept if a["buffers"] else ()))
-
-
-def _adam(a: Arguments, expected: Results) -> tuple[Any, ...]:
-    """The step is lr m / (sqrt(v) + eps): m's error is relative to its terms, v's to itself."""
-    n = len(a["params"])
-    beta1, beta2, step = a["beta1"], a["beta2"], a["step"]
-    params, first, second = [], [], []
-    for i, (p, g, m, v) in enumerate(
-        zip(a["params"], a["grads"], a["exp_avgs"], a["exp_avg_sqs"], strict=True)
-    ):
-        coupled = 0.0 if a["decoupled"] else a["weight_decay"]
-        gradient = np.abs(g) + coupled * np.abs(p)
-        m_size = beta1 * np.abs(m) + (1 - beta1) * gradient
-        v_size = beta2 * v + (1 - beta2) * gradient**2
-        v_new = expected[2 * n + i] if not a["max_exp_avg_sqs"] else expected[3 * n + i]
-        root = np.sqrt(v_new / (1 - beta2**step)) + a["eps"]
-        move = a["lr"] * m_size / (1 - beta1**step) / root
-        slack = v_size / np.maximum(v_new, TINY)
-        params.append(
-            32 * U * (np.abs(p) * (1 + a["lr"] * a["weight_decay"]) + move * slack) + TINY
-        )
-        first.append(16 * U * m_size + TINY)
-        second.append(16 * U * v_size + TINY)
-    return (*params, *first, *second, *(second if a["max_exp_avg_sqs"] else ()))
 
 
 def _uniform(a: Arguments, expected: Results) -> tuple[Any, ...]:
@@ -301,6 +325,8 @@ RULES: dict[str, Rule] = {
     "log_softmax_forward": _log_softmax,
     "log_softmax_backward": _log_softmax_backward,
     "cross_entropy_forward": _cross_entropy,
+    "focal_loss_forward": _focal_loss,
+    "pointwise_loss_forward": _pointwise_loss,
     "relu_forward": _exact,
     "relu_backward": _exact,
     "leaky_relu_forward": _relative(1),
@@ -324,6 +350,5 @@ RULES: dict[str, Rule] = {
     "random_uniform": _uniform,
     "random_normal": _normal,
     "dropout": lambda a, y: (2 * U * np.abs(y[0]),),
-    "sgd_step": _sgd,
-    "adam_step": _adam,
+    **STEPS,
 }

@@ -17,6 +17,11 @@ from .waist import KERNELS
 UPDATED = {
     "batch_norm_forward": ("running_mean", "running_var"),
     "sgd_step": ("params", "buffers"),
+    "adagrad_step": ("params", "sums"),
+    "rmsprop_step": ("params", "square_avgs", "buffers"),
+    "adadelta_step": ("params", "square_avgs", "acc_deltas"),
+    "adamax_step": ("params", "exp_avgs", "exp_infs"),
+    "nadam_step": ("params", "exp_avgs", "exp_avg_sqs"),
     "adam_step": ("params", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs"),
 }
 

@@ -31,6 +31,8 @@ KERNELS = (
     "log_softmax_forward",
     "log_softmax_backward",
     "cross_entropy_forward",
+    "focal_loss_forward",
+    "pointwise_loss_forward",
     "relu_forward",
     "relu_backward",
     "leaky_relu_forward",
@@ -56,4 +58,9 @@ KERNELS = (
     "dropout",
     "sgd_step",
     "adam_step",
+    "adagrad_step",
+    "rmsprop_step",
+    "adadelta_step",
+    "adamax_step",
+    "nadam_step",
 )

@@ -81,6 +81,12 @@ def work(row: Row) -> Work:
         return _batch_norm_relu(p, row.direction)
     if row.op == "cross_entropy":
         return Work(0, 2 * FLOAT * p["N"] * p["C"])
+    if row.op == "pointwise_loss":
+        return Work(0, 3 * FLOAT * p["N"] * p["C"])
+    if row.op == "focal_loss":
+        return Work(0, 2 * FLOAT * p["N"] * p["C"])
+    if row.op == "rmsprop":
+        return Work(0, 5 * FLOAT * p["count"])
     if row.op == "adam":
         return Work(0, 7 * FLOAT * p["count"])
     if row.op in ("train_step", "infer"):

@@ -188,6 +188,35 @@ def _cross_entropy(row: Row, t: Arrays) -> dict[str, Expected]:
     }
 
 
+def _pointwise_loss(row: Row, t: Arrays) -> dict[str, Expected]:
+    """Losses of about the size of 1, whose terms do not cancel by much."""
+    x, target = t["x"], t["target"]
+    loss, dx, _ = reference.pointwise_loss_forward(x, target, str(row.parameters["loss"]))
+    loss_bound = UNIT * 16 * (1 + np.abs(x).mean()) + 80 * UNIT * loss
+    slope_bound = 16 * UNIT * (1 + np.abs(x)) / x.size
+    return {"loss": Expected(loss, loss_bound), "dx": Expected(np.asarray(dx), slope_bound)}
+
+
+def _focal_loss(row: Row, t: Arrays) -> dict[str, Expected]:
+    p: dict[str, Any] = row.parameters
+    result: Any = reference.focal_loss_forward(t["x"], t["target"], gamma=p["gamma"])
+    loss, dx = result
+    rows, classes = t["x"].shape
+    steep = (p["gamma"] + 1) ** 2
+    grade = steep * UNIT * (4 * np.ptp(t["x"], axis=1, keepdims=True) + _sum_factor(classes) + 12)
+    return {
+        "loss": Expected(loss, np.asarray(grade.mean() + _sum_factor(rows) * UNIT * loss)),
+        "dx": Expected(dx, grade / rows + 8 * UNIT * np.abs(dx)),
+    }
+
+
+def _rmsprop(row: Row, t: Arrays) -> dict[str, Expected]:
+    param, grad = t["param"], t["grad"]
+    before = np.abs(param)
+    reference.rmsprop_step([param], [grad], [np.zeros_like(param)], None, lr=1e-2)
+    return {"param": Expected(param, 16 * UNIT * (before + 0.1))}
+
+
 def _adam(row: Row, t: Arrays) -> dict[str, Expected]:
     param, grad = t["param"], t["grad"]
     before = np.abs(param)
@@ -202,6 +231,9 @@ OPS: dict[str, Callable[[Row, Arrays], dict[str, Expected]]] = {
     "max_pool2d": _max_pool2d,
     "batch_norm_relu": _batch_norm_relu,
     "cross_entropy": _cross_entropy,
+    "pointwise_loss": _pointwise_loss,
+    "focal_loss": _focal_loss,
+    "rmsprop": _rmsprop,
     "adam": _adam,
 }
 

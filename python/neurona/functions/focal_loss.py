@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..autograd import Function, ndarray
@@ -9,6 +11,31 @@ from ..backends import current
 
 
 class FocalLoss(Function):
+    """Focal loss against classes in one pass, which also gives the gradient; backward only scales.
+
+    `options` holds gamma, ignore_index and reduction.
+    """
+
+    __slots__ = ()
+
+    def forward(
+        ctx, x: ndarray, target: ndarray, weight: ndarray | None, options: dict[str, Any]
+    ) -> ndarray:
+        loss, dx = current(x.dtype).focal_loss_forward(
+            x, target, weight=weight, with_grad=ctx.needs[0], **options
+        )
+        ctx.saved = (dx,)
+        return loss
+
+    def backward(ctx, dy: ndarray) -> ndarray:
+        (dx,) = ctx.saved
+        if dy.ndim == 1:
+            return current(dy.dtype).mul(dx, dy[:, None])
+        scale = float(dy)
+        return dx if scale == 1.0 else current(dy.dtype).mul(dx, scale)
+
+
+class SoftFocalLoss(Function):
     """One loss per row, -sum_k t_k (1 - p_k)^gamma log p_k with p = softmax(x).
 
     t (N, C) holds the targets times their class weights. With g_k = dloss / dlog p_k = t_k (gamma

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from .composed import NOT_NEGATIVE, SHARE, Arrays, ComposedOptimizer
+from .composed import NOT_NEGATIVE, SHARE, Batch, ComposedOptimizer
 from .optimizer import Group
 
 
@@ -53,14 +51,15 @@ class Adadelta(ComposedOptimizer):
     def _buffers(self, group: Group) -> dict[str, float]:
         return {"square_avg": 0.0, "acc_delta": 0.0}
 
-    def _move(
-        self, group: Group, p: np.ndarray, g: np.ndarray, buffers: Arrays, state: dict[str, Any]
-    ) -> None:
-        rho, eps = group["rho"], group["eps"]
-        average, moved = buffers["square_avg"], buffers["acc_delta"]
-        average *= rho
-        average += (1 - rho) * g * g
-        delta = np.sqrt(moved + eps) / np.sqrt(average + eps) * g
-        moved *= rho
-        moved += (1 - rho) * delta * delta
-        p -= group["lr"] * delta
+    def _step_all(self, group: Group, batch: Batch) -> None:
+        batch.backend.adadelta_step(
+            batch.params,
+            batch.grads,
+            batch.buffers["square_avg"],
+            batch.buffers["acc_delta"],
+            lr=group["lr"],
+            rho=group["rho"],
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            maximize=group["maximize"],
+        )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from .composed import NOT_NEGATIVE, Arrays, ComposedOptimizer, root
+from .composed import NOT_NEGATIVE, Batch, ComposedOptimizer
 from .optimizer import Group
 
 
@@ -59,10 +57,16 @@ class Adagrad(ComposedOptimizer):
     def _buffers(self, group: Group) -> dict[str, float]:
         return {"sum": group["initial_accumulator_value"]}
 
-    def _move(
-        self, group: Group, p: np.ndarray, g: np.ndarray, buffers: Arrays, state: dict[str, Any]
-    ) -> None:
-        total = buffers["sum"]
-        total += g * g
-        rate = group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"])
-        p -= rate * (g / root(total, group["eps"], group["eps_inside"]))
+    def _step_all(self, group: Group, batch: Batch) -> None:
+        batch.backend.adagrad_step(
+            batch.params,
+            batch.grads,
+            batch.buffers["sum"],
+            step=batch.step,
+            lr=group["lr"],
+            lr_decay=group["lr_decay"],
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            maximize=group["maximize"],
+            eps_inside=group["eps_inside"],
+        )

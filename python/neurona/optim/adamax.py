@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from .composed import NOT_NEGATIVE, Arrays, ComposedOptimizer
+from .composed import NOT_NEGATIVE, Batch, ComposedOptimizer
 from .optimizer import Group
 
 
@@ -51,11 +49,17 @@ class Adamax(ComposedOptimizer):
     def _buffers(self, group: Group) -> dict[str, float]:
         return {"exp_avg": 0.0, "exp_inf": 0.0}
 
-    def _move(
-        self, group: Group, p: np.ndarray, g: np.ndarray, buffers: Arrays, state: dict[str, Any]
-    ) -> None:
-        beta1, beta2 = group["betas"]
-        mean, largest = buffers["exp_avg"], buffers["exp_inf"]
-        mean += (1 - beta1) * (g - mean)
-        np.maximum(beta2 * largest, np.abs(g) + group["eps"], out=largest)
-        p -= group["lr"] / (1 - beta1 ** state["step"]) * (mean / largest)
+    def _step_all(self, group: Group, batch: Batch) -> None:
+        batch.backend.adamax_step(
+            batch.params,
+            batch.grads,
+            batch.buffers["exp_avg"],
+            batch.buffers["exp_inf"],
+            step=batch.step,
+            lr=group["lr"],
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            maximize=group["maximize"],
+        )

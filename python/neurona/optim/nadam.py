@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
-from .composed import NOT_NEGATIVE, Arrays, ComposedOptimizer
+from ..tensor import Tensor
+from .composed import NOT_NEGATIVE, Batch, ComposedOptimizer
 from .optimizer import Group
 
 
@@ -59,19 +59,37 @@ class NAdam(ComposedOptimizer):
     def _buffers(self, group: Group) -> dict[str, float]:
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
 
-    def _move(
-        self, group: Group, p: np.ndarray, g: np.ndarray, buffers: Arrays, state: dict[str, Any]
+    def _batch_key(self, group: Group, state: dict[str, Any]) -> Any:
+        # The product depends on the betas of all steps so far.
+        return super()._batch_key(group, state), state.get("mu_product", 1.0)
+
+    def _update(
+        self, group: Group, params: list[Tensor], grads: list[np.ndarray], key: Any
     ) -> None:
-        (beta1, beta2), step = group["betas"], state["step"]
-        mean, square = buffers["exp_avg"], buffers["exp_avg_sq"]
+        super()._update(group, params, grads, key[0])
+
+    def _step_all(self, group: Group, batch: Batch) -> None:
+        lr, (beta1, beta2) = group["lr"], group["betas"]
         now, after = (
-            beta1 * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"])) for t in (step, step + 1)
+            beta1 * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"]))
+            for t in (batch.step, batch.step + 1)
         )
-        product = state["mu_product"] = state.get("mu_product", 1.0) * now
-        mean += (1 - beta1) * (g - mean)
-        square *= beta2
-        square += (1 - beta2) * g * g
-        denominator = np.sqrt(square) / math.sqrt(1 - beta2**step) + group["eps"]
-        lr = group["lr"]
-        direction = lr * (1 - now) / (1 - product) * g + lr * after / (1 - product * after) * mean
-        p -= direction / denominator
+        product = batch.states[0].get("mu_product", 1.0) * now
+        batch.backend.nadam_step(
+            batch.params,
+            batch.grads,
+            batch.buffers["exp_avg"],
+            batch.buffers["exp_avg_sq"],
+            step=batch.step,
+            lr=lr,
+            gradient_rate=lr * (1 - now) / (1 - product),
+            mean_rate=lr * after / (1 - product * after),
+            beta1=beta1,
+            beta2=beta2,
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            decoupled=group["decoupled_weight_decay"],
+            maximize=group["maximize"],
+        )
+        for state in batch.states:
+            state["mu_product"] = product

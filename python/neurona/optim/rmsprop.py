@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .composed import NOT_NEGATIVE, SHARE, Arrays, ComposedOptimizer, root
+from .composed import NOT_NEGATIVE, SHARE, Arrays, Batch, ComposedOptimizer, root
 from .optimizer import Group
 
 
@@ -69,17 +69,31 @@ class RMSprop(ComposedOptimizer):
         names += ["grad_avg"] if group["centered"] else []
         return dict.fromkeys(names, 0.0)
 
-    def _move(
-        self, group: Group, p: np.ndarray, g: np.ndarray, buffers: Arrays, state: dict[str, Any]
-    ) -> None:
+    def _has_kernel(self, group: Group) -> bool:
+        return not group["centered"]
+
+    def _step_all(self, group: Group, batch: Batch) -> None:
+        batch.backend.rmsprop_step(
+            batch.params,
+            batch.grads,
+            batch.buffers["square_avg"],
+            batch.buffers.get("momentum_buffer"),
+            lr=group["lr"],
+            alpha=group["alpha"],
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            momentum=group["momentum"],
+            maximize=group["maximize"],
+            eps_inside=group["eps_inside"],
+        )
+
+    def _move(self, group: Group, p: np.ndarray, g: np.ndarray, buffers: Arrays) -> None:
         alpha, average = group["alpha"], buffers["square_avg"]
         average *= alpha
         average += (1 - alpha) * g * g
-        if group["centered"]:
-            mean = buffers["grad_avg"]
-            mean += (1 - alpha) * (g - mean)
-            average = average - mean * mean
-        quotient = g / root(average, group["eps"], group["eps_inside"])
+        mean = buffers["grad_avg"]
+        mean += (1 - alpha) * (g - mean)
+        quotient = g / root(average - mean * mean, group["eps"], group["eps_inside"])
         if group["momentum"] > 0:
             buffer = buffers["momentum_buffer"]
             buffer *= group["momentum"]

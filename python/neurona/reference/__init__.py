@@ -21,6 +21,13 @@ from .activation import (
     tanh_backward,
     tanh_forward,
 )
+from .adaptive import (
+    adadelta_step,
+    adagrad_step,
+    adamax_step,
+    nadam_step,
+    rmsprop_step,
+)
 from .avg_pool2d import (
     adaptive_avg_pool2d_backward,
     adaptive_avg_pool2d_forward,
@@ -42,8 +49,10 @@ from .conv_transpose2d import (
 )
 from .cross_entropy import cross_entropy_forward
 from .elementwise import add, div, mul, sub
+from .focal_loss import focal_loss_forward
 from .gemm import gemm, linear_backward_data, linear_backward_weight, linear_forward
 from .optim import adam_step, sgd_step
+from .pointwise_loss import pointwise_loss_forward
 from .pool2d import (
     max_pool2d_backward,
     max_pool2d_forward,
@@ -61,7 +70,10 @@ from .softmax import (
 )
 
 __all__ = [
+    "adadelta_step",
+    "adagrad_step",
     "adam_step",
+    "adamax_step",
     "adaptive_avg_pool2d_backward",
     "adaptive_avg_pool2d_forward",
     "add",
@@ -80,6 +92,7 @@ __all__ = [
     "cross_entropy_forward",
     "div",
     "dropout",
+    "focal_loss_forward",
     "gelu_backward",
     "gelu_forward",
     "gemm",
@@ -97,12 +110,15 @@ __all__ = [
     "min_pool2d_backward",
     "min_pool2d_forward",
     "mul",
+    "nadam_step",
     "philox",
+    "pointwise_loss_forward",
     "pool2d_indices",
     "random_normal",
     "random_uniform",
     "relu_backward",
     "relu_forward",
+    "rmsprop_step",
     "sgd_step",
     "sigmoid_backward",
     "sigmoid_forward",

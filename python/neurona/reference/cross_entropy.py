@@ -20,7 +20,7 @@ from .softmax import log_softmax_forward
 REDUCTIONS = ("mean", "sum", "none")
 
 
-def _checked_classes(
+def checked_classes(
     op: str, target: np.ndarray, rows: int, classes: int, ignore_index: int
 ) -> np.ndarray:
     """int64 class numbers (N,), each of them 0..C-1 or ignore_index."""
@@ -42,7 +42,7 @@ def _checked_target(op: str, target: np.ndarray, x: np.ndarray, ignore_index: in
     if not isinstance(target, np.ndarray):
         raise TypeError(f"{op}: target must be a numpy.ndarray, got {type(target).__name__}")
     if np.issubdtype(target.dtype, np.integer):
-        return _checked_classes(op, target, x.shape[0], x.shape[1], ignore_index)
+        return checked_classes(op, target, x.shape[0], x.shape[1], ignore_index)
     target = check.array(op, "target", target)
     if target.ndim == 1:
         raise TypeError(
@@ -59,7 +59,8 @@ def _checked_target(op: str, target: np.ndarray, x: np.ndarray, ignore_index: in
     return target
 
 
-def _checked_weight(op: str, weight: np.ndarray | None, x: np.ndarray) -> np.ndarray | None:
+def checked_weight(op: str, weight: np.ndarray | None, x: np.ndarray) -> np.ndarray | None:
+    """Class weights (C,) >= 0 of x's dtype, or None."""
     weight = check.optional_array(op, "weight", weight, "(C,)")
     check.same_dtype(op, "weight", weight, "x", x)
     check.shape(op, "weight", weight, x.shape[1:])
@@ -96,7 +97,7 @@ def cross_entropy_forward(
     ignore_index = check.integer(op, "ignore_index", ignore_index, -(2**63), 2**63 - 1)
     check.choice(op, "reduction", reduction, REDUCTIONS)
     smoothing = check.fraction(op, "label_smoothing", label_smoothing)
-    weight = _checked_weight(op, weight, x)
+    weight = checked_weight(op, weight, x)
     target = _checked_target(op, target, x, ignore_index)
 
     n, c = x.shape

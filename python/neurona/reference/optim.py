@@ -23,7 +23,7 @@ from . import _checks as check
 Arrays = Sequence[np.ndarray]
 
 
-def _checked_lists(op: str, params: Arrays, others: dict[str, Arrays], updated: set[str]) -> None:
+def checked_lists(op: str, params: Arrays, others: dict[str, Arrays], updated: set[str]) -> None:
     """Raise unless all lists match the parameters one by one and updated arrays are writable."""
     for name, arrays in {"params": params, **others}.items():
         if not isinstance(arrays, (list, tuple)):
@@ -82,7 +82,7 @@ def sgd_step(
         if buffers is None:
             raise ValueError(f"{op}: buffers must be given when momentum != 0, got None")
         others["buffers"] = buffers
-    _checked_lists(op, params, others, {"params", "buffers"})
+    checked_lists(op, params, others, {"params", "buffers"})
 
     for i, p in enumerate(params):
         g = -grads[i] if maximize else grads[i]
@@ -133,7 +133,7 @@ def adam_step(
     if max_exp_avg_sqs is not None:
         others["max_exp_avg_sqs"] = max_exp_avg_sqs
     updated = {"params", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs"}
-    _checked_lists(op, params, others, updated)
+    checked_lists(op, params, others, updated)
 
     correction1, correction2 = 1 - beta1**step, 1 - beta2**step
     for i, p in enumerate(params):

@@ -125,6 +125,11 @@ def _cross_entropy(p: Parameters, direction: str, random: np.random.RandomState)
     return {"x": _normal(random, p["N"], p["C"]), "target": target}
 
 
+def _pointwise_loss(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+    target = random.uniform(0, 1, (p["N"], p["C"])).astype(np.float32)
+    return {"x": _normal(random, p["N"], p["C"]), "target": target}
+
+
 def _adam(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
     return {"param": _normal(random, p["count"]), "grad": _normal(random, p["count"])}
 
@@ -137,6 +142,9 @@ BUILDERS = {
     "max_pool2d": _max_pool2d,
     "batch_norm_relu": _batch_norm_relu,
     "cross_entropy": _cross_entropy,
+    "pointwise_loss": _pointwise_loss,
+    "focal_loss": _cross_entropy,
+    "rmsprop": _adam,
     "adam": _adam,
 }
 

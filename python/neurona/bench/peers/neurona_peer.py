@@ -160,6 +160,24 @@ def _cross_entropy(p: Parameters, direction: str, t: Arrays, variant: str | None
     return Task(lambda: cross_entropy(x, target), _named("loss", "dx"))
 
 
+def _pointwise_loss(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    x, target, loss, forward = t["x"], t["target"], p["loss"], kernels.pointwise_loss_forward
+    return Task(lambda: forward(x, target, loss), _named("loss", "dx"))
+
+
+def _focal_loss(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    x, target, gamma, forward = t["x"], t["target"], p["gamma"], kernels.focal_loss_forward
+    return Task(lambda: forward(x, target, gamma=gamma), _named("loss", "dx"))
+
+
+def _rmsprop(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    params, grads, averages = [t["param"]], [t["grad"]], [np.zeros_like(t["param"])]
+    step = kernels.rmsprop_step
+    return Task(
+        lambda: step(params, grads, averages, None, lr=1e-2), lambda _: {"param": params[0]}
+    )
+
+
 def _adam(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
     param, grad = t["param"], t["grad"]
     state = {"step": 0}
@@ -180,6 +198,9 @@ OPS: dict[str, Callable[[Parameters, str, Arrays, str | None], Task]] = {
     "max_pool2d": _max_pool2d,
     "batch_norm_relu": _batch_norm_relu,
     "cross_entropy": _cross_entropy,
+    "pointwise_loss": _pointwise_loss,
+    "focal_loss": _focal_loss,
+    "rmsprop": _rmsprop,
     "adam": _adam,
 }
 

@@ -145,6 +145,30 @@ def _cross_entropy(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Ta
     return Task(loss_and_gradient, _named("loss", "dx"))
 
 
+def _pointwise_loss(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
+    x, target, one = t["x"], t["target"], torch.ones(())
+    mean = 1
+
+    def loss_and_gradient() -> Any:
+        if p["loss"] == "mse":
+            return aten.mse_loss(x, target, mean), aten.mse_loss_backward(one, x, target, mean)
+        if p["loss"] == "huber":
+            gradient = aten.huber_loss_backward(one, x, target, mean, 1.0)
+            return aten.huber_loss(x, target, mean, 1.0), gradient
+        loss = aten.binary_cross_entropy_with_logits(x, target, None, None, mean)
+        # What autograd runs for it.
+        return loss, (torch.sigmoid(x) - target).mul_(1 / x.numel())
+
+    return Task(loss_and_gradient, _named("loss", "dx"))
+
+
+def _rmsprop(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
+    param = t["param"].requires_grad_()
+    param.grad = t["grad"]
+    optimizer = torch.optim.RMSprop([param], lr=1e-2, foreach=tuned)
+    return Task(optimizer.step, lambda _: {"param": param.detach().numpy()})
+
+
 def _adam(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
     param = t["param"].requires_grad_()
     param.grad = t["grad"]
@@ -160,9 +184,11 @@ OPS: dict[str, Callable[[Parameters, str, Tensors, bool], Task]] = {
     "max_pool2d": _max_pool2d,
     "batch_norm_relu": _batch_norm_relu,
     "cross_entropy": _cross_entropy,
+    "pointwise_loss": _pointwise_loss,
+    "rmsprop": _rmsprop,
     "adam": _adam,
 }
-SAME_WHEN_TUNED = ("gemm", "linear", "cross_entropy")
+SAME_WHEN_TUNED = ("gemm", "linear", "cross_entropy", "pointwise_loss")
 
 
 def _channels_last(value: Any) -> Any:

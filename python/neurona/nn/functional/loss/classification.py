@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ....functions.cross_entropy import CrossEntropy, NLLLoss
-from ....functions.focal_loss import FocalLoss
+from ....functions.focal_loss import FocalLoss, SoftFocalLoss
 from ....tensor import Tensor
 from ....tensor.base import apply
 from ...checks import choice, number
@@ -187,26 +187,34 @@ def focal_loss(
     if target._requires_grad:
         raise ValueError("focal_loss: target must not require grad; use .detach()")
     if target.data.dtype.kind == "f" and target.data.shape == x.data.shape and x.data.ndim:
-        rows, shape = rows_of(x)
-        targets = rows_of(as_float(op, "target", target, x))[0].data
-        count = len(targets)
-    else:
-        if target.data.dtype.kind not in "iu":
-            raise TypeError(
-                "focal_loss: target must hold integer classes, or probabilities of input's shape "
-                f"{x.data.shape}, got {target.data.dtype} of shape {target.data.shape}"
-            )
-        rows, labels, shape = class_rows(op, x, target)
-        picked, chosen = kept_classes(op, labels.data, rows.data.shape[1], ignore_index)
-        targets = np.zeros(rows.data.shape, x.data.dtype)
-        targets[picked, chosen] = 1
-        count = len(picked)
+        return _soft_focal_loss(op, x, target, gamma, alpha, reduction)
+    if target.data.dtype.kind not in "iu":
+        raise TypeError(
+            "focal_loss: target must hold integer classes, or probabilities of input's shape "
+            f"{x.data.shape}, got {target.data.dtype} of shape {target.data.shape}"
+        )
+    rows, labels, shape = class_rows(op, x, target)
+    kept_classes(op, labels.data, rows.data.shape[1], ignore_index)
+    weight = None
+    if alpha is not None:
+        weight = class_weight(op, "alpha", alpha, x, rows.data.shape[1])
+    options = {"gamma": gamma, "ignore_index": ignore_index, "reduction": reduction}
+    loss = apply(FocalLoss, rows, labels, weight, options)
+    return loss.reshape(shape) if reduction == "none" else loss
+
+
+def _soft_focal_loss(
+    op: str, x: Tensor, target: Tensor, gamma: float, alpha: Any, reduction: str
+) -> Tensor:
+    """`focal_loss` against probabilities of x's shape."""
+    rows, shape = rows_of(x)
+    targets = rows_of(as_float(op, "target", target, x))[0].data
     if alpha is not None:
         targets = targets * class_weight(op, "alpha", alpha, x, rows.data.shape[1])
-    losses = apply(FocalLoss, rows, targets, gamma)
+    losses = apply(SoftFocalLoss, rows, targets, gamma)
     if reduction == "none":
         return losses.reshape(shape)
     total = losses.sum()
     if reduction == "sum":
         return total
-    return total / count if count else total * math.nan
+    return total / len(targets) if len(targets) else total * math.nan

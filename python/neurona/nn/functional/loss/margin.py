@@ -7,7 +7,9 @@ import math
 import numpy as np
 
 from ....creation import where
+from ....functions.regression_loss import HingeLoss
 from ....tensor import Tensor
+from ....tensor.base import apply
 from ...checks import choice, integer, number, positive
 from .._arguments import as_tensor, check_reduction
 from ._shared import as_float, checked_pair, class_rows, class_weight, kept_classes, reduced
@@ -34,7 +36,7 @@ def hinge_loss(
     wrong = np.abs(y.data) != 1
     if wrong.any():
         raise ValueError(f"{op}: target must hold -1 and 1, got {y.data[wrong].flat[0]:g}")
-    return reduced((margin - x * y).relu(), reduction)
+    return apply(HingeLoss, x, y, reduction, margin)
 
 
 def multi_margin_loss(

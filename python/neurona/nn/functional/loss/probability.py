@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ....functions.probability_loss import BCE, BCEWithLogits, KLDiv
+from typing import Any
+
+from ....autograd import Function
+from ....functions.probability_loss import BCE, BCEWithLogits, KLDiv, KLDivLog
 from ....tensor import Tensor
 from ....tensor.base import apply
 from ...checks import choice, flag
@@ -11,11 +14,20 @@ from ._shared import broadcast_weight, checked_pair, reduced, warn_of_probabilit
 KL_REDUCTIONS = ("none", "mean", "sum", "batchmean")
 
 
-def _weighted(op: str, losses: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+def _weighted(
+    op: str,
+    function: type[Function],
+    x: Tensor,
+    y: Tensor,
+    weight: Tensor | None,
+    reduction: str,
+    *options: Any,
+) -> Tensor:
     """The weighted losses; unlike that of classes, their "mean" divides by the elements."""
-    if weight is not None:
-        losses = losses * broadcast_weight(op, "weight", weight, losses)
-    return reduced(losses, reduction)
+    if weight is None:
+        return apply(function, x, y, reduction, *options)
+    losses = apply(function, x, y, "none", *options)
+    return reduced(losses * broadcast_weight(op, "weight", weight, losses), reduction)
 
 
 def binary_cross_entropy(
@@ -40,12 +52,12 @@ def binary_cross_entropy(
     op = "binary_cross_entropy"
     x, y = checked_pair(op, input, target, size_average, reduce, reduction)
     for name, values in (("input", x.data), ("target", y.data)):
-        if not ((values >= 0) & (values <= 1)).all():
+        if values.size and not (values.min() >= 0 and values.max() <= 1):
             hint = "; binary_cross_entropy_with_logits takes logits" if name == "input" else ""
             raise ValueError(
                 f"{op}: {name} must be in 0..1, got {values.min():g}..{values.max():g}{hint}"
             )
-    return _weighted(op, apply(BCE, x, y), weight, reduction)
+    return _weighted(op, BCE, x, y, weight, reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -75,7 +87,7 @@ def binary_cross_entropy_with_logits(
     factor = None
     if pos_weight is not None:
         factor = broadcast_weight(op, "pos_weight", pos_weight, x).detach()
-    return _weighted(op, apply(BCEWithLogits, x, y, factor), weight, reduction)
+    return _weighted(op, BCEWithLogits, x, y, weight, reduction, 1.0, factor)
 
 
 def kl_div(
@@ -103,8 +115,7 @@ def kl_div(
     flag(op, "log_target", log_target)
     choice(op, "reduction", reduction, KL_REDUCTIONS)
     by_batch = reduction == "batchmean"
-    x, y = checked_pair(op, input, target, size_average, reduce, "sum" if by_batch else reduction)
-    losses = apply(KLDiv, x, y, log_target)
-    if not by_batch:
-        return reduced(losses, reduction)
-    return losses.sum() / (x.data.shape[0] if x.data.ndim else 1)
+    reduction = "sum" if by_batch else reduction
+    x, y = checked_pair(op, input, target, size_average, reduce, reduction)
+    loss = apply(KLDivLog if log_target else KLDiv, x, y, reduction)
+    return loss / (x.data.shape[0] if x.data.ndim else 1) if by_batch else loss
