@@ -18,7 +18,7 @@ not work at 30 layers without normalisation: each block doubles the variance of 
 all, and the first steps diverge; so the residual networks above start with small branches.
 
 Why the plain network fails: each layer of ReLUs turns the activations of different digits towards
-each other; after 29 of them they are nearly parallel, whatever digit came in (second picture).
+each other; after 29 of them they are nearly parallel, whatever digit came in (right panel).
 
     python examples/residual_depth.py             # under a minute
     python examples/residual_depth.py --quick     # two networks of 30 layers, 12 epochs
@@ -147,12 +147,13 @@ def before_training(demo: Demo) -> dict[str, list[float]]:
 
 
 def draw(demo: Demo, curves: dict[str, list[float]], cosines: dict[str, list[float]]) -> None:
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 5), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name, values in curves.items():
         left.plot(range(1, len(values) + 1), values, label=name)
     left.set(xlabel="epoch", ylabel="accuracy on test digits", ylim=(0, 1.02))
-    left.legend(fontsize=8, loc="lower right")
+    # Below the axes: the curves of the full form leave no room between them.
+    left.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     for name, values in cosines.items():
         right.plot(np.arange(1, len(values) + 1) * 2 + 1, values, marker=".", label=name)
     right.set(
