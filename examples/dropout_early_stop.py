@@ -15,7 +15,7 @@ Expected, over five seeds (batch 25, 150 epochs):
   soon as the loss fails to decrease, and return the theta before.
 
     python examples/dropout_early_stop.py           # about 40 s
-    python examples/dropout_early_stop.py --quick   # 40 epochs of one seed
+    python examples/dropout_early_stop.py --quick   # 40 epochs of one seed, 400 digits
 
 Pictures: dropout_curves.png, dropout_units.png.
 """
@@ -35,11 +35,12 @@ NAMES = {0.0: "plain", 0.5: "dropout .5"}
 GONE = [0, 32, 64, 96, 128, 160, 192, 224, 240]
 
 
-def split(seed: int) -> tuple[Data, Data]:
-    """150 digits to train on, and the other 1,287."""
+def split(seed: int, quick: bool = False) -> tuple[Data, Data]:
+    """150 digits to train on, and the other 1,287, or 400 of them."""
     x, y = neurona.datasets.digits().train
     order = neurona.Generator(seed).permutation(len(x))
-    return (x[order[:150]], y[order[:150]]), (x[order[150:]], y[order[150:]])
+    rest = order[150:550] if quick else order[150:]
+    return (x[order[:150]], y[order[:150]]), (x[rest], y[rest])
 
 
 def network(p: float) -> nn.Sequential:
@@ -108,7 +109,7 @@ def dropout(d: demo.Demo) -> None:
     d.section(f"150 digits, 64-256-256-10, batch 25, {epochs} epochs, with and without dropout")
     gains = []
     for seed in seeds:
-        train, val = split(seed)
+        train, val = split(seed, d.quick)
         results, models, histories = {}, {}, {}
         for p in (0.0, 0.5):
             trainer = trainer_of(p, seed)
@@ -147,7 +148,7 @@ def dropout(d: demo.Demo) -> None:
 
 def early_stopping(d: demo.Demo) -> None:
     d.section("Early stopping, patience 10, on the validation loss")
-    train, val = split(1)
+    train, val = split(1, d.quick)
     stop = EarlyStopping("val_loss", patience=10, restore_best_weights=True)
     trainer = trainer_of(0.0, 1)
     history = trainer.fit(
