@@ -93,6 +93,7 @@ def test_early_stopping_takes_the_best_weights_back(epochs: dict[str, int]) -> N
     assert len(curve) == classifier.n_iter_ == best + 10 < 300
     shorter = clone_with(classifier, max_epochs=best).fit(X, Y)
     assert same(classifier, shorter)
+    assert clone_with(classifier, early_stopping=False).fit(X, Y).validation_loss_curve_ == []
 
 
 def clone_with(estimator: Any, **params: Any) -> Any:

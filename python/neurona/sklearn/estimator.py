@@ -226,6 +226,7 @@ class NeuronaEstimator(BaseEstimator):
             self._rng_state = get_rng_state()
         self._recipe = recipe
         self.loss_curve_: list[float] = []
+        self.validation_loss_curve_: list[float] = []
         found = self._outputs(X[:1]).shape[1:]
         if found != (outputs,):
             shape = ", ".join(["N", *map(str, found)])

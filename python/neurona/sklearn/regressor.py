@@ -18,7 +18,7 @@ class NeuronaRegressor(RegressorMixin, NeuronaEstimator):
     loss `criterion` is that of outputs and targets of this shape, "mse" by default.
 
     After `fit` there are `module_`, `optimizer_`, `n_iter_` (epochs), `loss_curve_` (the mean loss
-    of each), with `early_stopping` also `validation_loss_curve_`, and scikit-learn's
+    of each), `validation_loss_curve_` (with `early_stopping`), and scikit-learn's
     `n_features_in_` and `feature_names_in_`. A pickle holds the weights as the bytes of a
     safetensors file. Raises TypeError or ValueError in `fit` for parameters or data that cannot be,
     and ValueError when the loss becomes nan.
