@@ -1,12 +1,15 @@
 """One small CNN, and a vote of five, against the 33 errors on MNIST's 10,000 test digits.
 
-The course shows 33 errors, made by five networks voting. Here each network is a CNN of 468,138
-parameters, trained from scratch on shifted, turned, scaled and slanted digits. 5,000 training
-digits are held out for every choice; the test digits are looked at once, when a network is done.
+The course shows 33 errors, made by five networks voting. Here each network is a CNN of 330,410
+parameters, trained from scratch for 12 epochs on digits that are shifted, turned, scaled, slanted
+and bent at random. Everything was chosen by `--hold-out 5000`, which trains on 55,000 digits and
+counts the errors on the other 5,000; only then was each seed trained once on all 60,000, and the
+test digits looked at once. The results of those runs are in bench/results/mnist_under_33.jsonl.
 
-    NEURONA_DATA=... python examples/mnist_under_33.py             # five seeds, one after the other
-    NEURONA_DATA=... python examples/mnist_under_33.py --seeds 1   # one network
-    NEURONA_DATA=... python examples/mnist_under_33.py --quick     # a tenth of the digits, 2 epochs
+    NEURONA_DATA=... python examples/mnist_under_33.py                  # five seeds
+    NEURONA_DATA=... python examples/mnist_under_33.py --seeds 1        # the first alone
+    NEURONA_DATA=... python examples/mnist_under_33.py --hold-out 5000  # for choosing
+    python examples/mnist_under_33.py --quick                           # bundled digits, enlarged
 
 Each finished network's result is added to the file of --results at once.
 """
@@ -26,25 +29,28 @@ from neurona.nn import functional as F
 from neurona.transforms import RandomAffine
 from neurona.utils.data import DataLoader, TensorDataset
 
-HELD_OUT = 5000
 BATCH = 100
 PEAK_RATE = 0.1
 
 
 class Net(nn.Sequential):
-    """Conv-BN-ReLU 32, 32, pool, 64, 64, pool, linear 128, dropout, linear 10."""
+    """Conv-BN-ReLU 32, 32, pool, 64, 64, pool, linear 256, dropout, linear 10.
+
+    Unpadded 3x3 convolutions: 28 -> 26 -> 24, 12 -> 10 -> 8, 4. A digit's own box is 20x20, so the
+    rows that are lost are empty, and a third of the arithmetic with them.
+    """
 
     def __init__(self) -> None:
         layers: list[nn.Module] = []
         channels = 1
         for width in (32, 64):
             for _ in range(2):
-                layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False)]
+                layers += [nn.Conv2d(channels, width, 3, bias=False)]
                 layers += [nn.BatchNorm2d(width), nn.ReLU()]
                 channels = width
             layers += [nn.MaxPool2d(2)]
-        layers += [nn.Flatten(), nn.Linear(64 * 7 * 7, 128, bias=False), nn.BatchNorm1d(128)]
-        layers += [nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, 10)]
+        layers += [nn.Flatten(), nn.Linear(64 * 4 * 4, 256, bias=False), nn.BatchNorm1d(256)]
+        layers += [nn.ReLU(), nn.Dropout(0.3), nn.Linear(256, 10)]
         super().__init__(*layers)
 
 
@@ -63,11 +69,11 @@ def errors(scores: np.ndarray, labels: np.ndarray) -> int:
     return int((scores.argmax(axis=1) != labels).sum())
 
 
-def train(seed: int, x: np.ndarray, y: np.ndarray, held_out: tuple, epochs: int) -> nn.Module:
-    """One network; `held_out` is only reported."""
+def train(seed: int, x: np.ndarray, y: np.ndarray, epochs: int, held_out: tuple) -> nn.Module:
+    """One network; the errors on `held_out` (images, labels) are only reported."""
     neurona.manual_seed(seed)
     model = Net()
-    augment = RandomAffine(10, translate=(0.08, 0.08), scale=(0.9, 1.1), shear=10)
+    augment = RandomAffine(10, (0.08, 0.08), scale=(0.9, 1.1), shear=10, elastic=(30, 4))
     data = TensorDataset(neurona.tensor(x), neurona.tensor(y))
     loader = DataLoader(data, batch_size=BATCH, shuffle=True, drop_last=True)
     optimizer = optim.SGD(
@@ -86,54 +92,70 @@ def train(seed: int, x: np.ndarray, y: np.ndarray, held_out: tuple, epochs: int)
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
-        wrong = errors(probabilities(model, held_out[0]), held_out[1])
-        print(
-            f"seed {seed} epoch {epoch + 1}/{epochs}: loss {np.mean(losses):.4f}, "
-            f"{wrong} of {len(held_out[1])} held-out digits wrong, "
-            f"{time.perf_counter() - start:.0f} s",
-            flush=True,
-        )
+        line = f"seed {seed} epoch {epoch + 1}/{epochs}: loss {np.mean(losses):.4f}"
+        if len(held_out[0]):
+            wrong = errors(probabilities(model, held_out[0]), held_out[1])
+            line += f", {wrong} of {len(held_out[1])} held-out digits wrong"
+        print(f"{line}, {time.perf_counter() - start:.0f} s", flush=True)
     return model
 
 
+def enlarged_digits() -> tuple[np.ndarray, ...]:
+    """The bundled 8x8 digits, each pixel as 3x3, framed to 28x28."""
+    digits = neurona.datasets.digits()
+    images = [
+        np.pad(np.kron(x, np.ones((3, 3), np.float32)), ((0, 0), (0, 0), (2, 2), (2, 2)))
+        for x in (digits.train[0], digits.test[0])
+    ]
+    return images[0], digits.train[1], images[1], digits.test[1]
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=5, help="networks to train (default 5)")
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the digits, 2 epochs")
+    parser.add_argument("--hold-out", type=int, default=0, help="training digits kept to choose by")
+    parser.add_argument("--quick", action="store_true", help="bundled digits, 4 epochs, two seeds")
     parser.add_argument("--results", type=Path, help="JSON lines to add each result to")
     options = parser.parse_args()
 
-    x, y, x_test, y_test = neurona.datasets.mnist()
+    x, y, x_test, y_test = enlarged_digits() if options.quick else neurona.datasets.mnist()
+    if options.quick:
+        options.epochs, options.seeds = 4, min(options.seeds, 2)
     # The same digits are held out for every seed, whatever is trained on the others.
     order = neurona.Generator(0).permutation(len(x))
-    held_out = x[order[:HELD_OUT]], y[order[:HELD_OUT]]
-    rest = order[HELD_OUT:]
-    if options.quick:
-        rest, options.epochs, options.seeds = rest[: len(rest) // 10], 2, min(options.seeds, 2)
+    held_out = x[order[: options.hold_out]], y[order[: options.hold_out]]
+    rest = np.sort(order[options.hold_out :])
 
     votes = np.zeros((len(x_test), 10))
     for seed in range(1, options.seeds + 1):
         start = time.perf_counter()
-        model = train(seed, x[rest], y[rest], held_out, options.epochs)
+        model = train(seed, x[rest], y[rest], options.epochs, held_out)
         minutes = (time.perf_counter() - start) / 60
-        scores = probabilities(model, x_test)
-        votes += scores
         result = {
             "seed": seed,
             "epochs": options.epochs,
             "training_digits": len(rest),
             "parameters": sum(p.numel() for p in model.parameters()),
             "minutes": round(minutes, 1),
-            "held_out_errors": errors(probabilities(model, held_out[0]), held_out[1]),
-            "test_errors": errors(scores, y_test),
-            "vote_errors_so_far": errors(votes, y_test),
         }
+        if options.hold_out:  # while choosing, the test digits stay unseen
+            result["held_out_errors"] = errors(probabilities(model, held_out[0]), held_out[1])
+        else:
+            scores = probabilities(model, x_test)
+            votes += scores
+            result["test_errors"] = errors(scores, y_test)
+            result["vote_errors_so_far"] = errors(votes, y_test)
         print(json.dumps(result), flush=True)
         if options.results:
             with options.results.open("a") as file:
                 file.write(json.dumps(result) + "\n")
-    print(f"{options.seeds} voting: {errors(votes, y_test)} errors (the course's five: 33)")
+    if not options.hold_out:
+        print(
+            f"{options.seeds} voting: {errors(votes, y_test)} errors of {len(y_test)} test digits"
+        )
 
 
 if __name__ == "__main__":

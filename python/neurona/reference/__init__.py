@@ -8,8 +8,12 @@ anything but NumPy.
 from __future__ import annotations
 
 from .activation import (
+    elu_backward,
+    elu_forward,
     gelu_backward,
     gelu_forward,
+    hard_sigmoid_backward,
+    hard_sigmoid_forward,
     leaky_relu_backward,
     leaky_relu_forward,
     relu_backward,
@@ -18,6 +22,8 @@ from .activation import (
     sigmoid_forward,
     silu_backward,
     silu_forward,
+    softplus_backward,
+    softplus_forward,
     tanh_backward,
     tanh_forward,
 )
@@ -28,6 +34,7 @@ from .adaptive import (
     nadam_step,
     rmsprop_step,
 )
+from .affine import affine_sample
 from .avg_pool2d import (
     adaptive_avg_pool2d_backward,
     adaptive_avg_pool2d_forward,
@@ -48,6 +55,7 @@ from .conv_transpose2d import (
     conv_transpose2d_forward,
 )
 from .cross_entropy import cross_entropy_forward
+from .distance import pairwise_distances
 from .elementwise import add, div, mul, sub
 from .focal_loss import focal_loss_forward
 from .gemm import gemm, linear_backward_data, linear_backward_weight, linear_forward
@@ -68,6 +76,14 @@ from .softmax import (
     softmax_backward,
     softmax_forward,
 )
+from .upsample import (
+    bed_of_nails_backward,
+    bed_of_nails_forward,
+    max_unpool2d_backward,
+    max_unpool2d_forward,
+    resample2d_backward,
+    resample2d_forward,
+)
 
 __all__ = [
     "adadelta_step",
@@ -77,10 +93,13 @@ __all__ = [
     "adaptive_avg_pool2d_backward",
     "adaptive_avg_pool2d_forward",
     "add",
+    "affine_sample",
     "avg_pool2d_backward",
     "avg_pool2d_forward",
     "batch_norm_backward",
     "batch_norm_forward",
+    "bed_of_nails_backward",
+    "bed_of_nails_forward",
     "conv2d_backward_bias",
     "conv2d_backward_data",
     "conv2d_backward_weight",
@@ -92,10 +111,14 @@ __all__ = [
     "cross_entropy_forward",
     "div",
     "dropout",
+    "elu_backward",
+    "elu_forward",
     "focal_loss_forward",
     "gelu_backward",
     "gelu_forward",
     "gemm",
+    "hard_sigmoid_backward",
+    "hard_sigmoid_forward",
     "leaky_relu_backward",
     "leaky_relu_forward",
     "linear_backward_data",
@@ -106,11 +129,14 @@ __all__ = [
     "max",
     "max_pool2d_backward",
     "max_pool2d_forward",
+    "max_unpool2d_backward",
+    "max_unpool2d_forward",
     "mean",
     "min_pool2d_backward",
     "min_pool2d_forward",
     "mul",
     "nadam_step",
+    "pairwise_distances",
     "philox",
     "pointwise_loss_forward",
     "pool2d_indices",
@@ -118,6 +144,8 @@ __all__ = [
     "random_uniform",
     "relu_backward",
     "relu_forward",
+    "resample2d_backward",
+    "resample2d_forward",
     "rmsprop_step",
     "sgd_step",
     "sigmoid_backward",
@@ -126,6 +154,8 @@ __all__ = [
     "silu_forward",
     "softmax_backward",
     "softmax_forward",
+    "softplus_backward",
+    "softplus_forward",
     "sub",
     "sum",
     "tanh_backward",
