@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -49,6 +50,20 @@ def test_the_quick_form(name: str, tmp_path: Path) -> None:
     assert announced, result.stdout
     for picture in announced:
         assert (tmp_path / picture).stat().st_size > 1000, picture
+
+
+def test_the_small_cnns_vote_on_the_bundled_digits(tmp_path: Path) -> None:
+    result = _run("mnist_under_33", tmp_path, "--quick", "--results", "runs.jsonl")
+    assert result.returncode == 0, result.stderr
+    runs = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
+    assert [run["seed"] for run in runs] == [1, 2]
+    for run in runs:
+        assert run["parameters"] == 330_410 < 600_000
+        assert run["test_errors"] <= 18  # 5 % of 360; 5 and 5 were seen
+    assert runs[0]["vote_errors_so_far"] == runs[0]["test_errors"]
+    assert result.stdout.rstrip().endswith(
+        f"2 voting: {runs[1]['vote_errors_so_far']} errors of 360 test digits"
+    )
 
 
 def test_a_claim_that_does_not_hold_ends_with_1(tmp_path: Path) -> None:
