@@ -63,6 +63,13 @@ def test_no_dropout_is_exact() -> None:
     assert F.dropout(x, 1.0, mode="classic").tolist() == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("layer", [nn.Dropout, nn.Dropout2d])
+def test_dropping_everything_is_warned_of(layer: Any) -> None:
+    with pytest.warns(UserWarning, match=f"{layer.__name__}: p = 1 drops everything") as seen:
+        assert layer(1.0).p == 1.0
+    assert seen[0].filename == __file__
+
+
 def test_layers_follow_mode_and_phase() -> None:
     """C18."""
     x = neurona.ones(2, 500)

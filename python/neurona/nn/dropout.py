@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from ..tensor import Tensor
 from . import functional as F
 from .checks import flag, number
@@ -15,6 +17,13 @@ class DropoutBase(Module):
         super().__init__()
         layer = type(self).__name__
         self.p = number(layer, "p", p, 0.0, 1.0)
+        if self.p == 1.0:
+            warnings.warn(
+                f"{layer}: p = 1 drops everything, so that nothing behind it can learn; p is the "
+                "share that is dropped, not the one that is kept",
+                UserWarning,
+                stacklevel=2,
+            )
         self.inplace = flag(layer, "inplace", inplace)
         if mode not in ("inverted", "classic"):
             raise ValueError(f"{layer}: mode must be 'inverted' or 'classic', got {mode!r}")
@@ -29,8 +38,8 @@ class Dropout(DropoutBase):
     """Zeroes each element with probability p and scales the rest by 1/(1 - p), in training only.
 
     `mode="classic"` scales at the other end: training leaves the rest as it is, evaluation
-    multiplies everything by 1 - p. Raises ValueError when p is outside [0, 1] and for another mode.
-    Paper: Srivastava et al. 2014, "Dropout".
+    multiplies everything by 1 - p. Raises ValueError when p is outside [0, 1] and for another mode;
+    p = 1, which PyTorch allows, is warned of. Paper: Srivastava et al. 2014, "Dropout".
 
     >>> import neurona
     >>> from neurona import nn
