@@ -46,6 +46,11 @@ def rounded_once(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return 2 * U * np.abs(y) + SMALLEST_DENORMAL
 
 
+def line_rounded(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The bound of a line of slope 1/6, cut off at 0 and 1: its rounding where it is not cut."""
+    return 4 * U * np.minimum(np.abs(x) / 6 + 0.5, 2)
+
+
 def of_input(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The bound of gelu and silu: 4 u max(|x|, 1)."""
     return 4 * U * np.maximum(np.abs(x), 1)
@@ -60,6 +65,12 @@ ACTIVATIONS = [
     Activation("gelu", (), "x", of_input, lambda x: 16 * U * np.maximum(np.abs(x), 1)),
     Activation("gelu", ("tanh",), "x", of_input, lambda x: 16 * U * np.maximum(np.abs(x), 1)),
     Activation("silu", (), "x", of_input, lambda x: 16 * U * np.maximum(np.abs(x), 1)),
+    Activation("elu", (), "x", ulps(3), lambda x: 8 * U * np.exp(np.minimum(x, 0))),
+    Activation("elu", (-0.5,), "x", ulps(3), lambda x: 8 * U * np.exp(np.minimum(x, 0))),
+    Activation("hard_sigmoid", (), "x", lambda x, y: 2 * U + 0 * y, lambda x: 0 * x),
+    Activation("hard_sigmoid", (1 / 6, 0.5), "x", line_rounded, lambda x: 2 * U + 0 * x),
+    Activation("softplus", (), "x", ulps(3), lambda x: 8 * U + 0 * x),
+    Activation("softplus", (2.0, 1e6), "x", ulps(3), lambda x: 8 * U + 0 * x),
 ]
 EACH = pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda a: f"{a.name}{a.parameters}")
 
@@ -154,10 +165,10 @@ def test_special_values(backend: Any, activation: Activation) -> None:
         x = np.array([-np.inf], np.float32)
         harness.check_within(backend, activation.forward, (x,), [4 * U], what=what)
     dy = np.array([np.nan, 1.0, 1.0], np.float32)
-    saved = activation.saved(np.array([1.0, np.nan, 1.0], np.float32))
+    saved = activation.saved(np.array([0.5, np.nan, 0.5], np.float32))
     dx = activation.backward(backend, dy, saved)
     assert np.isnan(dx[0]) and np.isfinite(dx[2]), f"{activation.name} on {backend}: {dx}"
-    if activation.name in ("sigmoid", "tanh", "gelu", "silu"):
+    if activation.name in ("sigmoid", "tanh", "gelu", "silu", "elu", "softplus"):
         assert np.isnan(dx[1]), f"{activation.name} on {backend}: {dx}"
 
 
@@ -190,6 +201,15 @@ REJECTED = [
     Bad("leaky_relu_forward", TypeError, ("negative_slope",), (X, "0.1")),
     Bad("leaky_relu_backward", TypeError, ("negative_slope",), (X, X, None)),
     Bad("leaky_relu_forward", ValueError, ("negative_slope",), (X, float("nan"))),
+    Bad("elu_forward", TypeError, ("alpha",), (X, "1")),
+    Bad("elu_backward", ValueError, ("alpha", "finite"), (X, X, float("inf"))),
+    Bad("hard_sigmoid_forward", ValueError, ("slope", "> 0"), (X, 0)),
+    Bad("hard_sigmoid_backward", ValueError, ("slope", "> 0"), (X, X, -1.0)),
+    Bad("hard_sigmoid_forward", ValueError, ("shift",), (X, 1, float("nan"))),
+    Bad("softplus_forward", ValueError, ("beta", "> 0"), (X, 0.0)),
+    Bad("softplus_backward", ValueError, ("beta", "> 0"), (X, X, float("nan"))),
+    Bad("softplus_forward", TypeError, ("threshold",), (X, 1.0, True)),
+    Bad("softplus_backward", ValueError, ("threshold",), (X, X, 1.0, float("inf"))),
 ]
 
 

@@ -159,6 +159,14 @@ ALL_OPS = [
         for direction in "FB"
         for shape in [{"N": 2, "C": 3, "H": 9, "W": 8}]
     ),
+    *(
+        Row("up", "upsample", direction, None, dict(shape, factor=2, mode=mode))
+        for direction in "FB"
+        for mode in ("nearest", "bilinear")
+        for shape in [{"N": 2, "C": 3, "H": 4, "W": 5}]
+    ),
+    Row("maps", "affine", "F", None, {"N": 2, "C": 1, "H": 6, "W": 7}),
+    Row("d", "pairwise_distances", "F", None, {"N": 4, "D": 3}),
     *(Row("bn", "batch_norm_relu", d, None, {"N": 4, "C": 3, "H": 6, "W": 5}) for d in "FB"),
     Row("ce", "cross_entropy", "FB", None, {"N": 9, "C": 10}),
     Row("adam", "adam", "U", None, {"count": 1000}),

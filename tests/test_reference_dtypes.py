@@ -11,6 +11,8 @@ import harness
 import neurona.reference as reference
 
 X, IMAGE, WEIGHT = (4, 6), (2, 3, 6, 5), (3, 3, 3, 3)
+ROWS = (np.array([0, 2, 4]), np.array([1, 3, 5]), np.array([0.1, 0.2, 0.3]))
+COLUMNS = (np.array([0, 1, 1, 4]), None, None)
 CALLS: dict[str, Any] = {
     "gemm": lambda r, m: r.gemm(
         m(X), m(X), trans_b=True, alpha=0.3, beta=0.7, c=m((4, 4)), bias=m((4,))
@@ -41,6 +43,17 @@ CALLS: dict[str, Any] = {
     "gelu_tanh": lambda r, m: r.gelu_forward(m(X), "tanh"),
     "gelu_backward": lambda r, m: r.gelu_backward(m(X), m(X)),
     "silu_backward": lambda r, m: r.silu_backward(m(X), m(X)),
+    "elu": lambda r, m: r.elu_forward(m(X), 0.3),
+    "elu_backward": lambda r, m: r.elu_backward(m(X), m(X), 0.3),
+    "hard_sigmoid": lambda r, m: r.hard_sigmoid_forward(m(X), 0.3),
+    "softplus": lambda r, m: r.softplus_forward(m(X), 0.3),
+    "softplus_backward": lambda r, m: r.softplus_backward(m(X), m(X), 0.3),
+    "resample2d": lambda r, m: r.resample2d_forward(m(IMAGE), ROWS, COLUMNS),
+    "resample2d_backward": lambda r, m: r.resample2d_backward(
+        m((2, 3, 3, 4)), ROWS, COLUMNS, (6, 5)
+    ),
+    "bed_of_nails": lambda r, m: r.bed_of_nails_forward(m(IMAGE), 2),
+    "affine_sample": lambda r, m: r.affine_sample(m(IMAGE), m((2, 2, 3))),
     "add": lambda r, m: r.add(m(X), 0.1),
     "div": lambda r, m: r.div(1.0, m(())),
     "sum": lambda r, m: r.sum(m(X)),

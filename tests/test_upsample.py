@@ -15,6 +15,7 @@ from neurona.nn import functional as F
 from nn_helpers import EPS, assert_close
 
 RNG = np.random.default_rng(24)
+pytestmark = pytest.mark.filterwarnings("ignore:neurona. the compiled kernels compute in float32")
 
 
 def leaf(*shape: int) -> neurona.Tensor:

@@ -10,19 +10,20 @@ namespace neurona {
 namespace {
 
 py::array forward(const char* op, Activation activation, py::handle x_object,
-                  float slope = kDefaultSlope) {
+                  float first = kDefaultSlope, float second = 0) {
   const Order order = natural_order(x_object);
   const Input x = input_array(op, "x", x_object, order);
   py::array result = new_floats(x.shape, order);
   float* y = floats(result);
   const int64_t count = x.size();
   py::gil_scoped_release release;
-  activation_forward(activation, x.data, y, count, slope);
+  activation_forward(activation, x.data, y, count, first, second);
   return result;
 }
 
 py::array backward(const char* op, Activation activation, py::handle dy_object,
-                   const char* saved_name, py::handle saved_object, float slope = kDefaultSlope) {
+                   const char* saved_name, py::handle saved_object, float first = kDefaultSlope,
+                   float second = 0) {
   const Order order = natural_order(saved_object);
   const Input dy = input_array(op, "dy", dy_object, order),
               saved = input_array(op, saved_name, saved_object, order);
@@ -33,14 +34,25 @@ py::array backward(const char* op, Activation activation, py::handle dy_object,
   float* dx = floats(result);
   const int64_t count = saved.size();
   py::gil_scoped_release release;
-  activation_backward(activation, dy.data, saved.data, dx, count, slope);
+  activation_backward(activation, dy.data, saved.data, dx, count, first, second);
   return result;
 }
 
+float finite_parameter(const char* op, const char* name, py::handle value) {
+  const double number = float_parameter(op, name, value);
+  if (!std::isfinite(number)) fail_value(op, name, " must be finite, got ", number);
+  return static_cast<float>(number);
+}
+
 float slope_parameter(const char* op, py::handle value) {
-  const double slope = float_parameter(op, "negative_slope", value);
-  if (!std::isfinite(slope)) fail_value(op, "negative_slope must be finite, got ", slope);
-  return static_cast<float>(slope);
+  return finite_parameter(op, "negative_slope", value);
+}
+
+float positive_parameter(const char* op, const char* name, py::handle value) {
+  const double number = float_parameter(op, name, value);
+  if (!(std::isfinite(number) && number > 0))
+    fail_value(op, name, " must be finite and > 0, got ", number);
+  return static_cast<float>(number);
 }
 
 Activation gelu_form(const char* op, py::handle approximate) {
@@ -119,6 +131,58 @@ void register_activation(py::module_& m) {
         return backward("silu_backward", Activation::kSilu, dy, "x", x);
       },
       py::arg("dy"), py::arg("x"), "dy s (1 + x (1 - s)) with s = sigmoid(x) -> dx.");
+  m.def(
+      "elu_forward",
+      [](py::object x, py::object alpha) {
+        return forward("elu", Activation::kElu, x, finite_parameter("elu", "alpha", alpha));
+      },
+      py::arg("x"), py::arg("alpha") = 1.0, "x where x > 0, else alpha (exp(x) - 1) -> y.");
+  m.def(
+      "elu_backward",
+      [](py::object dy, py::object x, py::object alpha) {
+        return backward("elu_backward", Activation::kElu, dy, "x", x,
+                        finite_parameter("elu_backward", "alpha", alpha));
+      },
+      py::arg("dy"), py::arg("x"), py::arg("alpha") = 1.0,
+      "dy where x > 0, else dy alpha exp(x) -> dx.");
+  m.def(
+      "hard_sigmoid_forward",
+      [](py::object x, py::object slope, py::object shift) {
+        constexpr const char* kOp = "hard_sigmoid";
+        return forward(kOp, Activation::kHardSigmoid, x, positive_parameter(kOp, "slope", slope),
+                       finite_parameter(kOp, "shift", shift));
+      },
+      py::arg("x"), py::arg("slope") = 0.5, py::arg("shift") = 0.5,
+      "min(max(slope x + shift, 0), 1) -> y.");
+  m.def(
+      "hard_sigmoid_backward",
+      [](py::object dy, py::object x, py::object slope, py::object shift) {
+        constexpr const char* kOp = "hard_sigmoid_backward";
+        return backward(kOp, Activation::kHardSigmoid, dy, "x", x,
+                        positive_parameter(kOp, "slope", slope),
+                        finite_parameter(kOp, "shift", shift));
+      },
+      py::arg("dy"), py::arg("x"), py::arg("slope") = 0.5, py::arg("shift") = 0.5,
+      "dy slope where 0 < slope x + shift < 1, else 0 -> dx.");
+  m.def(
+      "softplus_forward",
+      [](py::object x, py::object beta, py::object threshold) {
+        constexpr const char* kOp = "softplus";
+        return forward(kOp, Activation::kSoftplus, x, positive_parameter(kOp, "beta", beta),
+                       finite_parameter(kOp, "threshold", threshold));
+      },
+      py::arg("x"), py::arg("beta") = 1.0, py::arg("threshold") = 20.0,
+      "ln(1 + exp(beta x)) / beta, and x where beta x > threshold -> y.");
+  m.def(
+      "softplus_backward",
+      [](py::object dy, py::object x, py::object beta, py::object threshold) {
+        constexpr const char* kOp = "softplus_backward";
+        return backward(kOp, Activation::kSoftplus, dy, "x", x,
+                        positive_parameter(kOp, "beta", beta),
+                        finite_parameter(kOp, "threshold", threshold));
+      },
+      py::arg("dy"), py::arg("x"), py::arg("beta") = 1.0, py::arg("threshold") = 20.0,
+      "dy sigmoid(beta x), and dy where beta x > threshold -> dx.");
 }
 
 }  // namespace neurona

@@ -102,6 +102,28 @@ Input optional_array(const char* op, const char* argument, py::handle object, Or
   return object.is_none() ? Input{} : input_array(op, argument, object, order);
 }
 
+IntInput int_array(const char* op, const char* argument, py::handle object, Order order) {
+  if (!py::isinstance<py::array>(object))
+    fail_type(op, argument, " must be a NumPy array of int64, got ", type_name(object));
+  if (Py_TYPE(object.ptr()) != ndarray_type() && py::hasattr(object, "mask"))
+    fail_type(op, argument, " must be a plain array, got ", type_name(object));
+  IntInput input;
+  input.holder = py::reinterpret_borrow<py::array>(object);
+  input.shape = shape_of(input.holder);
+  const py::dtype dtype = input.holder.dtype();
+  if (dtype.kind() != 'i' || dtype.itemsize() != 8)
+    fail_type(op, argument, " must have dtype int64, got ", std::string(py::str(dtype)));
+  const char byte_order = dtype.byteorder();
+  if (byte_order == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<') ||
+      !is_aligned(input.holder) || !is_dense(input.holder, input.shape, order)) {
+    const py::array copy = new_array(py::dtype::of<int64_t>(), input.shape, order);
+    py::module_::import("numpy").attr("copyto")(copy, input.holder);
+    input.holder = copy;
+  }
+  input.data = static_cast<const int64_t*>(input.holder.data());
+  return input;
+}
+
 StridedInput strided_array(const char* op, const char* argument, py::handle object) {
   StridedInput input;
   input.holder = float_array(op, argument, object);

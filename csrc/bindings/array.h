@@ -45,7 +45,17 @@ Input input_array(const char* op, const char* argument, py::handle object, Order
 // None gives an Input with data == nullptr.
 Input optional_array(const char* op, const char* argument, py::handle object, Order order);
 
-// The same for ops that can walk any strides: copies only for alignment or byte order.
+// An int64 input, dense in the order asked for; TypeError for another dtype.
+struct IntInput {
+  py::array holder;
+  const int64_t* data = nullptr;
+  std::vector<int64_t> shape;
+
+  int64_t ndim() const { return static_cast<int64_t>(shape.size()); }
+};
+IntInput int_array(const char* op, const char* argument, py::handle object, Order order);
+
+// A float32 input for ops that can walk any strides: copies only for alignment or byte order.
 struct StridedInput {
   py::array holder;
   const float* data = nullptr;

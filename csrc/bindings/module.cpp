@@ -18,9 +18,11 @@ PYBIND11_MODULE(_core, m) {
   neurona::selected_isa();  // a wrong NEURONA_ISA must fail here, with its name, not in the first
                             // kernel
   neurona::register_activation(m);
+  neurona::register_affine(m);
   neurona::register_batch_norm(m);
   neurona::register_conv2d(m);
   neurona::register_cross_entropy(m);
+  neurona::register_distance(m);
   neurona::register_elementwise(m);
   neurona::register_gemm(m);
   neurona::register_optim(m);
@@ -28,6 +30,7 @@ PYBIND11_MODULE(_core, m) {
   neurona::register_avg_pool2d(m);
   neurona::register_softmax(m);
   neurona::register_reduce(m);
+  neurona::register_upsample(m);
   neurona::register_random(m);
   neurona::register_runtime(m);
 }

@@ -6,9 +6,11 @@
 namespace neurona {
 
 void register_activation(pybind11::module_& m);
+void register_affine(pybind11::module_& m);
 void register_batch_norm(pybind11::module_& m);
 void register_conv2d(pybind11::module_& m);
 void register_cross_entropy(pybind11::module_& m);
+void register_distance(pybind11::module_& m);
 void register_elementwise(pybind11::module_& m);
 void register_gemm(pybind11::module_& m);
 void register_optim(pybind11::module_& m);
@@ -16,6 +18,7 @@ void register_pool2d(pybind11::module_& m);
 void register_avg_pool2d(pybind11::module_& m);
 void register_softmax(pybind11::module_& m);
 void register_reduce(pybind11::module_& m);
+void register_upsample(pybind11::module_& m);
 void register_random(pybind11::module_& m);
 void register_runtime(pybind11::module_& m);
 

@@ -5,16 +5,29 @@
 
 namespace neurona {
 
-enum class Activation : int32_t { kRelu, kLeakyRelu, kSigmoid, kTanh, kGelu, kGeluTanh, kSilu };
-constexpr int kActivationCount = 7;
+enum class Activation : int32_t {
+  kRelu,
+  kLeakyRelu,
+  kSigmoid,
+  kTanh,
+  kGelu,
+  kGeluTanh,
+  kSilu,
+  kElu,
+  kHardSigmoid,
+  kSoftplus
+};
+constexpr int kActivationCount = 10;
 
 struct ActivationKernels {
-  // y[i] = f(x[i]) for i < count; y may be x. `slope` is leaky_relu's and ignored by the others.
-  void (*forward[kActivationCount])(const float* x, float* y, int64_t count, float slope);
+  // y[i] = f(x[i]) for i < count; y may be x. What `first` and `second` mean stands with the
+  // formulas; functions without parameters ignore them.
+  void (*forward[kActivationCount])(const float* x, float* y, int64_t count, float first,
+                                    float second);
   // dx[i] = dy[i] f'; `saved` is the output y for relu, sigmoid and tanh, and the input x for the
   // others.
   void (*backward[kActivationCount])(const float* dy, const float* saved, float* dx, int64_t count,
-                                     float slope);
+                                     float first, float second);
 };
 
 }  // namespace neurona

@@ -4,8 +4,10 @@
 #pragma once
 
 #include "kernels/activation.h"
+#include "kernels/affine.h"
 #include "kernels/batch_norm.h"
 #include "kernels/depthwise.h"
+#include "kernels/distance.h"
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
 #include "kernels/narrow.h"
@@ -14,14 +16,17 @@
 #include "kernels/probe.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
+#include "kernels/resample.h"
 #include "kernels/softmax.h"
 
 // The families of the table: X(type, name). `name` is the member, and `<isa>::<name>_kernels()` the
 // function that fills it.
 #define NEURONA_FOR_EACH_FAMILY(X)   \
   X(ActivationKernels, activation)   \
+  X(AffineKernels, affine)           \
   X(BatchNormKernels, batch_norm)    \
   X(DepthwiseKernels, depthwise)     \
+  X(DistanceKernels, distance)       \
   X(ElementwiseKernels, elementwise) \
   X(GemmKernels, gemm)               \
   X(NarrowKernels, narrow)           \
@@ -30,6 +35,7 @@
   X(ProbeKernels, probe)             \
   X(RandomKernels, random)           \
   X(ReduceKernels, reduce)           \
+  X(ResampleKernels, resample)       \
   X(SoftmaxKernels, softmax)
 
 namespace neurona {

@@ -119,6 +119,20 @@ NEURONA_INLINE Vec logarithm(Vec x) {
   return select(x >= Vec{}, y, broadcast(__builtin_nanf("")));
 }
 
+// exp(x) - 1 for x <= 0, or NaN; for x > 0 it is 0.
+NEURONA_INLINE Vec expm1_of_negative(Vec x) {
+  const ExpArgument a = reduce_exp(clamp(x, -20.0f, 0.0f));
+  const Vec scale = power_of_two(a.n);
+  return scale * expm1_reduced(a.r) + (scale - 1.0f);
+}
+
+// log(1 + x) for 0 <= x <= 1, or NaN.
+NEURONA_INLINE Vec log_of_one_and(Vec x) {
+  // 1 + x = 2 (1 + (x - 1) / 2), where the second form is the nearer to 1.
+  const IntVec large = x > broadcast(0.414213562f);
+  return log_from_parts(select(large, (x - 1.0f) * 0.5f, x), select(large, broadcast(1.0f), Vec{}));
+}
+
 // exp(-|x|) keeps the far left tail, where exp(-x) would overflow.
 NEURONA_INLINE Vec sigmoid(Vec x) {
   const Vec e = exponential(-absolute(x));

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections.abc
 import numpy
 import typing
-__all__: list[str] = ['adam_step', 'adaptive_avg_pool2d_backward', 'adaptive_avg_pool2d_forward', 'add', 'available_isas', 'avg_pool2d_backward', 'avg_pool2d_forward', 'batch_norm_backward', 'batch_norm_forward', 'conv2d_backward_bias', 'conv2d_backward_data', 'conv2d_backward_weight', 'conv2d_forward', 'conv2d_plan', 'conv_transpose2d_backward_data', 'conv_transpose2d_backward_weight', 'conv_transpose2d_forward', 'count_wrong_boards', 'count_wrong_jobs', 'cpu_info', 'cross_entropy_forward', 'div', 'dropout', 'empty', 'empty_cache', 'gelu_backward', 'gelu_forward', 'gemm', 'isa', 'leaky_relu_backward', 'leaky_relu_forward', 'linear_backward_data', 'linear_backward_weight', 'linear_forward', 'log_softmax_backward', 'log_softmax_forward', 'max', 'max_pool2d_backward', 'max_pool2d_forward', 'mean', 'measure_bandwidth', 'measure_fma_peak', 'memory_statistics', 'min_pool2d_backward', 'min_pool2d_forward', 'mul', 'num_threads', 'philox', 'pool2d_indices', 'random_normal', 'random_uniform', 'relu_backward', 'relu_forward', 'set_flush_denormal', 'set_isa', 'set_num_threads', 'sgd_step', 'sigmoid_backward', 'sigmoid_forward', 'silu_backward', 'silu_forward', 'softmax_backward', 'softmax_forward', 'sub', 'sum', 'tanh_backward', 'tanh_forward']
+__all__: list[str] = ['adam_step', 'adaptive_avg_pool2d_backward', 'adaptive_avg_pool2d_forward', 'add', 'affine_sample', 'available_isas', 'avg_pool2d_backward', 'avg_pool2d_forward', 'batch_norm_backward', 'batch_norm_forward', 'bed_of_nails_backward', 'bed_of_nails_forward', 'conv2d_backward_bias', 'conv2d_backward_data', 'conv2d_backward_weight', 'conv2d_forward', 'conv2d_plan', 'conv_transpose2d_backward_data', 'conv_transpose2d_backward_weight', 'conv_transpose2d_forward', 'count_wrong_boards', 'count_wrong_jobs', 'cpu_info', 'cross_entropy_forward', 'div', 'dropout', 'elu_backward', 'elu_forward', 'empty', 'empty_cache', 'gelu_backward', 'gelu_forward', 'gemm', 'hard_sigmoid_backward', 'hard_sigmoid_forward', 'isa', 'leaky_relu_backward', 'leaky_relu_forward', 'linear_backward_data', 'linear_backward_weight', 'linear_forward', 'log_softmax_backward', 'log_softmax_forward', 'max', 'max_pool2d_backward', 'max_pool2d_forward', 'max_unpool2d_backward', 'max_unpool2d_forward', 'mean', 'measure_bandwidth', 'measure_fma_peak', 'memory_statistics', 'min_pool2d_backward', 'min_pool2d_forward', 'mul', 'num_threads', 'pairwise_distances', 'philox', 'pool2d_indices', 'random_normal', 'random_uniform', 'relu_backward', 'relu_forward', 'resample2d_backward', 'resample2d_forward', 'set_flush_denormal', 'set_isa', 'set_num_threads', 'sgd_step', 'sigmoid_backward', 'sigmoid_forward', 'silu_backward', 'silu_forward', 'softmax_backward', 'softmax_forward', 'softplus_backward', 'softplus_forward', 'sub', 'sum', 'tanh_backward', 'tanh_forward']
 def adam_step(params: typing.Any, grads: typing.Any, exp_avgs: typing.Any, exp_avg_sqs: typing.Any, *, step: typing.Any, lr: typing.Any, beta1: typing.Any = 0.9, beta2: typing.Any = 0.999, eps: typing.Any = 1e-08, weight_decay: typing.Any = 0.0, decoupled: typing.Any = False, maximize: typing.Any = False, max_exp_avg_sqs: typing.Any = None) -> None:
     """
     Updates params, exp_avgs, exp_avg_sqs and (amsgrad) max_exp_avg_sqs in place; decoupled=True is AdamW.
@@ -21,6 +21,10 @@ def adaptive_avg_pool2d_forward(x: typing.Any, output_size: typing.Any) -> numpy
 def add(a: typing.Any, b: typing.Any) -> numpy.ndarray:
     """
     a + b with NumPy's broadcasting; a or b may be a number.
+    """
+def affine_sample(images: typing.Any, matrices: typing.Any, fill: typing.Any = 0.0) -> numpy.ndarray:
+    """
+    Each of the images (N, C, H, W) seen through its own of the matrices (N, 2, 3), sampled bilinearly; `fill` outside.
     """
 def available_isas() -> list[str]:
     """
@@ -41,6 +45,14 @@ def batch_norm_backward(dy: typing.Any, x: typing.Any, weight: typing.Any, mean:
 def batch_norm_forward(x: typing.Any, weight: typing.Any, bias: typing.Any, running_mean: typing.Any, running_var: typing.Any, *, training: typing.Any, momentum: typing.Any = 0.1, eps: typing.Any = 1e-05) -> tuple:
     """
     (y, mean (C,), invstd (C,)) of x (N, C), (N, C, L) or (N, C, H, W); updates running_* in place when training.
+    """
+def bed_of_nails_backward(dy: typing.Any, kernel_size: typing.Any) -> numpy.ndarray:
+    """
+    dx (N, C, H, W): the top left corners of the blocks of dy.
+    """
+def bed_of_nails_forward(x: typing.Any, kernel_size: typing.Any) -> numpy.ndarray:
+    """
+    y (N, C, H kh, W kw): x at the top left corners of blocks that are 0 elsewhere.
     """
 def conv2d_backward_bias(dy: typing.Any) -> numpy.ndarray:
     """
@@ -98,6 +110,14 @@ def dropout(x: typing.Any, p: typing.Any, seed: typing.Any, offset: typing.Any) 
     """
     x with each element zeroed with probability p, the others divided by 1 - p (Srivastava et al. 2014); its own backward.
     """
+def elu_backward(dy: typing.Any, x: typing.Any, alpha: typing.Any = 1.0) -> numpy.ndarray:
+    """
+    dy where x > 0, else dy alpha exp(x) -> dx.
+    """
+def elu_forward(x: typing.Any, alpha: typing.Any = 1.0) -> numpy.ndarray:
+    """
+    x where x > 0, else alpha (exp(x) - 1) -> y.
+    """
 def empty(shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], channels_last: bool = False) -> numpy.ndarray:
     """
     A new float32 array on the arena's memory; contents undefined.
@@ -117,6 +137,14 @@ def gelu_forward(x: typing.Any, approximate: typing.Any = 'none') -> numpy.ndarr
 def gemm(a: typing.Any, b: typing.Any, *, trans_a: typing.Any = False, trans_b: typing.Any = False, alpha: typing.Any = 1.0, beta: typing.Any = 0.0, c: typing.Any = None, bias: typing.Any = None, activation: typing.Any = None) -> numpy.ndarray:
     """
     act(alpha * op(a) @ op(b) + beta * c + bias) -> (M, N); with beta == 0, c is never read.
+    """
+def hard_sigmoid_backward(dy: typing.Any, x: typing.Any, slope: typing.Any = 0.5, shift: typing.Any = 0.5) -> numpy.ndarray:
+    """
+    dy slope where 0 < slope x + shift < 1, else 0 -> dx.
+    """
+def hard_sigmoid_forward(x: typing.Any, slope: typing.Any = 0.5, shift: typing.Any = 0.5) -> numpy.ndarray:
+    """
+    min(max(slope x + shift, 0), 1) -> y.
     """
 def isa() -> str:
     """
@@ -162,6 +190,14 @@ def max_pool2d_forward(x: typing.Any, kernel_size: typing.Any, *, stride: typing
     """
     The largest element of each window, y (N, C, P, Q), and its offset r * S + s or None.
     """
+def max_unpool2d_backward(dy: typing.Any, indices: typing.Any) -> numpy.ndarray:
+    """
+    dx (N, C, P, Q): dy (N, C, H, W) read at the flat positions.
+    """
+def max_unpool2d_forward(x: typing.Any, indices: typing.Any, output_size: typing.Any) -> numpy.ndarray:
+    """
+    y (N, C, H, W): x (N, C, P, Q) at flat positions of planes H x W that are 0 elsewhere; the last of several values for one place stays.
+    """
 def mean(x: typing.Any, dim: typing.Any = None, keepdim: typing.Any = False) -> numpy.ndarray:
     """
     Mean of x over dim: an axis, a tuple of axes, or None for all; of nothing, nan.
@@ -194,6 +230,10 @@ def num_threads() -> int:
     """
     Threads that kernels use.
     """
+def pairwise_distances(x: typing.Any, y: typing.Any, *, distance: typing.Any = 'l2', squared: typing.Any = False) -> numpy.ndarray:
+    """
+    d (N, M) in float64: the "l2" or "l1" distances, or their squares, between the rows of x (N, D) and y (M, D).
+    """
 def philox(seed: typing.Any, offset: typing.Any, count: typing.Any) -> numpy.ndarray:
     """
     uint32 words (count,) of Philox4x32-10 (Salmon et al. 2011).
@@ -217,6 +257,14 @@ def relu_backward(dy: typing.Any, y: typing.Any) -> numpy.ndarray:
 def relu_forward(x: typing.Any) -> numpy.ndarray:
     """
     max(x, 0) -> y.
+    """
+def resample2d_backward(dy: typing.Any, rows: typing.Any, columns: typing.Any, input_size: typing.Any) -> numpy.ndarray:
+    """
+    dx (N, C, H, W): the adjoint of resample2d_forward; input_size = (H, W).
+    """
+def resample2d_forward(x: typing.Any, rows: typing.Any, columns: typing.Any) -> numpy.ndarray:
+    """
+    y (N, C, P, Q): x (N, C, H, W) read along both axes at (below, above, part), pixel below where above and part are None, else x[below] (1 - part) + x[above] part.
     """
 def set_flush_denormal(mode: typing.Any) -> bool:
     """
@@ -257,6 +305,14 @@ def softmax_backward(dy: typing.Any, y: typing.Any, dim: typing.Any) -> numpy.nd
 def softmax_forward(x: typing.Any, dim: typing.Any) -> numpy.ndarray:
     """
     exp(x - max) / sum exp(x - max) along dim -> y.
+    """
+def softplus_backward(dy: typing.Any, x: typing.Any, beta: typing.Any = 1.0, threshold: typing.Any = 20.0) -> numpy.ndarray:
+    """
+    dy sigmoid(beta x), and dy where beta x > threshold -> dx.
+    """
+def softplus_forward(x: typing.Any, beta: typing.Any = 1.0, threshold: typing.Any = 20.0) -> numpy.ndarray:
+    """
+    ln(1 + exp(beta x)) / beta, and x where beta x > threshold -> y.
     """
 def sub(a: typing.Any, b: typing.Any) -> numpy.ndarray:
     """

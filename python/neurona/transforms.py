@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .backends import current, named
 from .random import Generator, default_generator
 from .tensor import Tensor
 
@@ -40,38 +41,9 @@ def affine(images: np.ndarray, matrices: np.ndarray, fill: float = 0.0) -> np.nd
         raise ValueError(f"affine: matrices must have shape ({n}, 2, 3), got {matrices.shape}")
     if not np.isfinite(matrices).all():
         raise ValueError("affine: matrices must be finite")
-    if images.size == 0:
-        return images.copy()
-    # A frame of two pixels of `fill` all around: a sample outside is clipped to the frame, and so
-    # are both of the pixels that it is mixed from.
-    framed = np.pad(images, ((0, 0), (0, 0), (2, 2), (2, 2)), constant_values=fill)
-    x, y = _source(matrices.astype(images.dtype), height, width)
-    x = np.clip(x + images.dtype.type(2), 0, width + 2)
-    y = np.clip(y + images.dtype.type(2), 0, height + 2)
-    left, top = np.floor(x), np.floor(y)
-    right_share, low_share = (x - left)[:, None], (y - top)[:, None]
-    stride = width + 4
-    corner = (top.astype(np.intp) * stride + left.astype(np.intp)).reshape(n, 1, -1)
-    planes = framed.reshape(n, channels, -1)
-
-    def pixels(offset: int) -> np.ndarray:
-        return np.take_along_axis(planes, corner + offset, axis=2).reshape(images.shape)
-
-    upper = pixels(0) + right_share * (pixels(1) - pixels(0))
-    lower = pixels(stride) + right_share * (pixels(stride + 1) - pixels(stride))
-    return np.asarray(upper + low_share * (lower - upper))
-
-
-def _source(matrices: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where each pixel comes from: columns and rows, (N, H, W) each, counted from pixel (0, 0)."""
-    dtype = matrices.dtype
-    centre_x, centre_y = dtype.type((width - 1) / 2), dtype.type((height - 1) / 2)
-    x = np.arange(width, dtype=dtype) - centre_x
-    y = (np.arange(height, dtype=dtype) - centre_y)[:, None]
-    m = matrices[:, :, :, None, None]
-    columns = m[:, 0, 0] * x + m[:, 0, 1] * y + m[:, 0, 2] + centre_x
-    rows = m[:, 1, 0] * x + m[:, 1, 1] * y + m[:, 1, 2] + centre_y
-    return columns, rows
+    # float32 runs on the compiled kernel; others, float16 among them, are the reference's.
+    backend = current(images.dtype) if images.dtype == np.float32 else named("reference")
+    return np.asarray(backend.affine_sample(images, matrices.astype(images.dtype), fill))
 
 
 class RandomAffine:

@@ -243,6 +243,29 @@ def _adam(a: Arguments, expected: Results) -> tuple[Any, ...]:
     return (*params, *first, *second, *(second if a["max_exp_avg_sqs"] else ()))
 
 
+def _hard_sigmoid(a: Arguments, expected: Results) -> tuple[Any, ...]:
+    return (4 * U * (np.abs(a["slope"] * a["x"]) + abs(a["shift"])) + TINY,)
+
+
+def _hard_sigmoid_backward(a: Arguments, expected: Results) -> tuple[Any, ...]:
+    """Where rounding may decide on which side of a kink x lies, either slope is right."""
+    line = a["slope"] * a["x"] + a["shift"]
+    near = np.minimum(np.abs(line), np.abs(line - 1)) <= _hard_sigmoid(a, expected)[0]
+    slope = a["slope"] * np.abs(a["dy"])
+    return (np.where(near, slope, 4 * U * slope) + TINY,)
+
+
+def _affine(a: Arguments, expected: Results) -> tuple[Any, ...]:
+    """A sample's place is off by a few roundings; values change by their largest difference."""
+    images, matrices = a["images"], np.abs(a["matrices"])
+    if images.size == 0:
+        return (0.0,)
+    reach = np.array([*images.shape[:1:-1], 1.0])
+    place = (matrices @ reach).max(axis=1) + 2 * max(images.shape[2:])
+    largest = np.maximum(np.abs(images).max(axis=(1, 2, 3)), abs(a["fill"]))
+    return ((16 * U * (place + 1) * largest * 4)[:, None, None, None],)
+
+
 def _uniform(a: Arguments, expected: Results) -> tuple[Any, ...]:
     return (4 * U * (abs(a["low"]) + abs(a["high"])),)
 
@@ -294,6 +317,14 @@ RULES: dict[str, Rule] = {
     "adaptive_avg_pool2d_backward": _linear(
         "adaptive_avg_pool2d_backward", lambda a: math.prod(a["dy"].shape[2:]), 10
     ),
+    "resample2d_forward": _linear("resample2d_forward", lambda a: 4),
+    "resample2d_backward": _linear(
+        "resample2d_backward", lambda a: 2 * (len(a["rows"][0]) + len(a["columns"][0]))
+    ),
+    "bed_of_nails_forward": _exact,
+    "bed_of_nails_backward": _exact,
+    "max_unpool2d_forward": _exact,
+    "max_unpool2d_backward": _exact,
     "batch_norm_forward": _batch_norm,
     "batch_norm_backward": _batch_norm_backward,
     "softmax_forward": _softmax,
@@ -313,6 +344,12 @@ RULES: dict[str, Rule] = {
     "gelu_backward": _smooth_gradient,
     "silu_forward": lambda a, y: (8 * U * np.maximum(np.abs(a["x"]), 1),),
     "silu_backward": _smooth_gradient,
+    "elu_forward": lambda a, y: (8 * U * np.abs(y[0]) + TINY,),
+    "elu_backward": lambda a, dx: (8 * U * np.abs(dx[0]) + TINY,),
+    "hard_sigmoid_forward": _hard_sigmoid,
+    "hard_sigmoid_backward": _hard_sigmoid_backward,
+    "softplus_forward": lambda a, y: ((8 + np.abs(a["beta"] * a["x"])) * U * np.abs(y[0]) + TINY,),
+    "softplus_backward": lambda a, dx: ((8 + np.abs(a["beta"] * a["x"])) * U * np.abs(a["dy"]),),
     "add": _relative(1),
     "sub": _relative(1),
     "mul": _relative(1),
@@ -324,6 +361,8 @@ RULES: dict[str, Rule] = {
     "random_uniform": _uniform,
     "random_normal": _normal,
     "dropout": lambda a, y: (2 * U * np.abs(y[0]),),
+    "affine_sample": _affine,
+    "pairwise_distances": lambda a, d: ((a["x"].shape[1] + 8) * 2.0**-50 * d[0],),
     "sgd_step": _sgd,
     "adam_step": _adam,
 }

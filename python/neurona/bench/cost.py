@@ -53,6 +53,11 @@ def _max_pool(p: dict[str, Any], direction: str) -> Work:
     return Work(0, FLOAT * (x + y) + OFFSET * y)
 
 
+def _upsample(p: dict[str, Any]) -> Work:
+    x = p["N"] * p["C"] * p["H"] * p["W"]
+    return Work(0, FLOAT * x * (1 + p["factor"] ** 2))
+
+
 def _batch_norm_relu(p: dict[str, Any], direction: str) -> Work:
     x = p["N"] * p["C"] * p["H"] * p["W"]
     return Work(0, FLOAT * x * (3 if direction == "F" else 5))
@@ -77,6 +82,12 @@ def work(row: Row) -> Work:
         return _conv(p, conv_transpose_output_size(p), transposed=True)
     if row.op == "max_pool2d":
         return _max_pool(p, row.direction)
+    if row.op == "upsample":
+        return _upsample(p)
+    if row.op == "affine":
+        return Work(0, 2 * FLOAT * p["N"] * p["C"] * p["H"] * p["W"])
+    if row.op == "pairwise_distances":
+        return Work(3 * p["N"] ** 2 * p["D"], FLOAT * 2 * p["N"] * p["D"] + 2 * FLOAT * p["N"] ** 2)
     if row.op == "batch_norm_relu":
         return _batch_norm_relu(p, row.direction)
     if row.op == "cross_entropy":

@@ -15,7 +15,7 @@ import numpy as np
 
 from neurona import reference
 
-from .peers.inputs import Array, Arrays, build_inputs
+from .peers.inputs import Array, Arrays, build_inputs, upsample_taps
 from .rows import Row
 
 UNIT = 2.0**-24
@@ -139,6 +139,35 @@ def _max_pool2d(row: Row, t: Arrays) -> dict[str, Expected]:
     return {"dx": Expected(backward(t["dy"]), bound)}
 
 
+def _upsample(row: Row, t: Arrays) -> dict[str, Expected]:
+    p: dict[str, Any] = row.parameters
+    rows, columns = (upsample_taps(p[axis], p["factor"], p["mode"]) for axis in "HW")
+
+    def forward(x: Array) -> Array:
+        return reference.resample2d_forward(x, rows, columns)
+
+    if row.direction == "F":
+        return {"y": _sum_of_products(forward, 4, t["x"])}
+
+    def backward(dy: Array) -> Array:
+        return reference.resample2d_backward(dy, rows, columns, (p["H"], p["W"]))
+
+    return {"dx": _sum_of_products(backward, 4 * p["factor"] ** 2, t["dy"])}
+
+
+def _affine(row: Row, t: Arrays) -> dict[str, Expected]:
+    """A place is off by a few roundings of the image's size, a value by its slope times that."""
+    value = reference.affine_sample(t["images"], t["matrices"])
+    slope = 4 * np.abs(t["images"]).max()
+    reach = np.abs(t["matrices"]).sum(axis=(1, 2)).max() * max(value.shape[2:])
+    return {"y": Expected(value, np.full(value.shape, 8 * UNIT * slope * reach))}
+
+
+def _pairwise_distances(row: Row, t: Arrays) -> dict[str, Expected]:
+    value = reference.pairwise_distances(t["x"], t["y"])
+    return {"d": Expected(value, 2 * UNIT * value)}
+
+
 def _per_channel(array: Array) -> Array:
     return array[:, None, None]
 
@@ -200,6 +229,9 @@ OPS: dict[str, Callable[[Row, Arrays], dict[str, Expected]]] = {
     "gemm": _gemm,
     "linear": _linear,
     "max_pool2d": _max_pool2d,
+    "upsample": _upsample,
+    "affine": _affine,
+    "pairwise_distances": _pairwise_distances,
     "batch_norm_relu": _batch_norm_relu,
     "cross_entropy": _cross_entropy,
     "adam": _adam,

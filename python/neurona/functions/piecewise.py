@@ -1,4 +1,4 @@
-"""Activations that NumPy computes: step, rigid sigmoid, ELU, PReLU, softplus."""
+"""Activations made of pieces: step, rigid sigmoid, ELU, PReLU, softplus."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function, ndarray
+from ..backends import current
 
 _quiet = np.errstate(all="ignore")
 
@@ -30,16 +31,13 @@ class HardSigmoid(Function):
     __slots__ = ()
     fresh_grads = True
 
-    @_quiet
     def forward(ctx, x: ndarray, slope: float, shift: float) -> ndarray:
-        line = x * slope + shift
-        ctx.saved = ((line > 0) & (line < 1), slope)
-        return np.clip(line, 0, 1)
+        ctx.saved = (x, slope, shift)
+        return current(x.dtype).hard_sigmoid_forward(x, slope, shift)
 
-    @_quiet
     def backward(ctx, dy: ndarray) -> ndarray:
-        inside, slope = ctx.saved
-        return np.where(inside, dy * slope, dy.dtype.type(0))
+        x, slope, shift = ctx.saved
+        return current(dy.dtype).hard_sigmoid_backward(dy, x, slope, shift)
 
 
 class ELU(Function):
@@ -48,16 +46,13 @@ class ELU(Function):
     __slots__ = ()
     fresh_grads = True
 
-    @_quiet
     def forward(ctx, x: ndarray, alpha: float) -> ndarray:
-        y = np.where(x > 0, x, alpha * np.expm1(x))
         ctx.saved = (x, alpha)
-        return y
+        return current(x.dtype).elu_forward(x, alpha)
 
-    @_quiet
     def backward(ctx, dy: ndarray) -> ndarray:
         x, alpha = ctx.saved
-        return np.where(x > 0, dy, dy * (alpha * np.exp(x)))
+        return current(dy.dtype).elu_backward(dy, x, alpha)
 
 
 class PReLU(Function):
@@ -92,13 +87,10 @@ class Softplus(Function):
     __slots__ = ()
     fresh_grads = True
 
-    @_quiet
     def forward(ctx, x: ndarray, beta: float, threshold: float) -> ndarray:
-        scaled = x * beta
-        ctx.saved = (scaled, threshold)
-        return np.where(scaled > threshold, x, np.log1p(np.exp(scaled)) / beta)
+        ctx.saved = (x, beta, threshold)
+        return current(x.dtype).softplus_forward(x, beta, threshold)
 
-    @_quiet
     def backward(ctx, dy: ndarray) -> ndarray:
-        scaled, threshold = ctx.saved
-        return np.where(scaled > threshold, dy, dy / (1 + np.exp(-scaled)))
+        x, beta, threshold = ctx.saved
+        return current(dy.dtype).softplus_backward(dy, x, beta, threshold)

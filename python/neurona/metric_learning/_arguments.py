@@ -11,8 +11,8 @@ from ..tensor import Tensor
 DISTANCES = ("l2", "l1")
 
 
-def vectors(op: str, name: str, value: Any) -> np.ndarray:
-    """The array (N, D) of float vectors behind a tensor or array, in float64."""
+def vectors(op: str, name: str, value: Any, wide: bool = True) -> np.ndarray:
+    """The array (N, D) of float vectors behind a tensor or array, in float64 if `wide`."""
     array = value.data if isinstance(value, Tensor) else value
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{op}: {name} must be a Tensor or an ndarray, got {type(value).__name__}")
@@ -20,7 +20,7 @@ def vectors(op: str, name: str, value: Any) -> np.ndarray:
         raise TypeError(f"{op}: {name} must have a floating dtype, got {array.dtype}")
     if array.ndim != 2:
         raise ValueError(f"{op}: {name} must have shape (N, D), got {array.shape}")
-    return array.astype(np.float64, copy=False)
+    return array.astype(np.float64, copy=False) if wide else array
 
 
 def class_labels(op: str, value: Any, count: int | None = None) -> np.ndarray:

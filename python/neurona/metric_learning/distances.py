@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from ..backends import current, named
 from ..nn.checks import flag
 from ..nn.checks import positive as above_zero
 from ._arguments import known_distance, vectors
 
 KINDS = ("hard", "semi-hard", "easy")
-# Differences held at once, in numbers: 8 MiB of float64.
-_CHUNK = 2**20
 
 
 def pairwise_distances(
@@ -31,23 +30,18 @@ def pairwise_distances(
            [5., 0.]])
     """
     op = "pairwise_distances"
-    a = vectors(op, "x", x)
-    b = a if y is None else vectors(op, "y", y)
+    a = vectors(op, "x", x, wide=False)
+    b = a if y is None else vectors(op, "y", y, wide=False)
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"{op}: y must have {a.shape[1]} columns as x, got {b.shape[1]}")
     known_distance(op, distance)
     flag(op, "squared", squared)
-    found = np.empty((len(a), len(b)))
-    rows = max(1, _CHUNK // max(b.size, 1))
-    for start in range(0, len(a), rows):
-        difference = a[start : start + rows, None] - b
-        if distance == "l1":
-            part = np.abs(difference).sum(axis=2)
-            found[start : start + rows] = part * part if squared else part
-        else:
-            part = (difference * difference).sum(axis=2)
-            found[start : start + rows] = part if squared else np.sqrt(part)
-    return found
+    if a.dtype == b.dtype == np.float32:
+        backend = current(a.dtype)
+    else:
+        a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
+        backend = named("reference")
+    return np.asarray(backend.pairwise_distances(a, b, distance=distance, squared=squared))
 
 
 def kinds_of(near: np.ndarray, far: np.ndarray, margin: float) -> np.ndarray:

@@ -10,6 +10,9 @@ from ..nn.checks import flag, integer, positive
 from ._arguments import class_labels, known_distance, vectors
 from .distances import KINDS, kinds_of, pairwise_distances
 
+# Rows of distances that mine_offline holds at once: enough for the kernel's threads.
+_ANCHORS = 64
+
 
 def count_tuples(labels: Any) -> dict[str, int]:
     """How many tuples the labels (N,) allow: "pairs", of which "positive_pairs" are of one class,
@@ -47,7 +50,7 @@ def batch_hard(
     [[0, 1, 2], [2, 2, 0], [3, 3, 3]]
     """
     op = "batch_hard"
-    x = vectors(op, "embeddings", embeddings)
+    x = vectors(op, "embeddings", embeddings, wide=False)
     known = class_labels(op, labels, len(x))
     d = pairwise_distances(x, distance=known_distance(op, distance))
     same = known[:, None] == known
@@ -85,7 +88,7 @@ def mine_offline(
     array([[0, 1, 2]])
     """
     op = "mine_offline"
-    x = vectors(op, "embeddings", embeddings)
+    x = vectors(op, "embeddings", embeddings, wide=False)
     known = class_labels(op, labels, len(x))
     if kind not in KINDS:
         raise ValueError(f"{op}: kind must be one of {KINDS}, got {kind!r}")
@@ -96,7 +99,10 @@ def mine_offline(
     wanted = KINDS.index(kind)
     found = []
     for anchor in range(len(x)):
-        d = pairwise_distances(x[anchor : anchor + 1], x, distance=distance, squared=squared)[0]
+        if anchor % _ANCHORS == 0:
+            near = x[anchor : anchor + _ANCHORS]
+            block = pairwise_distances(near, x, distance=distance, squared=squared)
+        d = block[anchor % _ANCHORS]
         positives = np.flatnonzero((known == known[anchor]) & (np.arange(len(x)) != anchor))
         negatives = np.flatnonzero(known != known[anchor])
         negatives = negatives[np.argsort(d[negatives], kind="stable")]

@@ -8,8 +8,12 @@ anything but NumPy.
 from __future__ import annotations
 
 from .activation import (
+    elu_backward,
+    elu_forward,
     gelu_backward,
     gelu_forward,
+    hard_sigmoid_backward,
+    hard_sigmoid_forward,
     leaky_relu_backward,
     leaky_relu_forward,
     relu_backward,
@@ -18,9 +22,12 @@ from .activation import (
     sigmoid_forward,
     silu_backward,
     silu_forward,
+    softplus_backward,
+    softplus_forward,
     tanh_backward,
     tanh_forward,
 )
+from .affine import affine_sample
 from .avg_pool2d import (
     adaptive_avg_pool2d_backward,
     adaptive_avg_pool2d_forward,
@@ -41,6 +48,7 @@ from .conv_transpose2d import (
     conv_transpose2d_forward,
 )
 from .cross_entropy import cross_entropy_forward
+from .distance import pairwise_distances
 from .elementwise import add, div, mul, sub
 from .gemm import gemm, linear_backward_data, linear_backward_weight, linear_forward
 from .optim import adam_step, sgd_step
@@ -59,16 +67,27 @@ from .softmax import (
     softmax_backward,
     softmax_forward,
 )
+from .upsample import (
+    bed_of_nails_backward,
+    bed_of_nails_forward,
+    max_unpool2d_backward,
+    max_unpool2d_forward,
+    resample2d_backward,
+    resample2d_forward,
+)
 
 __all__ = [
     "adam_step",
     "adaptive_avg_pool2d_backward",
     "adaptive_avg_pool2d_forward",
     "add",
+    "affine_sample",
     "avg_pool2d_backward",
     "avg_pool2d_forward",
     "batch_norm_backward",
     "batch_norm_forward",
+    "bed_of_nails_backward",
+    "bed_of_nails_forward",
     "conv2d_backward_bias",
     "conv2d_backward_data",
     "conv2d_backward_weight",
@@ -80,9 +99,13 @@ __all__ = [
     "cross_entropy_forward",
     "div",
     "dropout",
+    "elu_backward",
+    "elu_forward",
     "gelu_backward",
     "gelu_forward",
     "gemm",
+    "hard_sigmoid_backward",
+    "hard_sigmoid_forward",
     "leaky_relu_backward",
     "leaky_relu_forward",
     "linear_backward_data",
@@ -93,16 +116,21 @@ __all__ = [
     "max",
     "max_pool2d_backward",
     "max_pool2d_forward",
+    "max_unpool2d_backward",
+    "max_unpool2d_forward",
     "mean",
     "min_pool2d_backward",
     "min_pool2d_forward",
     "mul",
+    "pairwise_distances",
     "philox",
     "pool2d_indices",
     "random_normal",
     "random_uniform",
     "relu_backward",
     "relu_forward",
+    "resample2d_backward",
+    "resample2d_forward",
     "sgd_step",
     "sigmoid_backward",
     "sigmoid_forward",
@@ -110,6 +138,8 @@ __all__ = [
     "silu_forward",
     "softmax_backward",
     "softmax_forward",
+    "softplus_backward",
+    "softplus_forward",
     "sub",
     "sum",
     "tanh_backward",

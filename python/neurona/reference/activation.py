@@ -203,3 +203,99 @@ def silu_backward(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
     dy, x = _pair_of_arrays("silu_backward", dy, "x", x)
     s = _sigmoid(x)
     return np.asarray(dy * s * (1 + x * (1 - s)))
+
+
+@np.errstate(all="ignore")
+def elu_forward(x: np.ndarray, alpha: float = 1.0) -> np.ndarray:
+    """Return x where x > 0 and alpha (e^x - 1) elsewhere (Clevert et al. 2016). Raises TypeError,
+    ValueError.
+
+    >>> elu_forward(np.array([-1.0, 2.0])).round(4)
+    array([-0.6321,  2.    ])
+    """
+    x = check.array("elu", "x", x)
+    scale = x.dtype.type(check.number("elu", "alpha", alpha))
+    return np.where(x > 0, x, scale * np.expm1(x))
+
+
+@np.errstate(all="ignore")
+def elu_backward(dy: np.ndarray, x: np.ndarray, alpha: float = 1.0) -> np.ndarray:
+    """Return dx = dy where x > 0 and dy alpha e^x elsewhere. Raises TypeError, ValueError.
+
+    >>> elu_backward(np.array([3.0, 4.0]), np.array([0.0, 2.0]), 0.5)
+    array([1.5, 4. ])
+    """
+    dy, x = _pair_of_arrays("elu_backward", dy, "x", x)
+    scale = x.dtype.type(check.number("elu_backward", "alpha", alpha))
+    return np.where(x > 0, dy, dy * (scale * np.exp(x)))
+
+
+def _line(op: str, x: np.ndarray, slope: float, shift: float) -> np.ndarray:
+    line = x * x.dtype.type(check.positive(op, "slope", slope))
+    return np.asarray(line + x.dtype.type(check.number(op, "shift", shift)))
+
+
+@np.errstate(all="ignore")
+def hard_sigmoid_forward(x: np.ndarray, slope: float = 0.5, shift: float = 0.5) -> np.ndarray:
+    """Return min(max(slope x + shift, 0), 1). Raises TypeError, ValueError.
+
+    >>> hard_sigmoid_forward(np.array([-3.0, 0.5, 3.0]))
+    array([0.  , 0.75, 1.  ])
+    """
+    x = check.array("hard_sigmoid", "x", x)
+    return np.asarray(np.clip(_line("hard_sigmoid", x, slope, shift), 0, 1))
+
+
+@np.errstate(all="ignore")
+def hard_sigmoid_backward(
+    dy: np.ndarray, x: np.ndarray, slope: float = 0.5, shift: float = 0.5
+) -> np.ndarray:
+    """Return dx = slope dy where 0 < slope x + shift < 1 and 0 elsewhere. Raises TypeError,
+    ValueError.
+
+    >>> hard_sigmoid_backward(np.array([4.0, 4.0]), np.array([0.5, 1.0]))
+    array([2., 0.])
+    """
+    op = "hard_sigmoid_backward"
+    dy, x = _pair_of_arrays(op, dy, "x", x)
+    line = _line(op, x, slope, shift)
+    return np.where((line > 0) & (line < 1), dy * dy.dtype.type(slope), dy.dtype.type(0))
+
+
+def _softplus_parameters(
+    op: str, x: np.ndarray, beta: float, threshold: float
+) -> tuple[np.floating, np.ndarray, np.ndarray]:
+    """beta, beta x, and where beta x > threshold."""
+    factor = x.dtype.type(check.positive(op, "beta", beta))
+    scaled = np.asarray(x * factor)
+    return factor, scaled, scaled > x.dtype.type(check.number(op, "threshold", threshold))
+
+
+@np.errstate(all="ignore")
+def softplus_forward(x: np.ndarray, beta: float = 1.0, threshold: float = 20.0) -> np.ndarray:
+    """Return ln(1 + e^(beta x)) / beta, and x where beta x > threshold. Raises TypeError,
+    ValueError.
+
+    >>> softplus_forward(np.array([0.0, 1000.0])).round(4)
+    array([6.931e-01, 1.000e+03])
+    """
+    x = check.array("softplus", "x", x)
+    factor, scaled, far = _softplus_parameters("softplus", x, beta, threshold)
+    # e^-|z| cannot overflow, whatever the threshold.
+    y = (np.maximum(scaled, 0) + np.log1p(np.exp(-np.abs(scaled)))) / factor
+    return np.where(far, x, y)
+
+
+@np.errstate(all="ignore")
+def softplus_backward(
+    dy: np.ndarray, x: np.ndarray, beta: float = 1.0, threshold: float = 20.0
+) -> np.ndarray:
+    """Return dx = dy sigmoid(beta x), and dy where beta x > threshold. Raises TypeError,
+    ValueError.
+
+    >>> softplus_backward(np.array([4.0, 4.0]), np.array([0.0, 1000.0]))
+    array([2., 4.])
+    """
+    dy, x = _pair_of_arrays("softplus_backward", dy, "x", x)
+    _, scaled, far = _softplus_parameters("softplus_backward", x, beta, threshold)
+    return np.where(far, dy, dy * _sigmoid(scaled))

@@ -42,6 +42,17 @@ def pool_output_size(p: Parameters) -> tuple[int, int]:
     return conv_output_size({**p, "R": p["kernel_size"], "S": p["kernel_size"]})
 
 
+def upsample_taps(length: int, factor: int, mode: str) -> tuple[Array, Any, Any]:
+    """What each element of an axis made `factor` times as long reads: (below, above, part)."""
+    places = np.arange(length * factor)
+    if mode == "nearest":
+        return places // factor, None, None
+    middles = np.maximum((places + 0.5) / factor - 0.5, 0)
+    below = middles.astype(np.int64)
+    part = (middles - below).astype(np.float32)
+    return below, np.minimum(below + 1, length - 1), part
+
+
 def generator(name: str, seed: int) -> np.random.RandomState:
     """The random numbers of one row: a stream of its own, whatever else runs."""
     return np.random.RandomState((zlib.crc32(name.encode()) + seed) % 2**32)
@@ -102,6 +113,25 @@ def _max_pool2d(p: Parameters, direction: str, random: np.random.RandomState) ->
     return arrays
 
 
+def _upsample(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+    shape, factor = (p["N"], p["C"], p["H"], p["W"]), p["factor"]
+    if direction == "F":
+        return {"x": _normal(random, *shape)}
+    return {"dy": _normal(random, *shape[:2], factor * shape[2], factor * shape[3])}
+
+
+def _affine(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+    """Images, and maps that turn, scale and shift a little, as augmentation does."""
+    identity = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
+    change = _normal(random, p["N"], 2, 3) * np.array([0.1, 0.1, 2], np.float32)
+    images = _normal(random, p["N"], p["C"], p["H"], p["W"])
+    return {"images": images, "matrices": identity + change}
+
+
+def _pairwise_distances(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+    return {"x": _normal(random, p["N"], p["D"]), "y": _normal(random, p["N"], p["D"])}
+
+
 def _batch_norm_relu(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
     shape, channels = (p["N"], p["C"], p["H"], p["W"]), p["C"]
     arrays = {"x": _normal(random, *shape), "weight": _normal(random, channels)}
@@ -135,6 +165,9 @@ BUILDERS = {
     "conv2d": _conv2d,
     "conv_transpose2d": _conv_transpose2d,
     "max_pool2d": _max_pool2d,
+    "upsample": _upsample,
+    "affine": _affine,
+    "pairwise_distances": _pairwise_distances,
     "batch_norm_relu": _batch_norm_relu,
     "cross_entropy": _cross_entropy,
     "adam": _adam,

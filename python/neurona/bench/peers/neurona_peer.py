@@ -16,7 +16,7 @@ import neurona
 from neurona import kernels
 from neurona.backends import cpu
 
-from .inputs import Array, Arrays, Parameters, build_inputs
+from .inputs import Array, Arrays, Parameters, build_inputs, upsample_taps
 from .steps import network_task
 from .worker import Request, Task, Unsupported
 
@@ -135,6 +135,25 @@ def _max_pool2d(p: Parameters, direction: str, t: Arrays, variant: str | None) -
     return Task(lambda: backward(dy, offsets, input_size, size, **geometry), _named("dx"))
 
 
+def _upsample(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    rows, columns = (upsample_taps(p[axis], p["factor"], p["mode"]) for axis in "HW")
+    if direction == "F":
+        x, forward = t["x"], kernels.resample2d_forward
+        return Task(lambda: forward(x, rows, columns), _named("y"))
+    dy, size, backward = t["dy"], (p["H"], p["W"]), kernels.resample2d_backward
+    return Task(lambda: backward(dy, rows, columns, size), _named("dx"))
+
+
+def _affine(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    images, matrices, affine = t["images"], t["matrices"], kernels.affine_sample
+    return Task(lambda: affine(images, matrices), _named("y"))
+
+
+def _pairwise_distances(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    x, y, distances = t["x"], t["y"], kernels.pairwise_distances
+    return Task(lambda: distances(x, y), _named("d"))
+
+
 def _batch_norm_relu(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
     x, weight = t["x"], t["weight"]
     if direction == "F":
@@ -178,6 +197,9 @@ OPS: dict[str, Callable[[Parameters, str, Arrays, str | None], Task]] = {
     "conv2d": _conv2d,
     "conv_transpose2d": _conv_transpose2d,
     "max_pool2d": _max_pool2d,
+    "upsample": _upsample,
+    "affine": _affine,
+    "pairwise_distances": _pairwise_distances,
     "batch_norm_relu": _batch_norm_relu,
     "cross_entropy": _cross_entropy,
     "adam": _adam,

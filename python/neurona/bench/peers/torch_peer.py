@@ -114,6 +114,18 @@ def _max_pool2d(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
     )
 
 
+def _upsample(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
+    small = (p["H"], p["W"])
+    large = tuple(p["factor"] * extent for extent in small)
+    corners = () if p["mode"] == "nearest" else (False,)
+    if direction == "F":
+        x, forward = t["x"], getattr(aten, f"upsample_{p['mode']}2d")
+        return Task(lambda: forward(x, large, *corners), _named("y"))
+    dy, backward = t["dy"], getattr(aten, f"upsample_{p['mode']}2d_backward")
+    shape = (p["N"], p["C"], *small)
+    return Task(lambda: backward(dy, large, shape, *corners), _named("dx"))
+
+
 def _batch_norm_relu(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
     x, weight = t["x"], t["weight"]
     if direction == "F":
@@ -158,6 +170,7 @@ OPS: dict[str, Callable[[Parameters, str, Tensors, bool], Task]] = {
     "conv2d": _convolution,
     "conv_transpose2d": functools.partial(_convolution, transposed=True),
     "max_pool2d": _max_pool2d,
+    "upsample": _upsample,
     "batch_norm_relu": _batch_norm_relu,
     "cross_entropy": _cross_entropy,
     "adam": _adam,

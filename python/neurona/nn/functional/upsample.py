@@ -64,11 +64,6 @@ def max_unpool2d(
             f"{op}: padding must leave something of the output, got {padding!r} for {size}"
         )
     found = places.data.astype(np.int64, copy=False)
-    if found.size and not (0 <= found.min() and found.max() < size[0] * size[1]):
-        raise ValueError(
-            f"{op}: indices must be in 0..{size[0] * size[1] - 1} for an output of {size}, "
-            f"got {found.min()} to {found.max()}"
-        )
     if single:
         return apply(MaxUnpool2d, x.unsqueeze(0), found[None], size).squeeze(0)
     return apply(MaxUnpool2d, x, found, size)
@@ -104,8 +99,11 @@ def bed_of_nails(input: Tensor, kernel_size: Pair) -> Tensor:
              [0., 0., 0., 0.]]])
     """
     x = as_float("bed_of_nails", "input", input)
-    unbatched("bed_of_nails", x)
-    return apply(BedOfNails, x, int_pair("bed_of_nails", "kernel_size", kernel_size, 1))
+    single = unbatched("bed_of_nails", x)
+    block = int_pair("bed_of_nails", "kernel_size", kernel_size, 1)
+    if single:
+        return apply(BedOfNails, x.unsqueeze(0), block).squeeze(0)
+    return apply(BedOfNails, x, block)
 
 
 def interpolate(

@@ -1,0 +1,12 @@
+// Affine maps of images, sampled bilinearly: each image (channels, height, width) has a matrix of
+// its own. Formula: kernels/affine.isa.inl. y is overwritten.
+#pragma once
+
+#include <cstdint>
+
+namespace neurona {
+
+void affine_sample(int64_t images, int64_t channels, int64_t height, int64_t width, const float* x,
+                   const float* matrices, float fill, float* y);
+
+}  // namespace neurona

@@ -1,0 +1,261 @@
+"""The kernels of upsampling: exact values, bounds, both layouts, threads, NaN, bad arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import harness
+import neurona
+import neurona.reference as reference
+from harness import Bad, bad_arrays, bad_pairs, bad_ranks
+from neurona import nn
+from neurona.nn import functional as F
+
+F32, I64 = np.float32, np.int64
+Taps = tuple[np.ndarray, Any, Any]
+
+
+def channels_last(array: np.ndarray) -> np.ndarray:
+    """The same values in memory of the other order."""
+    return np.moveaxis(np.moveaxis(array, 1, -1).copy(), -1, 1)
+
+
+def taps(length: int, count: int, linear: bool) -> Taps:
+    """Positions that never decrease, some of them left out, some repeated."""
+    rng = harness.rng_of("taps", length, count)
+    below = np.sort(rng.integers(0, length, count))
+    if not linear:
+        return below, None, None
+    # Quarters, so that mixtures of small integers are exact.
+    return below, np.minimum(below + 1, length - 1), (rng.integers(0, 5, count) / 4).astype(F32)
+
+
+Shape = tuple[int, int, int, int]
+SHAPES: list[tuple[Shape, tuple[int, int]]] = [
+    ((2, 3, 5, 7), (10, 14)), ((1, 1, 4, 9), (9, 35)), ((2, 16, 3, 4), (6, 8)),
+    ((1, 33, 4, 3), (3, 7)), ((3, 8, 2, 2), (1, 1)), ((2, 5, 1, 1), (4, 3)), ((0, 3, 4, 4), (8, 8)),
+    ((2, 0, 4, 4), (8, 8)), ((1, 2, 3, 17), (2, 64)), ((1, 4, 6, 6), (0, 5)),
+]  # fmt: skip
+EACH = pytest.mark.parametrize(("shape", "size"), SHAPES, ids=str)
+LINEAR = pytest.mark.parametrize(
+    "linear", [(False, False), (True, True), (True, False), (False, True)], ids=str
+)
+
+
+def resampling(shape: Shape, size: tuple[int, int], linear: tuple[bool, bool]) -> tuple[Any, Any]:
+    """Forward and backward of one geometry as functions of a backend and an array."""
+    rows, columns = (taps(n, p, lin) for n, p, lin in zip(shape[2:], size, linear, strict=True))
+    return (
+        lambda ops, x: ops.resample2d_forward(x, rows, columns),
+        lambda ops, dy: ops.resample2d_backward(dy, rows, columns, shape[2:]),
+    )
+
+
+@EACH
+@LINEAR
+def test_resampling_is_exact_on_integers(
+    backend: Any, shape: Shape, size: tuple[int, int], linear: tuple[bool, bool]
+) -> None:
+    forward, backward = resampling(shape, size, linear)
+    rng = harness.rng_of(shape, size)
+    harness.check_exact(backend, forward, (harness.integers(rng, shape),), what="resample2d")
+    dy = harness.integers(rng, (*shape[:2], *size))
+    harness.check_exact(backend, backward, (dy,), what="resample2d_backward")
+
+
+@EACH
+def test_resampling_is_within_its_bounds(backend: Any, shape: Shape, size: tuple[int, int]) -> None:
+    forward, backward = resampling(shape, size, (True, True))
+    rng = harness.rng_of(shape, size, "normal")
+    harness.check_linear(backend, forward, (harness.normals(rng, shape),), 4, what="resample2d")
+    dy = harness.normals(rng, (*shape[:2], *size))
+    harness.check_linear(backend, backward, (dy,), 4 + sum(size), what="resample2d_backward")
+
+
+def test_layouts_give_the_same_bits_and_are_kept(backend: Any) -> None:
+    for shape, size in SHAPES[:6]:
+        for linear in ((False, False), (True, True)):
+            forward, backward = resampling(shape, size, linear)
+            rng = harness.rng_of(shape, "layouts")
+            x, dy = harness.normals(rng, shape), harness.normals(rng, (*shape[:2], *size))
+            harness.check_layouts(backend, forward, (x,), what="resample2d")
+            harness.check_layouts(backend, backward, (dy,), what="resample2d_backward")
+            harness.check_layouts(
+                backend, lambda o, a: o.bed_of_nails_forward(a, (2, 3)), (x,), what="bed_of_nails"
+            )
+    if backend.name != "reference":
+        last = np.moveaxis(np.ones((2, 4, 4, 3), F32), -1, 1)
+        for y in (
+            forward_of_ones(backend, last), backend.bed_of_nails_forward(last, 2),
+            backend.max_unpool2d_forward(last, np.zeros(last.shape, I64), 4),
+        ):  # fmt: skip
+            assert np.moveaxis(y, 1, -1).flags.c_contiguous
+        assert backend.bed_of_nails_forward(last.copy("C"), 2).flags.c_contiguous
+
+
+def forward_of_ones(backend: Any, x: np.ndarray) -> np.ndarray:
+    axis = (np.zeros(4, I64), None, None)
+    result: np.ndarray = backend.resample2d_forward(x, axis, axis)
+    return result
+
+
+def test_thread_count_changes_no_bit(compiled: Any) -> None:
+    shape, size = (3, 20, 40, 41), (80, 82)
+    rng = harness.rng_of("upsample threads")
+    dy = harness.normals(rng, (*shape[:2], *size))
+    for x in (
+        harness.normals(rng, shape),
+        np.moveaxis(harness.normals(rng, (3, 40, 41, 20)), 3, 1),
+    ):
+        for linear in ((False, False), (True, True)):
+            forward, backward = resampling(shape, size, linear)
+            harness.check_threads(compiled, forward, (x,), what="resample2d")
+            harness.check_threads(compiled, backward, (dy,), what="resample2d_backward")
+        indices = rng.integers(0, 50 * 50, shape)
+        harness.check_threads(
+            compiled, lambda o, a, i: o.max_unpool2d_forward(a, i, 50), (x, indices), what="unpool"
+        )
+        harness.check_threads(
+            compiled, lambda o, a: o.bed_of_nails_forward(a, 2), (x,), what="nails"
+        )
+
+
+@LINEAR
+def test_nan_and_infinities(backend: Any, linear: tuple[bool, bool]) -> None:
+    forward, backward = resampling((1, 2, 3, 4), (5, 6), linear)
+    rng = harness.rng_of("upsample nan")
+    harness.check_nan_positions(
+        backend, forward, (harness.normals(rng, (1, 2, 3, 4)),), what="resample2d"
+    )
+    dy = harness.normals(rng, (1, 2, 5, 6))
+    harness.check_nan_positions(backend, backward, (dy,), what="resample2d_backward")
+
+
+def test_resampling_gradient() -> None:
+    for linear in ((False, False), (True, True)):
+        forward, backward = resampling((1, 2, 3, 4), (5, 7), linear)
+        harness.check_gradient(
+            lambda x, f=forward: f(reference, x),
+            lambda dy, x, b=backward: (b(reference, dy),),
+            (harness.normals(harness.rng_of("resampling"), (1, 2, 3, 4)),),
+            what=f"resample2d {linear}",
+        )
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, (2, 5), (1, 4)])
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 1, 3, 17), (2, 20, 2, 3), (2, 3, 0, 4)])
+def test_bed_of_nails(backend: Any, shape: Shape, block: Any) -> None:
+    rng = harness.rng_of("nails", shape)
+    x = harness.normals(rng, shape)
+    harness.check_exact(backend, lambda o, a: o.bed_of_nails_forward(a, block), (x,), what="nails")
+    dy = harness.normals(rng, backend.bed_of_nails_forward(x, block).shape)
+    for view in (dy, channels_last(dy)):
+        harness.check_exact(
+            backend, lambda o, a: o.bed_of_nails_backward(a, block), (view,), what="nails backward"
+        )
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 1, 3, 17), (2, 37, 2, 3), (2, 3, 0, 4)])
+def test_max_unpool(backend: Any, shape: Shape) -> None:
+    """Repeated places keep the last value, in row-major order."""
+    rng = harness.rng_of("unpool", shape)
+    x, indices = harness.normals(rng, shape), rng.integers(0, 30, shape)
+    dy = harness.normals(rng, (*shape[:2], 6, 5))
+    views = [indices, channels_last(indices), indices.astype(">i8")]
+    for places in views:
+        for layout in (x, channels_last(x)):
+            harness.check_exact(
+                backend, lambda o, a, i: o.max_unpool2d_forward(a, i, (6, 5)), (layout, places),
+                what="max_unpool2d",
+            )  # fmt: skip
+        harness.check_exact(
+            backend, lambda o, a, i: o.max_unpool2d_backward(a, i), (dy, places), what="unpool back"
+        )
+
+
+def test_layers_run_on_the_kernels() -> None:
+    """The layers agree with the reference under `verify`, in both layouts and for (N, C, L)."""
+    rng = harness.rng_of("layers")
+    with neurona.verify() as report:
+        for x in (
+            harness.normals(rng, (2, 5, 6, 7)),
+            np.moveaxis(harness.normals(rng, (2, 6, 7, 5)), 3, 1),
+        ):
+            for layer in (
+                nn.Upsample(scale_factor=2), nn.Upsample((9, 5), mode="bilinear"), nn.BedOfNails(2)
+            ):  # fmt: skip
+                leaf = neurona.Tensor(x, requires_grad=True)
+                (layer(leaf) ** 2).sum().backward()
+            leaf = neurona.Tensor(x, requires_grad=True)
+            y, indices = F.max_pool2d(leaf, 2, return_indices=True)
+            (F.max_unpool2d(y, indices, 2, output_size=(6, 7)) ** 2).sum().backward()
+        line = neurona.Tensor(harness.normals(rng, (2, 3, 9)), requires_grad=True)
+        F.interpolate(line, 14, mode="linear").sum().backward()
+        assert line.grad is not None and line.grad.shape == (2, 3, 9)
+    names = {f"{n}_{d}" for n in ("resample2d", "bed_of_nails", "max_unpool2d")
+             for d in ("forward", "backward")}  # fmt: skip
+    assert names <= set(report.worst)
+
+
+X = np.ones((1, 2, 4, 4), F32)
+AXIS = (np.arange(4), None, None)
+MIXED = (np.arange(4), np.arange(4), np.ones(4, F32))
+PLACES = np.zeros((1, 2, 4, 4), I64)
+
+
+def bad_axes() -> list[tuple[type[Exception], tuple[str, ...], Any]]:
+    return [
+        (TypeError, ("tuple", "list"), [np.arange(4), None, None]),
+        (TypeError, ("tuple",), (np.arange(4), None)),
+        (TypeError, ("int64", "float64"), (np.arange(4.0), None, None)),
+        (TypeError, ("int64", "int32"), (np.arange(4, dtype=np.int32), None, None)),
+        (TypeError, ("str",), ("abc", None, None)),
+        (TypeError, ("both above and part",), (np.arange(4), np.arange(4), None)),
+        (TypeError, ("both above and part",), (np.arange(4), None, np.ones(4, F32))),
+        (ValueError, ("(P,)",), (np.zeros((2, 2), I64), None, None)),
+        (ValueError, ("[0, 4)",), (np.arange(5), None, None)),
+        (ValueError, ("[0, 4)",), (np.arange(-1, 3), None, None)),
+        (ValueError, ("never decrease",), (np.array([1, 0, 2, 3]), None, None)),
+        (ValueError, ("[0, 4)",), (np.full(4, 2**62), None, None)),
+        (ValueError, ("one length",), (np.arange(4), np.arange(3), np.ones(4, F32))),
+        (ValueError, ("one length",), (np.arange(4), np.arange(4), np.ones(3, F32))),
+        (TypeError, ("bool",), (np.arange(4), np.arange(4), np.ones(4, bool))),
+    ]
+
+
+NAILS, UNPOOL = "bed_of_nails_forward", "max_unpool2d_forward"
+BACK = "max_unpool2d_backward"
+REJECTED = [
+    *bad_arrays("resample2d_forward", (X, AXIS, AXIS), ("x",)),
+    *bad_ranks("resample2d_forward", (X, AXIS, AXIS), ("x",)),
+    *bad_arrays("resample2d_backward", (X, AXIS, AXIS, 4), ("dy",)),
+    *bad_pairs("resample2d_backward", (X, AXIS, AXIS), "input_size", 1),
+    Bad("resample2d_backward", ValueError, ("dy",), (X[..., :3], AXIS, AXIS, 4)),
+    *(Bad("resample2d_forward", e, ("rows", *w), (X, v, AXIS)) for e, w, v in bad_axes()),
+    *(Bad("resample2d_backward", e, ("columns", *w), (X, MIXED, v, 4)) for e, w, v in bad_axes()),
+    *bad_arrays(NAILS, (X, 2), ("x",)),
+    *bad_ranks(NAILS, (X, 2), ("x",)),
+    *bad_pairs(NAILS, (X,), "kernel_size", 1),
+    Bad(NAILS, MemoryError, (), (X, 2**30)),
+    *bad_arrays("bed_of_nails_backward", (X, 2), ("dy",)),
+    Bad("bed_of_nails_backward", ValueError, ("multiples", "(3, 3)"), (X, 3)),
+    *bad_arrays(UNPOOL, (X, PLACES, 4), ("x",)),
+    *bad_ranks(UNPOOL, (X, PLACES, 4), ("x",)),
+    *bad_pairs(UNPOOL, (X, PLACES), "output_size", 1),
+    Bad(UNPOOL, TypeError, ("indices", "int32"), (X, PLACES.astype(np.int32), 4)),
+    Bad(UNPOOL, TypeError, ("indices",), (X, [0], 4)),
+    Bad(UNPOOL, ValueError, ("indices", "shape"), (X, PLACES[:, :1], 4)),
+    Bad(UNPOOL, ValueError, ("0..15", "16 to 16"), (X, PLACES + 16, 4)),
+    Bad(UNPOOL, ValueError, ("-1 to -1",), (X, PLACES - 1, 4)),
+    Bad(BACK, ValueError, ("0..15",), (X, PLACES + 16)),
+    Bad(BACK, ValueError, ("indices",), (X, PLACES[:, :1])),
+    Bad(BACK, ValueError, ("indices",), (X, PLACES[0])),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", REJECTED, ids=harness.bad_id)
+def test_bad_calls_are_refused(backend: Any, bad: Bad) -> None:
+    harness.check_rejected(backend, bad, bad.op.rsplit("_", 1)[0])
