@@ -39,7 +39,7 @@ def proven(x: np.ndarray, y: np.ndarray) -> bool:
     return answer.separable
 
 
-@pytest.mark.parametrize("pair", combinations(range(4), 2), ids=str)
+@pytest.mark.parametrize("pair", [*combinations(range(4), 2)], ids=str)
 def test_n29_setosa_and_versicolor_on_every_pair_of_lengths(pair: tuple[int, int]) -> None:
     x, y = iris_pair(0, 1)
     assert len(y) == 100 and y.sum() == 50
