@@ -16,6 +16,7 @@ from nn_helpers import EPS, assert_close
 
 Formula = Callable[[np.ndarray], np.ndarray]
 SLOPES = np.array([0.25, -0.5, 2.0, 0.0])
+pytestmark = pytest.mark.filterwarnings("ignore:neurona. the compiled kernels compute in float32")
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
