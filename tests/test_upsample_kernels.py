@@ -151,11 +151,6 @@ def test_bed_of_nails(backend: Any, shape: Shape, block: Any) -> None:
     rng = harness.rng_of("nails", shape)
     x = harness.normals(rng, shape)
     harness.check_exact(backend, lambda o, a: o.bed_of_nails_forward(a, block), (x,), what="nails")
-    dy = harness.normals(rng, backend.bed_of_nails_forward(x, block).shape)
-    for view in (dy, channels_last(dy)):
-        harness.check_exact(
-            backend, lambda o, a: o.bed_of_nails_backward(a, block), (view,), what="nails backward"
-        )
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 1, 3, 17), (2, 37, 2, 3), (2, 3, 0, 4)])
@@ -195,8 +190,9 @@ def test_layers_run_on_the_kernels() -> None:
         line = neurona.Tensor(harness.normals(rng, (2, 3, 9)), requires_grad=True)
         F.interpolate(line, 14, mode="linear").sum().backward()
         assert line.grad is not None and line.grad.shape == (2, 3, 9)
-    names = {f"{n}_{d}" for n in ("resample2d", "bed_of_nails", "max_unpool2d")
-             for d in ("forward", "backward")}  # fmt: skip
+    names = {"bed_of_nails_forward"} | {
+        f"{n}_{d}" for n in ("resample2d", "max_unpool2d") for d in ("forward", "backward")
+    }
     assert names <= set(report.worst)
 
 
@@ -240,8 +236,6 @@ REJECTED = [
     *bad_ranks(NAILS, (X, 2), ("x",)),
     *bad_pairs(NAILS, (X,), "kernel_size", 1),
     Bad(NAILS, MemoryError, (), (X, 2**30)),
-    *bad_arrays("bed_of_nails_backward", (X, 2), ("dy",)),
-    Bad("bed_of_nails_backward", ValueError, ("multiples", "(3, 3)"), (X, 3)),
     *bad_arrays(UNPOOL, (X, PLACES, 4), ("x",)),
     *bad_ranks(UNPOOL, (X, PLACES, 4), ("x",)),
     *bad_pairs(UNPOOL, (X, PLACES), "output_size", 1),

@@ -127,24 +127,6 @@ py::array nails_forward(py::object x_object, py::object kernel_size) {
   return y;
 }
 
-py::array nails_backward(py::object dy_object, py::object kernel_size) {
-  constexpr const char* kOp = "bed_of_nails_backward";
-  const auto block = image_parameter(kOp, "kernel_size", kernel_size);
-  const Order order = natural_order(dy_object);
-  const Input dy = input_array(kOp, "dy", dy_object, order, 4, "(N, C, P, Q)");
-  if (dy.shape[2] % block[0] != 0 || dy.shape[3] % block[1] != 0)
-    fail_value(kOp, "dy must have P, Q in multiples of ", shape_text(block.data(), 2),
-               ", got shape ", shape_text(dy.shape.data(), 4));
-  const std::array<int64_t, 2> size{dy.shape[2] / block[0], dy.shape[3] / block[1]};
-  py::array dx = new_floats({dy.shape[0], dy.shape[1], size[0], size[1]}, order);
-  float* data = floats(dx);
-  if (dx.size() == 0) return dx;
-  const Images images = images_of(dy.shape, order);
-  py::gil_scoped_release release;
-  bed_of_nails_backward(images.count, size, images.channels, block, dy.data, data);
-  return dx;
-}
-
 // ValueError unless all indices name a pixel of an image of this size.
 void check_indices(const char* op, const IntInput& indices, const std::array<int64_t, 2>& size) {
   const IndexRange range = index_range(indices.data, size_of(indices.shape));
@@ -203,8 +185,6 @@ void register_upsample(py::module_& m) {
         "dx (N, C, H, W): the adjoint of resample2d_forward; input_size = (H, W).");
   m.def("bed_of_nails_forward", &nails_forward, py::arg("x"), py::arg("kernel_size"),
         "y (N, C, H kh, W kw): x at the top left corners of blocks that are 0 elsewhere.");
-  m.def("bed_of_nails_backward", &nails_backward, py::arg("dy"), py::arg("kernel_size"),
-        "dx (N, C, H, W): the top left corners of the blocks of dy.");
   m.def("max_unpool2d_forward", &unpool_forward, py::arg("x"), py::arg("indices"),
         py::arg("output_size"),
         "y (N, C, H, W): x (N, C, P, Q) at flat positions of planes H x W that are 0 elsewhere; "

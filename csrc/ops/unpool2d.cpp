@@ -21,9 +21,10 @@ void bed_of_nails_forward(int64_t images, const std::array<int64_t, 2>& size, in
     for (int64_t i = begin; i < end; ++i) {
       float* out = y + i * block[0] * y_row;
       const float* in = x + i * x_row;
-      if (channels == 1) {
+      if (channels < kChannelsAtOnce) {  // too few for a copy of each pixel's
         std::fill_n(out, y_row * block[0], 0.0f);
-        for (int64_t w = 0; w < size[1]; ++w) out[w * step] = in[w];
+        for (int64_t c = 0; c < channels; ++c)
+          for (int64_t w = 0; w < size[1]; ++w) out[w * step + c] = in[w * channels + c];
         continue;
       }
       for (int64_t w = 0; w < size[1]; ++w) {
@@ -31,22 +32,6 @@ void bed_of_nails_forward(int64_t images, const std::array<int64_t, 2>& size, in
         std::fill_n(out + w * step + channels, step - channels, 0.0f);
       }
       std::fill_n(out + y_row, y_row * (block[0] - 1), 0.0f);
-    }
-  });
-}
-
-void bed_of_nails_backward(int64_t images, const std::array<int64_t, 2>& size, int64_t channels,
-                           const std::array<int64_t, 2>& block, const float* dy, float* dx) {
-  const int64_t row = size[1] * channels, step = block[1] * channels;
-  parallel_for(images * size[0], grain_for(8 * row), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const float* in = dy + i * block[0] * size[1] * step;
-      float* out = dx + i * row;
-      if (channels == 1)
-        for (int64_t w = 0; w < size[1]; ++w) out[w] = in[w * step];
-      else
-        for (int64_t w = 0; w < size[1]; ++w)
-          std::copy_n(in + w * step, channels, out + w * channels);
     }
   });
 }

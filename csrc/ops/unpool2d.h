@@ -1,5 +1,5 @@
-// Enlarged maps that are 0 but for the values of a smaller one: bed of nails and max unpooling, and
-// their gradients. Nothing is computed, so there is one version for all ISAs.
+// Enlarged maps that are 0 but for the values of a smaller one: bed of nails and max unpooling.
+// Nothing is computed, so there is one version for all ISAs.
 //
 // x (images, H, W, channels) in memory, so that planes of C order are images of one channel.
 // Outputs are overwritten.
@@ -10,12 +10,9 @@
 
 namespace neurona {
 
-// y (images, H kh, W kw, channels): x at the top left corners of kh x kw blocks. Backward: x is dx
-// and y is dy.
+// y (images, H kh, W kw, channels): x at the top left corners of kh x kw blocks.
 void bed_of_nails_forward(int64_t images, const std::array<int64_t, 2>& size, int64_t channels,
                           const std::array<int64_t, 2>& block, const float* x, float* y);
-void bed_of_nails_backward(int64_t images, const std::array<int64_t, 2>& size, int64_t channels,
-                           const std::array<int64_t, 2>& block, const float* dy, float* dx);
 
 // y[n, indices[n, i, c], c] = x[n, i, c] for images of `pixels` pixels, y having `places` of them;
 // the last of several values for one place stays.

@@ -27,7 +27,6 @@ KERNELS = (
     "resample2d_forward",
     "resample2d_backward",
     "bed_of_nails_forward",
-    "bed_of_nails_backward",
     "max_unpool2d_forward",
     "max_unpool2d_backward",
     "batch_norm_forward",

@@ -35,7 +35,8 @@ class BedOfNails(Function):
         return current(x.dtype).bed_of_nails_forward(x, block)
 
     def backward(ctx, dy: ndarray) -> ndarray:
-        return current(dy.dtype).bed_of_nails_backward(dy, ctx.saved[0])
+        ((kh, kw),) = ctx.saved
+        return dy[..., ::kh, ::kw].copy(order="K")
 
 
 class Taps(NamedTuple):

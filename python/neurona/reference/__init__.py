@@ -77,7 +77,6 @@ from .softmax import (
     softmax_forward,
 )
 from .upsample import (
-    bed_of_nails_backward,
     bed_of_nails_forward,
     max_unpool2d_backward,
     max_unpool2d_forward,
@@ -98,7 +97,6 @@ __all__ = [
     "avg_pool2d_forward",
     "batch_norm_backward",
     "batch_norm_forward",
-    "bed_of_nails_backward",
     "bed_of_nails_forward",
     "conv2d_backward_bias",
     "conv2d_backward_data",

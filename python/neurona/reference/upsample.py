@@ -1,4 +1,4 @@
-"""Enlarging maps (N, C, H, W), with their gradients: resampling, bed of nails, max unpooling.
+"""Enlarging maps (N, C, H, W): resampling and max unpooling with their gradients, bed of nails.
 
 Resampling reads x along the rows, then along the columns, at taps (below, above, part) of one axis:
 
@@ -154,24 +154,6 @@ def bed_of_nails_forward(x: np.ndarray, kernel_size: check.Pair) -> np.ndarray:
     y = np.zeros(shape, x.dtype)
     y[..., ::kh, ::kw] = x
     return y
-
-
-def bed_of_nails_backward(dy: np.ndarray, kernel_size: check.Pair) -> np.ndarray:
-    """Return dx (N, C, H, W): the top left corners of the blocks of dy (N, C, H kh, W kw).
-
-    Raises TypeError for a wrong dtype, ValueError for sizes that are no multiples.
-
-    >>> bed_of_nails_backward(np.array([[[[1.0, 5.0, 3.0, 7.0]]]]), (1, 2))
-    array([[[[1., 3.]]]])
-    """
-    op = "bed_of_nails_backward"
-    kh, kw = check.pair(op, "kernel_size", kernel_size, 1)
-    dy = check.array(op, "dy", dy, "(N, C, P, Q)")
-    if dy.shape[2] % kh or dy.shape[3] % kw:
-        raise ValueError(
-            f"{op}: dy must have P, Q in multiples of ({kh}, {kw}), got shape {dy.shape}"
-        )
-    return dy[..., ::kh, ::kw].copy()
 
 
 def _places(op: str, indices: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
