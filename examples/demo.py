@@ -52,7 +52,7 @@ class Demo:
 
 
 def main(run: Callable[[Demo], None], description: str) -> None:
-    """Reads the options, runs the demo, and exits with 1 if a claim did not hold."""
+    """Reads the options, runs the demo, and exits with 1 if a claim did not hold or data lack."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -62,6 +62,9 @@ def main(run: Callable[[Demo], None], description: str) -> None:
     )
     options = parser.parse_args()
     demo = Demo(options.quick, options.pictures)
-    run(demo)
+    try:
+        run(demo)
+    except FileNotFoundError as error:  # MNIST is not part of the package
+        sys.exit(f"{error}\n--quick needs no data beside the package's")
     if demo.failed:
         sys.exit(f"{demo.failed} of the demo's claims did not hold")

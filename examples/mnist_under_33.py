@@ -123,9 +123,16 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="JSON lines to add each result to")
     options = parser.parse_args()
 
-    x, y, x_test, y_test = enlarged_digits() if options.quick else neurona.datasets.mnist()
+    try:
+        x, y, x_test, y_test = enlarged_digits() if options.quick else neurona.datasets.mnist()
+    except FileNotFoundError as error:
+        parser.error(f"{error}; --quick needs no data beside the package's")
     if options.quick:
         options.epochs, options.seeds = 4, min(options.seeds, 2)
+    if not 0 <= options.hold_out <= len(x) - BATCH:
+        parser.error(f"--hold-out must be in 0..{len(x) - BATCH}, got {options.hold_out}")
+    if options.seeds < 1 or options.epochs < 1:
+        parser.error("--seeds and --epochs must be at least 1")
     # The same digits are held out for every seed, whatever is trained on the others.
     order = neurona.Generator(0).permutation(len(x))
     held_out = x[order[: options.hold_out]], y[order[: options.hold_out]]

@@ -66,6 +66,24 @@ def test_the_small_cnns_vote_on_the_bundled_digits(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["lenet", "mnist_under_33"])
+def test_without_mnist_the_full_form_says_where_it_looked(name: str, tmp_path: Path) -> None:
+    if any(Path("/usr/share/datasets").glob("mnist/*")):
+        pytest.skip("this machine has the data set in a common place")
+    result = _run(name, tmp_path)
+    assert result.returncode != 0
+    assert "set NEURONA_DATA" in result.stderr and "--quick" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [["--hold-out", "-3"], ["--hold-out", "1400"], ["--seeds", "0"]]
+)
+def test_bad_options_of_the_vote(options: list[str], tmp_path: Path) -> None:
+    result = _run("mnist_under_33", tmp_path, "--quick", *options)
+    assert result.returncode == 2 and "error: --" in result.stderr
+
+
 def test_a_claim_that_does_not_hold_ends_with_1(tmp_path: Path) -> None:
     script = tmp_path / "wrong.py"
     script.write_text("import demo\ndemo.main(lambda d: d.check('sum', 3, 4), 'wrong')\n")
