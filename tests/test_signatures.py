@@ -15,13 +15,24 @@ from typing import Any
 import pytest
 
 import neurona
-from neurona import nn, optim, utils
+from neurona import autograd, nn, optim, random, utils
 
 TABLE: dict[str, list[list[Any]]] = json.loads(
     (Path(__file__).parent / "signatures.json").read_text()
 )
 # Keyword-only arguments of PyTorch that would have nothing to act on here.
 LEFT_OUT = {
+    # Forward mode, batched gradients and the fast mode do not exist here.
+    "autograd.gradcheck": {
+        "check_undefined_grad",
+        "check_grad_dtypes",
+        "check_batched_grad",
+        "masked",
+        "fast_mode",
+        "check_batched_forward_grad",
+        "check_forward_ad",
+        "check_backward_ad",
+    },  # fmt: skip
     "optim.SGD": {"differentiable"},
     "optim.Adam": {"differentiable", "capturable"},
     "optim.AdamW": {"differentiable", "capturable"},
@@ -32,13 +43,14 @@ LEFT_OUT = {
     "utils.data.DataLoader": {"pin_memory_device", "in_order"},
     "nn.Module.register_forward_hook": {"always_call"},
 }
+ROOTS = {"autograd": autograd, "nn": nn, "optim": optim, "random": random, "utils": utils}
 ANY_DEFAULT = "<object>"
 REQUIRED = "<required>"
 
 
 def find(path: str) -> Any:
     first, *rest = path.split(".")
-    found: Any = {"nn": nn, "optim": optim, "utils": utils}[first]
+    found: Any = ROOTS[first]
     for part in rest:
         found = getattr(found, part)
     return found

@@ -17,13 +17,13 @@ class CrossEntropy(Function):
     """
 
     __slots__ = ()
+    kernel = "cross_entropy_forward"
 
     def forward(
         ctx, x: ndarray, target: ndarray, weight: ndarray | None, options: dict[str, Any]
     ) -> ndarray:
-        loss, dx = current(x.dtype).cross_entropy_forward(
-            x, target, weight=weight, with_grad=ctx.needs[0], **options
-        )
+        fused = getattr(current(x.dtype), ctx.kernel)
+        loss, dx = fused(x, target, weight=weight, with_grad=ctx.needs[0], **options)
         ctx.saved = (dx,)
         return loss
 

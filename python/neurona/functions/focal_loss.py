@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..autograd import Function, ndarray
 from ..backends import current
+from .cross_entropy import CrossEntropy
 
 
-class FocalLoss(Function):
-    """Focal loss against classes in one pass, which also gives the gradient; backward only scales.
-
-    `options` holds gamma, ignore_index and reduction.
+class FocalLoss(CrossEntropy):
+    """Focal loss against classes, as one pass like cross-entropy; `options` holds gamma,
+    ignore_index and reduction.
     """
 
     __slots__ = ()
-
-    def forward(
-        ctx, x: ndarray, target: ndarray, weight: ndarray | None, options: dict[str, Any]
-    ) -> ndarray:
-        loss, dx = current(x.dtype).focal_loss_forward(
-            x, target, weight=weight, with_grad=ctx.needs[0], **options
-        )
-        ctx.saved = (dx,)
-        return loss
-
-    def backward(ctx, dy: ndarray) -> ndarray:
-        (dx,) = ctx.saved
-        if dy.ndim == 1:
-            return current(dy.dtype).mul(dx, dy[:, None])
-        scale = float(dy)
-        return dx if scale == 1.0 else current(dy.dtype).mul(dx, scale)
+    kernel = "focal_loss_forward"
 
 
 class SoftFocalLoss(Function):
