@@ -15,8 +15,9 @@ import neurona.bench
 from neurona.bench import report, verify
 from neurona.bench.client import Worker, WorkerDied, WorkerError
 from neurona.bench.cost import Work, work
-from neurona.bench.peers import models, numpy_peer, worker
+from neurona.bench.peers import models, neurona_peer, numpy_peer, worker
 from neurona.bench.peers.inputs import build_inputs
+from neurona.bench.peers.steps import OPTIMIZERS
 from neurona.bench.rows import Row, load_rows, parse_value, select_rows
 from neurona.bench.session import (
     OURS,
@@ -148,6 +149,11 @@ def test_numpy_linear_passes(direction: str) -> None:
     assert verify.complaints(verify.expected_outputs(row, 0), task.outputs(task.run())) == []
 
 
+LOSSES = ("mse", "l1", "huber", "smooth_l1", "hinge", "bce", "bce_with_logits", "kl_div")
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "hard_sigmoid", "tanh")
+ACTIVATIONS += ("softplus",)
+NAILS: dict[str, Any] = {"N": 2, "C": 3, "H": 4, "W": 5}
+
 ALL_OPS = [
     SMALL,
     *(conv_row(direction) for direction in "FDW"),
@@ -169,13 +175,16 @@ ALL_OPS = [
     Row("d", "pairwise_distances", "F", None, {"N": 4, "D": 3}),
     *(Row("bn", "batch_norm_relu", d, None, {"N": 4, "C": 3, "H": 6, "W": 5}) for d in "FB"),
     Row("ce", "cross_entropy", "FB", None, {"N": 9, "C": 10}),
-    *[
-        Row(loss, "pointwise_loss", "FB", None, {"N": 9, "C": 100, "loss": loss})
-        for loss in ("mse", "huber", "bce_with_logits")
-    ],
+    *(
+        Row(name, "activation", d, None, {"N": 2, "C": 3, "H": 5, "W": 7, "activation": name})
+        for d in "FB"
+        for name in ACTIVATIONS
+    ),
+    *(Row("unpool", "max_unpool2d", d, None, dict(NAILS, factor=2)) for d in "FB"),
+    Row("nails", "bed_of_nails", "F", None, dict(NAILS, factor=3)),
+    *(Row(loss, "pointwise_loss", "FB", None, {"N": 9, "C": 100, "loss": loss}) for loss in LOSSES),
     Row("focal", "focal_loss", "FB", None, {"N": 9, "C": 10, "gamma": 2.0}),
-    Row("rmsprop", "rmsprop", "U", None, {"count": 1000}),
-    Row("adam", "adam", "U", None, {"count": 1000}),
+    *(Row(name, "optimizer", "U", None, {"optimizer": name, "count": 1000}) for name in OPTIMIZERS),
 ]
 
 
@@ -188,7 +197,7 @@ def faults(value: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
     return {"one off": off, "a NaN": lost, "zero": np.zeros_like(value), "shape": value[..., None]}
 
 
-@pytest.mark.parametrize("row", ALL_OPS, ids=lambda row: f"{row.op}-{row.direction}")
+@pytest.mark.parametrize("row", ALL_OPS, ids=lambda row: f"{row.op}-{row.label}")
 def test_rounding_passes_and_faults_do_not(row: Row) -> None:
     expected = verify.expected_outputs(row, 0)
     rounded = {name: e.value.astype(np.float32) for name, e in expected.items()}
@@ -200,6 +209,13 @@ def test_rounding_passes_and_faults_do_not(row: Row) -> None:
             lines = verify.complaints(expected, {**rounded, name: wrong})
             assert len(lines) == 1 and lines[0].startswith(name), fault
     assert len(verify.complaints(expected, {})) == len(expected)
+
+
+@pytest.mark.parametrize("row", ALL_OPS, ids=lambda row: f"{row.op}-{row.label}")
+def test_neurona_passes_its_own_verification(row: Row) -> None:
+    task = neurona_peer.prepare(request(row))
+    expected = verify.expected_outputs(row, 0, task.plan)
+    assert verify.complaints(expected, task.outputs(task.run())) == []
 
 
 def test_winograd_widens_the_bound() -> None:

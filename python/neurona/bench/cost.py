@@ -17,6 +17,10 @@ from .rows import Row
 
 FLOAT = 4
 OFFSET = 1
+INDEX = 8
+# Arrays that a step reads or writes: the parameter twice, its gradient, each of its states twice.
+OPTIMIZER_PASSES = {"sgd": 5, "adagrad": 5, "rmsprop": 5}
+TWO_STATES = 7
 
 
 class Work(NamedTuple):
@@ -58,6 +62,13 @@ def _upsample(p: dict[str, Any]) -> Work:
     return Work(0, FLOAT * x * (1 + p["factor"] ** 2))
 
 
+def _unpool(p: dict[str, Any], op: str) -> Work:
+    """A dense map beside a thin one; max unpooling reads an int64 place for each thin element."""
+    thin = p["N"] * p["C"] * p["H"] * p["W"]
+    index = INDEX if op == "max_unpool2d" else 0
+    return Work(0, FLOAT * thin * (1 + p["factor"] ** 2) + index * thin)
+
+
 def _batch_norm_relu(p: dict[str, Any], direction: str) -> Work:
     x = p["N"] * p["C"] * p["H"] * p["W"]
     return Work(0, FLOAT * x * (3 if direction == "F" else 5))
@@ -84,10 +95,15 @@ def work(row: Row) -> Work:
         return _max_pool(p, row.direction)
     if row.op == "upsample":
         return _upsample(p)
+    if row.op in ("max_unpool2d", "bed_of_nails"):
+        return _unpool(p, row.op)
     if row.op == "affine":
         return Work(0, 2 * FLOAT * p["N"] * p["C"] * p["H"] * p["W"])
     if row.op == "pairwise_distances":
         return Work(3 * p["N"] ** 2 * p["D"], FLOAT * 2 * p["N"] * p["D"] + 2 * FLOAT * p["N"] ** 2)
+    if row.op == "activation":
+        passes = 2 if row.direction == "F" else 3
+        return Work(0, passes * FLOAT * p["N"] * p["C"] * p["H"] * p["W"])
     if row.op == "batch_norm_relu":
         return _batch_norm_relu(p, row.direction)
     if row.op == "cross_entropy":
@@ -96,10 +112,8 @@ def work(row: Row) -> Work:
         return Work(0, 3 * FLOAT * p["N"] * p["C"])
     if row.op == "focal_loss":
         return Work(0, 2 * FLOAT * p["N"] * p["C"])
-    if row.op == "rmsprop":
-        return Work(0, 5 * FLOAT * p["count"])
-    if row.op == "adam":
-        return Work(0, 7 * FLOAT * p["count"])
+    if row.op == "optimizer":
+        return Work(0, OPTIMIZER_PASSES.get(p["optimizer"], TWO_STATES) * FLOAT * p["count"])
     if row.op in ("train_step", "infer"):
         return _network(p, row.op)
     raise ValueError(f"bench: op must be one of the known ops, got {row.op!r}")

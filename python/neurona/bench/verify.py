@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import neurona
 from neurona import reference
 
 from .peers.inputs import Array, Arrays, build_inputs, upsample_taps
+from .peers.steps import optimizer_task
 from .rows import Row
 
 UNIT = 2.0**-24
@@ -139,6 +141,24 @@ def _max_pool2d(row: Row, t: Arrays) -> dict[str, Expected]:
     return {"dx": Expected(backward(t["dy"]), bound)}
 
 
+def _exact(**values: Any) -> dict[str, Expected]:
+    """Outputs that are copies of inputs."""
+    return {name: Expected(value, np.zeros_like(value)) for name, value in values.items()}
+
+
+def _max_unpool2d(row: Row, t: Arrays) -> dict[str, Expected]:
+    p: dict[str, Any] = row.parameters
+    if row.direction == "B":
+        return _exact(dx=reference.max_unpool2d_backward(t["dy"], t["indices"]))
+    size = p["H"] * p["factor"], p["W"] * p["factor"]
+    return _exact(y=reference.max_unpool2d_forward(t["x"], t["indices"], size))
+
+
+def _bed_of_nails(row: Row, t: Arrays) -> dict[str, Expected]:
+    factor: Any = row.parameters["factor"]
+    return _exact(y=reference.bed_of_nails_forward(t["x"], factor))
+
+
 def _upsample(row: Row, t: Arrays) -> dict[str, Expected]:
     p: dict[str, Any] = row.parameters
     rows, columns = (upsample_taps(p[axis], p["factor"], p["mode"]) for axis in "HW")
@@ -200,6 +220,17 @@ def _batch_norm_relu(row: Row, t: Arrays) -> dict[str, Expected]:
     }
 
 
+def _activation(row: Row, t: Arrays) -> dict[str, Expected]:
+    """Of slopes up to about 1: a rounding of x, and a few of the value."""
+    name, x = row.parameters["activation"], t["x"]
+    options = {"slope": 1 / 6} if name == "hard_sigmoid" else {}
+    if row.direction == "F":
+        y = getattr(reference, f"{name}_forward")(x, **options)
+        return {"y": Expected(y, UNIT * 8 * (1 + np.abs(x)))}
+    dx = getattr(reference, f"{name}_backward")(t["dy"], x, **options)
+    return {"dx": Expected(dx, UNIT * 8 * np.abs(t["dy"]) * (1 + np.abs(x)))}
+
+
 def _cross_entropy(row: Row, t: Arrays) -> dict[str, Expected]:
     x, target = t["x"], t["target"]
     result: Any = reference.cross_entropy_forward(x, target)
@@ -222,7 +253,7 @@ def _pointwise_loss(row: Row, t: Arrays) -> dict[str, Expected]:
     x, target = t["x"], t["target"]
     loss, dx, _ = reference.pointwise_loss_forward(x, target, str(row.parameters["loss"]))
     loss_bound = UNIT * 16 * (1 + np.abs(x).mean()) + 80 * UNIT * loss
-    slope_bound = 16 * UNIT * (1 + np.abs(x)) / x.size
+    slope_bound = 16 * UNIT * ((1 + np.abs(x)) / x.size + np.abs(np.asarray(dx)))
     return {"loss": Expected(loss, loss_bound), "dx": Expected(np.asarray(dx), slope_bound)}
 
 
@@ -239,34 +270,32 @@ def _focal_loss(row: Row, t: Arrays) -> dict[str, Expected]:
     }
 
 
-def _rmsprop(row: Row, t: Arrays) -> dict[str, Expected]:
-    param, grad = t["param"], t["grad"]
-    before = np.abs(param)
-    reference.rmsprop_step([param], [grad], [np.zeros_like(param)], None, lr=1e-2)
-    return {"param": Expected(param, 16 * UNIT * (before + 0.1))}
-
-
-def _adam(row: Row, t: Arrays) -> dict[str, Expected]:
-    param, grad = t["param"], t["grad"]
-    before = np.abs(param)
-    averages, squares = np.zeros_like(param), np.zeros_like(param)
-    reference.adam_step([param], [grad], [averages], [squares], step=1, lr=1e-3)
-    return {"param": Expected(param, 16 * UNIT * (before + 1e-3))}
+def _optimizer(row: Row, t: Arrays) -> dict[str, Expected]:
+    """The first step: the rounding of the parameter, and of an update of a few operations."""
+    before = t["param"].copy()
+    with neurona.use_backend("reference"):
+        parameter = neurona.tensor(t["param"], requires_grad=True)
+        parameter.grad = neurona.tensor(t["grad"])
+        task = optimizer_task(neurona, str(row.parameters["optimizer"]), parameter)
+        value = task.outputs(task.run())["param"]
+    return {"param": Expected(value, UNIT * (4 * np.abs(before) + 32 * np.abs(value - before)))}
 
 
 OPS: dict[str, Callable[[Row, Arrays], dict[str, Expected]]] = {
     "gemm": _gemm,
     "linear": _linear,
     "max_pool2d": _max_pool2d,
+    "max_unpool2d": _max_unpool2d,
+    "bed_of_nails": _bed_of_nails,
     "upsample": _upsample,
     "affine": _affine,
     "pairwise_distances": _pairwise_distances,
     "batch_norm_relu": _batch_norm_relu,
+    "activation": _activation,
     "cross_entropy": _cross_entropy,
     "pointwise_loss": _pointwise_loss,
     "focal_loss": _focal_loss,
-    "rmsprop": _rmsprop,
-    "adam": _adam,
+    "optimizer": _optimizer,
 }
 
 

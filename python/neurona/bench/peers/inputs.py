@@ -8,6 +8,7 @@ C/groups, R, S).
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,23 @@ def _upsample(p: Parameters, direction: str, random: np.random.RandomState) -> A
     return {"dy": _normal(random, *shape[:2], factor * shape[2], factor * shape[3])}
 
 
+def _max_unpool2d(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+    """Values, or a gradient, and for each window of the large map the flat place of its winner."""
+    factor = p["factor"]
+    thin = p["N"], p["C"], p["H"], p["W"]
+    large = p["H"] * factor, p["W"] * factor
+    down, right = random.randint(0, factor, (2, *thin), dtype=np.int64)
+    rows = np.arange(p["H"])[:, None] * factor + down
+    indices = rows * large[1] + np.arange(p["W"]) * factor + right
+    if direction == "F":
+        return {"x": _normal(random, *thin), "indices": indices}
+    return {"dy": _normal(random, *thin[:2], *large), "indices": indices}
+
+
+def _bed_of_nails(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+    return {"x": _normal(random, p["N"], p["C"], p["H"], p["W"])}
+
+
 def _affine(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
     """Images, and maps that turn, scale and shift a little, as augmentation does."""
     identity = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
@@ -150,19 +168,46 @@ def _batch_norm_relu(p: Parameters, direction: str, random: np.random.RandomStat
     return arrays
 
 
+def _activation(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+    """Backward, ``x`` is the function's output for those whose gradient follows from it."""
+    x = _normal(random, p["N"], p["C"], p["H"], p["W"])
+    if direction == "F":
+        return {"x": x}
+    from_output = GRADIENT_FROM_OUTPUT.get(p["activation"])
+    if from_output is not None:
+        x = from_output(x)
+    return {"x": x, "dy": _normal(random, *x.shape)}
+
+
 def _cross_entropy(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
     target = random.randint(0, p["C"], (p["N"],), dtype=np.int64)
     return {"x": _normal(random, p["N"], p["C"]), "target": target}
 
 
 def _pointwise_loss(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
-    target = random.uniform(0, 1, (p["N"], p["C"])).astype(np.float32)
-    return {"x": _normal(random, p["N"], p["C"]), "target": target}
+    """A target of probabilities, for hinge of signs; x as the loss wants it."""
+    shape, loss = (p["N"], p["C"]), p["loss"]
+    target = random.uniform(0, 1, shape).astype(np.float32)
+    x = _normal(random, *shape)
+    if loss == "hinge":
+        target = np.where(target < 0.5, -1, 1).astype(np.float32)
+    elif loss == "bce":  # away from 0 and 1, where its gradient has no bound
+        x = random.uniform(0.05, 0.95, shape).astype(np.float32)
+    elif loss == "kl_div":
+        x = -np.abs(x)
+    return {"x": x, "target": target}
 
 
-def _adam(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+def _optimizer(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
     return {"param": _normal(random, p["count"]), "grad": _normal(random, p["count"])}
 
+
+# Activations whose backward pass reads their output.
+GRADIENT_FROM_OUTPUT: dict[str, Callable[[Array], Array]] = {
+    "relu": lambda x: np.maximum(x, 0),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+}
 
 BUILDERS = {
     "gemm": _gemm,
@@ -170,15 +215,17 @@ BUILDERS = {
     "conv2d": _conv2d,
     "conv_transpose2d": _conv_transpose2d,
     "max_pool2d": _max_pool2d,
+    "max_unpool2d": _max_unpool2d,
+    "bed_of_nails": _bed_of_nails,
     "upsample": _upsample,
     "affine": _affine,
     "pairwise_distances": _pairwise_distances,
     "batch_norm_relu": _batch_norm_relu,
+    "activation": _activation,
     "cross_entropy": _cross_entropy,
     "pointwise_loss": _pointwise_loss,
     "focal_loss": _cross_entropy,
-    "rmsprop": _adam,
-    "adam": _adam,
+    "optimizer": _optimizer,
 }
 
 

@@ -17,7 +17,7 @@ from neurona import kernels
 from neurona.backends import cpu
 
 from .inputs import Array, Arrays, Parameters, build_inputs, upsample_taps
-from .steps import network_task
+from .steps import network_task, optimizer_task
 from .worker import Request, Task, Unsupported
 
 NAME = "neurona"
@@ -135,6 +135,22 @@ def _max_pool2d(p: Parameters, direction: str, t: Arrays, variant: str | None) -
     return Task(lambda: backward(dy, offsets, input_size, size, **geometry), _named("dx"))
 
 
+def _max_unpool2d(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    # As pooling leaves them: in the memory order of the values.
+    indices = t["indices"].transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+    if direction == "F":
+        x, size = t["x"], (p["H"] * p["factor"], p["W"] * p["factor"])
+        forward = kernels.max_unpool2d_forward
+        return Task(lambda: forward(x, indices, size), _named("y"))
+    dy, backward = t["dy"], kernels.max_unpool2d_backward
+    return Task(lambda: backward(dy, indices), _named("dx"))
+
+
+def _bed_of_nails(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    x, factor, forward = t["x"], p["factor"], kernels.bed_of_nails_forward
+    return Task(lambda: forward(x, factor), _named("y"))
+
+
 def _upsample(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
     rows, columns = (upsample_taps(p[axis], p["factor"], p["mode"]) for axis in "HW")
     if direction == "F":
@@ -174,6 +190,17 @@ def _batch_norm_relu(p: Parameters, direction: str, t: Arrays, variant: str | No
     return Task(backward, _named("dx", "dw", "db"))
 
 
+def _activation(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    x, name = t["x"], p["activation"]
+    # hard_sigmoid by its default is the course's (x + 1) / 2; PyTorch's is (x + 3) / 6
+    options = {"slope": 1 / 6} if name == "hard_sigmoid" else {}
+    if direction == "F":
+        forward = getattr(kernels, f"{name}_forward")
+        return Task(lambda: forward(x, **options), _named("y"))
+    dy, backward = t["dy"], getattr(kernels, f"{name}_backward")
+    return Task(lambda: backward(dy, x, **options), _named("dx"))
+
+
 def _cross_entropy(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
     x, target, cross_entropy = t["x"], t["target"], kernels.cross_entropy_forward
     return Task(lambda: cross_entropy(x, target), _named("loss", "dx"))
@@ -189,24 +216,10 @@ def _focal_loss(p: Parameters, direction: str, t: Arrays, variant: str | None) -
     return Task(lambda: forward(x, target, gamma=gamma), _named("loss", "dx"))
 
 
-def _rmsprop(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
-    params, grads, averages = [t["param"]], [t["grad"]], [np.zeros_like(t["param"])]
-    step = kernels.rmsprop_step
-    return Task(
-        lambda: step(params, grads, averages, None, lr=1e-2), lambda _: {"param": params[0]}
-    )
-
-
-def _adam(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
-    param, grad = t["param"], t["grad"]
-    state = {"step": 0}
-    averages, squares = np.zeros_like(param), np.zeros_like(param)
-
-    def step() -> None:
-        state["step"] += 1
-        kernels.adam_step([param], [grad], [averages], [squares], step=state["step"], lr=1e-3)
-
-    return Task(step, lambda _: {"param": param})
+def _optimizer(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    parameter = neurona.tensor(t["param"], requires_grad=True)
+    parameter.grad = neurona.tensor(t["grad"])
+    return optimizer_task(neurona, p["optimizer"], parameter)
 
 
 OPS: dict[str, Callable[[Parameters, str, Arrays, str | None], Task]] = {
@@ -215,15 +228,17 @@ OPS: dict[str, Callable[[Parameters, str, Arrays, str | None], Task]] = {
     "conv2d": _conv2d,
     "conv_transpose2d": _conv_transpose2d,
     "max_pool2d": _max_pool2d,
+    "max_unpool2d": _max_unpool2d,
+    "bed_of_nails": _bed_of_nails,
     "upsample": _upsample,
     "affine": _affine,
     "pairwise_distances": _pairwise_distances,
     "batch_norm_relu": _batch_norm_relu,
+    "activation": _activation,
     "cross_entropy": _cross_entropy,
     "pointwise_loss": _pointwise_loss,
     "focal_loss": _focal_loss,
-    "rmsprop": _rmsprop,
-    "adam": _adam,
+    "optimizer": _optimizer,
 }
 
 

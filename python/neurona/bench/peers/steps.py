@@ -1,4 +1,4 @@
-"""A training step and an inference, written once in PyTorch's names, run by neurona and torch."""
+"""Training steps, inference and optimizers, written once in PyTorch's names for both libraries."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ from .models import NETWORKS, build, classes
 from .worker import Request, Task
 
 VERIFIED_LOSSES = 3
+OPTIMIZERS: dict[str, tuple[str, dict[str, float]]] = {
+    "sgd": ("SGD", {"lr": 1e-2, "momentum": 0.9}),
+    "adam": ("Adam", {"lr": 1e-3}),
+    "adagrad": ("Adagrad", {"lr": 1e-2}),
+    "rmsprop": ("RMSprop", {"lr": 1e-2}),
+    "adadelta": ("Adadelta", {"lr": 1.0}),
+    "adamax": ("Adamax", {"lr": 2e-3}),
+    "nadam": ("NAdam", {"lr": 2e-3}),
+}
 
 
 def initial_parameters(model: Any, random: np.random.RandomState) -> Arrays:
@@ -114,6 +123,13 @@ def inference_task(network: Network) -> Task:
 
     model.eval()
     return Task(infer, lambda y: {"y": np.asarray(y.numpy())})
+
+
+def optimizer_task(lib: Any, name: str, parameter: Any, **options: Any) -> Task:
+    """A step of the optimizer called ``name`` on a parameter that has its gradient."""
+    kind, settings = OPTIMIZERS[name]
+    optimizer = getattr(lib.optim, kind)([parameter], **settings, **options)
+    return Task(optimizer.step, lambda _: {"param": parameter.detach().numpy()})
 
 
 def network_task(

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from .inputs import Parameters, build_inputs, pair
-from .steps import network_task
+from .steps import network_task, optimizer_task
 from .worker import Request, Task, Unsupported
 
 NAME = "torch"
+FUSED = ("sgd", "adam", "adagrad")  # optimizers with one kernel for the whole step
 Tensors = dict[str, Any]
 # Untyped, because type checkers run where torch need not be installed.
 torch: Any = importlib.import_module("torch")
@@ -114,6 +115,29 @@ def _max_pool2d(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
     )
 
 
+def _max_unpool2d(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
+    indices = t["indices"]
+    if direction == "F":
+        x, size = t["x"], (p["H"] * p["factor"], p["W"] * p["factor"])
+        return Task(lambda: aten.max_unpool2d(x, indices, size), _named("y"))
+    # What autograd runs for it.
+    dy, places = t["dy"].flatten(2), indices.flatten(2)
+    return Task(lambda: dy.gather(2, places).view(indices.shape), _named("dx"))
+
+
+def _bed_of_nails(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
+    x, factor = t["x"], p["factor"]
+    size = (*x.shape[:2], p["H"] * factor, p["W"] * factor)
+    layout = torch.channels_last if tuned else torch.contiguous_format
+
+    def forward() -> Any:
+        y = torch.empty(size, memory_format=layout).zero_()
+        y[:, :, ::factor, ::factor] = x
+        return y
+
+    return Task(forward, _named("y"))
+
+
 def _upsample(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
     small = (p["H"], p["W"])
     large = tuple(p["factor"] * extent for extent in small)
@@ -145,6 +169,20 @@ def _batch_norm_relu(p: Parameters, direction: str, t: Tensors, tuned: bool) -> 
     return Task(backward, _named("dx", "dw", "db"))
 
 
+def _activation(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
+    x, name = t["x"], p["activation"].replace("hard_", "hard")
+    if direction == "F":
+        forward = getattr(aten, name)
+        return Task(lambda: forward(x), _named("y"))
+    # threshold_backward is the gradient of ReLU
+    backward = getattr(aten, "threshold_backward" if name == "relu" else f"{name}_backward")
+    dy = t["dy"]
+    if name == "elu":
+        return Task(lambda: backward(dy, 1, 1, 1, False, x), _named("dx"))
+    options = ACTIVATION_OPTIONS.get(name, ())
+    return Task(lambda: backward(dy, x, *options), _named("dx"))
+
+
 def _cross_entropy(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
     x, target, one = t["x"], t["target"], torch.ones(())
 
@@ -159,34 +197,47 @@ def _cross_entropy(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Ta
 
 def _pointwise_loss(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
     x, target, one = t["x"], t["target"], torch.ones(())
-    mean = 1
+    loss, mean, scale = p["loss"], 1, 1 / x.numel()
+    # What autograd runs where ATen has no gradient under a name.
+    gradients = {
+        "l1": lambda: torch.sign(x - target).mul_(scale),
+        "bce_with_logits": lambda: (torch.sigmoid(x) - target).mul_(scale),
+        "kl_div": lambda: target * -scale,
+    }
+    if loss == "hinge":
+        raise Unsupported("max(0, 1 - target x) is not among its losses")
+    name = {
+        "bce": "binary_cross_entropy",
+        "bce_with_logits": "binary_cross_entropy_with_logits",
+        "kl_div": "kl_div",
+    }.get(loss, f"{loss}_loss")
+    weights = {"bce": (None,), "bce_with_logits": (None, None)}.get(loss, ())
+    width = (1.0,) if loss in ("huber", "smooth_l1") else ()
+    forward = getattr(aten, name)
+    backward: Any = getattr(aten, f"{name}_backward", None)
 
     def loss_and_gradient() -> Any:
-        if p["loss"] == "mse":
-            return aten.mse_loss(x, target, mean), aten.mse_loss_backward(one, x, target, mean)
-        if p["loss"] == "huber":
-            gradient = aten.huber_loss_backward(one, x, target, mean, 1.0)
-            return aten.huber_loss(x, target, mean, 1.0), gradient
-        loss = aten.binary_cross_entropy_with_logits(x, target, None, None, mean)
-        # What autograd runs for it.
-        return loss, (torch.sigmoid(x) - target).mul_(1 / x.numel())
+        value = forward(x, target, *weights, mean, *width)
+        if loss in gradients:
+            return value, gradients[loss]()
+        return value, backward(one, x, target, *weights, mean, *width)
 
     return Task(loss_and_gradient, _named("loss", "dx"))
 
 
-def _rmsprop(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
-    param = t["param"].requires_grad_()
-    param.grad = t["grad"]
-    optimizer = torch.optim.RMSprop([param], lr=1e-2, foreach=tuned)
-    return Task(optimizer.step, lambda _: {"param": param.detach().numpy()})
+def _optimizer(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
+    parameter = t["param"].requires_grad_()
+    parameter.grad = t["grad"]
+    fastest = "fused" if p["optimizer"] in FUSED else "foreach"
+    return optimizer_task(torch, p["optimizer"], parameter, **({fastest: True} if tuned else {}))
 
 
-def _adam(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
-    param = t["param"].requires_grad_()
-    param.grad = t["grad"]
-    optimizer = torch.optim.Adam([param], lr=1e-3, fused=tuned)
-    return Task(optimizer.step, lambda _: {"param": param.detach().numpy()})
-
+# What the gradients below autograd have no default for.
+ACTIVATION_OPTIONS: dict[str, tuple[float, ...]] = {
+    "relu": (0,),
+    "leaky_relu": (0.01, False),
+    "softplus": (1, 20),
+}
 
 OPS: dict[str, Callable[[Parameters, str, Tensors, bool], Task]] = {
     "gemm": _gemm,
@@ -194,12 +245,14 @@ OPS: dict[str, Callable[[Parameters, str, Tensors, bool], Task]] = {
     "conv2d": _convolution,
     "conv_transpose2d": functools.partial(_convolution, transposed=True),
     "max_pool2d": _max_pool2d,
+    "max_unpool2d": _max_unpool2d,
+    "bed_of_nails": _bed_of_nails,
     "upsample": _upsample,
     "batch_norm_relu": _batch_norm_relu,
+    "activation": _activation,
     "cross_entropy": _cross_entropy,
     "pointwise_loss": _pointwise_loss,
-    "rmsprop": _rmsprop,
-    "adam": _adam,
+    "optimizer": _optimizer,
 }
 SAME_WHEN_TUNED = ("gemm", "linear", "cross_entropy", "pointwise_loss")
 
