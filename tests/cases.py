@@ -127,6 +127,9 @@ CONV2D_EMPTY = Conv2d(0, 3, 6, 5, 4, 3, 3, 1, 1)
 CONV2D_LARGE = [
     Conv2d(4, 16, 20, 20, 24, 3, 3, 1, 1),
     Conv2d(3, 32, 17, 17, 40, 1, 1),
+    Conv2d(3, 17, 9, 14, 50, 3, 3, 1, 0),  # Winograd: partial vectors, tiles and panels
+    Conv2d(2, 33, 13, 6, 16, 3, 3, 1, 2),
+    Conv2d(2, 64, 30, 29, 80, 3, 3, 1, 1),
     Conv2d(4, 24, 20, 20, 24, 3, 3, 1, 1, 1, 24),
     Conv2d(9, 1, 28, 28, 6, 5, 5, 1, 2),
     Conv2d(1, 1, 130, 140, 4, 3, 3, 1, 1),  # too large for vectors of several pixels with AVX-512

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import harness
+import neurona
 import neurona.reference as reference
 from cases import (
     CONV2D,
@@ -85,21 +86,28 @@ def test_integers_are_exact(backend: Any, case: Conv2d, direction: str) -> None:
 @CASES
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_random_data_within_the_bound(backend: Any, case: Conv2d, direction: str) -> None:
-    """(2 sqrt(K) + 8) u S; for Winograd (2 sqrt(C) + 300) u times the largest S of the plane."""
+    """(2 sqrt(K) + 8) u S; for Winograd (2 sqrt(K) + 300) u times the largest S of the plane."""
     arrays = operands(harness.normals, case)[direction]
     for variant, plan in variants(backend, case, direction).items():
         call = calls(case, variant)[direction]
         sizes = harness.magnitude(call, arrays)
         if "winograd" in plan:
-            scale = (2 * np.sqrt(max(case.C, case.K)) + 300) * harness.U
-            bounds = [
-                scale * np.broadcast_to(s.max(axis=(-2, -1), keepdims=True), s.shape) for s in sizes
+            counts = terms(case, direction, arrays[0])
+            bounds = [winograd_bound(max(counts), sizes[0])]
+            bounds += [
+                harness.random_bound(n, s) for n, s in zip(counts[1:], sizes[1:], strict=True)
             ]
         else:
             counts = terms(case, direction, arrays[0])
             bounds = [harness.random_bound(n, s) for n, s in zip(counts, sizes, strict=True)]
         what = f"conv2d_{direction} {case} variant={variant} seed={harness.seed_of(case)}"
         harness.check_within(backend, call, arrays, bounds, what=what)
+
+
+def winograd_bound(terms: int, size: np.ndarray) -> np.ndarray:
+    """Winograd mixes the pixels of a tile: its error follows the largest S of the plane."""
+    scale = (2 * np.sqrt(terms) + 300) * harness.U
+    return np.broadcast_to(scale * size.max(axis=(-2, -1), keepdims=True), size.shape)
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "sigmoid", "tanh", "gelu", "silu"])
@@ -113,12 +121,44 @@ def test_fused_activation(backend: Any, case: Conv2d, activation: str) -> None:
     arrays = operands(harness.normals, case)["forward"]
     (size,) = harness.magnitude(calls(case, None)["forward"], arrays)
     bound = 1.13 * harness.random_bound(case.terms, size) + 8 * harness.U * (1 + size)
-    for variant in variants(backend, case, "forward"):
+    for variant, plan in variants(backend, case, "forward").items():
         call = lambda o, x, w, b, v=variant: o.conv2d_forward(  # noqa: E731
             x, w, b, **case.options, activation=activation, variant=v
         )
         what = f"conv2d+{activation} {case} variant={variant}"
-        harness.check_within(backend, call, arrays, [bound], what=what)
+        wide = 1.13 * winograd_bound(case.terms, size) if "winograd" in plan else 0
+        harness.check_within(backend, call, arrays, [np.maximum(bound, wide)], what=what)
+
+
+@pytest.mark.parametrize("channels", [16, 64, 256])
+def test_winograd_rounds_about_five_times_as_much(compiled: Any, channels: int) -> None:
+    """He's weights on rectified normal pixels: the error as a part of the output's deviation."""
+    rng = harness.rng_of(f"winograd {channels}")
+    x = np.maximum(rng.standard_normal((2, channels, 18, 18)), 0).astype(np.float32)
+    weight = rng.standard_normal((32, channels, 3, 3)) * np.sqrt(2 / (9 * channels))
+    weight = weight.astype(np.float32)
+    truth = reference.conv2d_forward(x.astype(np.float64), weight.astype(np.float64), padding=1)
+    errors = {}
+    for variant in ("direct", "winograd"):
+        y = compiled.conv2d_forward(x, weight, padding=1, variant=variant)
+        errors[variant] = (y - truth) / truth.std()
+    rms = {variant: np.sqrt((error**2).mean()) for variant, error in errors.items()}
+    assert rms["direct"] < 0.5e-6 and rms["winograd"] < 1.5e-6 * max(1, channels / 256) ** 0.5
+    assert abs(errors["winograd"]).max() < 1.2e-5
+
+
+def test_the_precision_decides_on_winograd() -> None:
+    shapes = (1, 32, 20, 20), (32, 32, 3, 3)
+    assert neurona.get_conv_precision() == "fast"
+    try:
+        assert "winograd" in neurona.kernels.conv2d_plan(*shapes, padding=1)
+        neurona.set_conv_precision("exact")
+        assert "direct" in neurona.kernels.conv2d_plan(*shapes, padding=1)
+        assert "winograd" in neurona.kernels.conv2d_plan(*shapes, padding=1, variant="winograd")
+    finally:
+        neurona.set_conv_precision("fast")
+    with pytest.raises(ValueError, match="precision must be"):
+        neurona.set_conv_precision("slow")
 
 
 @CASES

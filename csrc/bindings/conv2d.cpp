@@ -277,6 +277,14 @@ void register_conv2d(py::module_& m) {
         one, py::arg("padding") = 0, py::arg("dilation") = 1, py::arg("groups") = 1,
         py::arg("direction") = "forward", py::arg("variant") = py::none(),
         "Which algorithm runs this shape, and why; no kernel runs.");
+  m.def(
+      "set_fast_convolutions",
+      [](py::object fast) {
+        set_fast_convolutions(bool_parameter("set_fast_convolutions", "fast", fast));
+      },
+      py::arg("fast"), "Lets the plan choose algorithms that round more than a plain sum.");
+  m.def("fast_convolutions", &fast_convolutions,
+        "Whether the plan may choose algorithms that round more than a plain sum.");
   m.def("conv_transpose2d_forward", &conv_transpose2d_forward, py::arg("x"), py::arg("weight"),
         py::arg("bias") = py::none(), py::kw_only(), one, py::arg("padding") = 0,
         py::arg("output_padding") = 0, py::arg("groups") = 1, py::arg("dilation") = 1,

@@ -1,8 +1,8 @@
 // Sizes of a 2-D convolution y = x * w, their rules and the output-size formula; also those of its
 // transpose.
 //
-//   x (N, C, H, W), w (K, C/groups, R, S), y (N, K, P, Q),  P = floor((H + 2 padding - dilation (R
-//   - 1) - 1) / stride) + 1
+//   x (N, C, H, W), w (K, C/groups, R, S), y (N, K, P, Q)
+//   P = floor((H + 2 padding - dilation (R - 1) - 1) / stride) + 1
 #pragma once
 
 #include <array>

@@ -10,6 +10,7 @@
 // tile variant are, so that an element's bits do not depend on where the tiles are cut.
 #pragma once
 
+#include "kernels/activate.inl"
 #include "kernels/gemm.h"
 #include "kernels/simd.inl"
 
@@ -35,14 +36,6 @@ constexpr int kPointerRows = 6;
 constexpr int kTileVectors = 2;
 static_assert(kPointerRows <= kTileRows,
               "the packed tile must be at least as high as the pointer tile");
-
-// Comparisons are false for NaN, which therefore passes.
-NEURONA_INLINE Vec activate(Vec sum, TileActivation activation) {
-  if (activation == TileActivation::kRelu) return select(sum < Vec{}, Vec{}, sum);
-  if (activation == TileActivation::kLeakyRelu)
-    return select(sum < Vec{}, sum * broadcast(0.01f), sum);
-  return sum;
-}
 
 // Bias, accumulation, activation and the only store of one row of the tile.
 template <int V>

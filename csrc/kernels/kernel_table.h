@@ -20,6 +20,7 @@
 #include "kernels/reduce.h"
 #include "kernels/resample.h"
 #include "kernels/softmax.h"
+#include "kernels/winograd.h"
 
 // The families of the table: X(type, name). `name` is the member, and `<isa>::<name>_kernels()` the
 // function that fills it.
@@ -40,7 +41,8 @@
   X(RandomKernels, random)                \
   X(ReduceKernels, reduce)                \
   X(ResampleKernels, resample)            \
-  X(SoftmaxKernels, softmax)
+  X(SoftmaxKernels, softmax)              \
+  X(WinogradKernels, winograd)
 
 namespace neurona {
 

@@ -1,9 +1,10 @@
 // 2-D convolution and its two gradients, float32, images in channels-last memory.
 //
-//   forward          y[n,k,p,q]  = b[k] + sum over c,r,s of x[n, c, p*stride + r*dilation -
-//   padding, ...] * w[k,c,r,s] backward data    dx[n,c,h,w] = sum over k and the (r,s,p,q) that
-//   read (h,w) of dy[n,k,p,q] * w[k,c,r,s] backward weight  dw[k,c,r,s] = sum over n,p,q of
-//   dy[n,k,p,q] * x[n, c, p*stride + r*dilation - padding, ...]
+//   forward          y[n,k,p,q]  = b[k] + sum over c,r,s of x[n,c,h,w] * w[k,c,r,s]
+//   backward data    dx[n,c,h,w] = sum over k,r,s of dy[n,k,p,q] * w[k,c,r,s]
+//   backward weight  dw[k,c,r,s] = sum over n,p,q of dy[n,k,p,q] * x[n,c,h,w]
+//
+// with h = p * stride + r * dilation - padding, and w from q and s likewise.
 //
 // x, y, dx, dy are NHWC in memory; w and dw are (K, C/groups, R, S) in C order. All outputs are
 // overwritten.

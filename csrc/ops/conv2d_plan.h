@@ -18,6 +18,7 @@ enum class Conv2dVariant {
   kScatter,    // backward data only: each output pixel's gradient is spread over what it read
   kDepthwise,  // one filter per channel, vectors along the channels
   kNarrow,     // one input channel, few output channels: a vector holds several pixels
+  kWinograd,   // 3x3, stride 1: a quarter of the products, at five times the rounding error
 };
 
 struct Conv2dPlan {
@@ -29,6 +30,11 @@ struct Conv2dPlan {
 // legal for this shape.
 Conv2dPlan plan_conv2d(const char* op, const Conv2dShape& shape, Conv2dDirection direction,
                        const char* variant);
+
+// Whether the default may be an algorithm that rounds more than a plain sum of products does; it
+// may unless this was told otherwise. An algorithm asked for by name runs either way.
+void set_fast_convolutions(bool fast);
+bool fast_convolutions();
 
 const char* variant_name(Conv2dVariant variant);
 std::string plan_text(const Conv2dShape& shape, Conv2dDirection direction, const Conv2dPlan& plan);

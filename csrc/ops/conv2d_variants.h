@@ -28,6 +28,13 @@ void conv2d_narrow_forward(const Conv2dShape& shape, const float* x, const float
 void conv2d_narrow_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
                                    float* dw);
 
+void conv2d_winograd_forward(const Conv2dShape& shape, const float* x, const float* weight,
+                             const float* bias, TileActivation activation, float* y);
+void conv2d_winograd_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
+                                   const float* bias, float* dx);
+void conv2d_winograd_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
+                                     float* dw);
+
 void conv2d_scatter_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
                                   const float* bias, float* dx);
 

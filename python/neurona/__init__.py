@@ -100,16 +100,16 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 __all__ = [
-    "FormatError", "Generator", "History", "Tensor", "Trainer", "__version__", "arange",
-    "autograd", "bool_", "callbacks", "cat", "datasets", "default_generator", "empty",
-    "empty_cache", "empty_like", "enable_grad", "eye", "float32", "float64", "from_dlpack",
-    "from_numpy", "full", "full_like", "get_num_threads", "get_rng_state", "graph", "int8", "int16",
+    "FormatError", "Generator", "History", "Tensor", "Trainer", "__version__", "arange", "autograd",
+    "bool_", "callbacks", "cat", "datasets", "default_generator", "empty", "empty_cache",
+    "empty_like", "enable_grad", "eye", "float32", "float64", "from_dlpack", "from_numpy", "full",
+    "full_like", "get_conv_precision", "get_num_threads", "get_rng_state", "graph", "int8", "int16",
     "int32", "int64", "is_grad_enabled", "is_tensor", "kernels", "linspace", "manual_seed",
     "matmul", "maximum", "mc_predict", "metric_learning", "metrics", "minimum", "models", "nn",
     "no_grad", "ones", "ones_like", "optim", "plot", "probes", "rand", "randint", "randn",
-    "randperm", "receptive_field", "reference", "set_flush_denormal", "set_grad_enabled",
-    "set_num_threads", "set_rng_state", "stack", "summary", "tensor", "transforms", "uint8",
-    "use_backend", "utils", "verify", "where", "zeros", "zeros_like",
+    "randperm", "receptive_field", "reference", "set_conv_precision", "set_flush_denormal",
+    "set_grad_enabled", "set_num_threads", "set_rng_state", "stack", "summary", "tensor",
+    "transforms", "uint8", "use_backend", "utils", "verify", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -127,6 +127,33 @@ def set_num_threads(threads: int) -> None:
 def get_num_threads() -> int:
     """The number of threads that the kernels use."""
     return _cpu.core.num_threads()
+
+
+def set_conv_precision(precision: str) -> None:
+    """Choose how 3x3 convolutions of stride 1 are computed: "fast" (the default) or "exact".
+
+    "fast" lets those with 16 channels or more run by Winograd's F(4x4, 3x3): a quarter of the
+    products, and an error about five times that of a plain sum, near 1e-6 of the output's standard
+    deviation. A NaN or an infinity then reaches the whole 4x4 tile. "exact" keeps to plain sums.
+    ValueError for another name. Source: Lavin and Gray, Fast algorithms for convolutional neural
+    networks (2016).
+
+    >>> import neurona
+    >>> neurona.set_conv_precision("exact")
+    >>> neurona.get_conv_precision()
+    'exact'
+    >>> neurona.set_conv_precision("fast")
+    """
+    if precision not in ("fast", "exact"):
+        raise ValueError(
+            f'set_conv_precision: precision must be "fast" or "exact", got {precision!r}'
+        )
+    _cpu.core.set_fast_convolutions(precision == "fast")
+
+
+def get_conv_precision() -> str:
+    """How 3x3 convolutions are computed, "fast" or "exact"; see `set_conv_precision`."""
+    return "fast" if _cpu.core.fast_convolutions() else "exact"
 
 
 def set_flush_denormal(mode: bool) -> bool:

@@ -1,0 +1,198 @@
+// Winograd's transforms for the points 0, +-a, +-b and infinity with a = sqrt(1/2), b = sqrt(2).
+//
+//   B^T   1   0  -5/2   0    1   0       G   1      0       0       A^T  1  1   1   1   1  0
+//         0  -b  -2     a    1   0          -2/3  -2a/3   -1/3           0  a  -a   b  -b  0
+//         0   b  -2    -a    1   0          -2/3   2a/3   -1/3           0 1/2 1/2  2   2  0
+//         0  -a  -1/2   b    1   0           1/6   b/6     1/3           0 a/2 -a/2 2b -2b 1
+//         0   a  -1/2  -b    1   0           1/6  -b/6     1/3
+//         0   1   0   -5/2   0   1           0      0       1
+//
+// Of the points tried, those near 1 in size round least: an error of 0.7e-6 of the output's
+// standard deviation with 64 channels, half of that of 0, +-1, +-2, and five times that of plain
+// sums. A pair +-p shares its even and its odd part.
+#include "kernels/winograd.h"
+
+#include "kernels/activate.inl"
+#include "kernels/partial.inl"
+
+namespace neurona::NEURONA_ISA {
+namespace {
+
+constexpr float kA = 0.70710678118654752f, kB = 1.41421356237309505f;
+
+NEURONA_INLINE void input_transform(const Vec (&d)[6], Vec (&t)[6]) {
+  const Vec even_a = d[4] - d[2] * 2.0f, odd_a = d[3] - d[1] * 2.0f;
+  const Vec even_b = d[4] - d[2] * 0.5f, odd_b = d[3] - d[1] * 0.5f;
+  t[0] = d[0] + d[4] - d[2] * 2.5f;
+  t[1] = even_a + odd_a * kA;
+  t[2] = even_a - odd_a * kA;
+  t[3] = even_b + odd_b * kB;
+  t[4] = even_b - odd_b * kB;
+  t[5] = d[1] + d[5] - d[3] * 2.5f;
+}
+
+NEURONA_INLINE void output_transform(const Vec (&m)[6], Vec (&y)[4]) {
+  const Vec even_a = m[1] + m[2], odd_a = m[1] - m[2];
+  const Vec even_b = m[3] + m[4], odd_b = m[3] - m[4];
+  y[0] = m[0] + even_a + even_b;
+  y[1] = odd_a * kA + odd_b * kB;
+  y[2] = even_a * 0.5f + even_b * 2.0f;
+  y[3] = m[5] + odd_a * (0.5f * kA) + odd_b * (2.0f * kB);
+}
+
+// A of the comment above, transposed back: from 4 values to 6.
+NEURONA_INLINE void gradient_transform(const Vec (&d)[4], Vec (&t)[6]) {
+  const Vec even_a = d[0] + d[2] * 0.5f, odd_a = d[1] + d[3] * 0.5f;
+  const Vec even_b = d[0] + d[2] * 2.0f, odd_b = d[1] + d[3] * 2.0f;
+  t[0] = d[0];
+  t[1] = even_a + odd_a * kA;
+  t[2] = even_a - odd_a * kA;
+  t[3] = even_b + odd_b * kB;
+  t[4] = even_b - odd_b * kB;
+  t[5] = d[3];
+}
+
+struct Input {
+  static constexpr int kSize = 6;
+  NEURONA_INLINE void transform(const Vec (&d)[6], Vec (&t)[6]) { input_transform(d, t); }
+};
+
+struct Gradient {
+  static constexpr int kSize = 4;
+  NEURONA_INLINE void transform(const Vec (&d)[4], Vec (&t)[6]) { gradient_transform(d, t); }
+};
+
+// One vector of channels of a tile, of which n lanes are valid: columns, then rows.
+template <typename Side>
+NEURONA_INLINE void forward_vector(const float* x, int64_t line, int64_t pixel, float* v,
+                                   int64_t step, int n) {
+  constexpr int kSize = Side::kSize;
+  alignas(64) float half[6][kSize][kLanes];
+  for (int j = 0; j < kSize; ++j) {
+    Vec d[kSize], t[6];
+#pragma GCC unroll 6
+    for (int i = 0; i < kSize; ++i) d[i] = load_first(x + i * line + j * pixel, n);
+    Side::transform(d, t);
+#pragma GCC unroll 6
+    for (int i = 0; i < 6; ++i) store(half[i][j], t[i]);
+  }
+  for (int i = 0; i < 6; ++i, v += 6 * step) {
+    Vec d[kSize], t[6];
+#pragma GCC unroll 6
+    for (int j = 0; j < kSize; ++j) d[j] = load(half[i][j]);
+    Side::transform(d, t);
+#pragma GCC unroll 6
+    for (int j = 0; j < 6; ++j) store_first(v + j * step, t[j], n);
+  }
+}
+
+template <typename Side>
+void transform_forward(const float* x, int64_t line, int64_t pixel, int64_t channels, float* v,
+                       int64_t step) {
+  int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes)
+    forward_vector<Side>(x + c, line, pixel, v + c, step, kLanes);
+  if (c < channels)
+    forward_vector<Side>(x + c, line, pixel, v + c, step, static_cast<int>(channels - c));
+}
+
+typedef double DoubleVec __attribute__((vector_size(8 * NEURONA_LANES)));
+
+NEURONA_INLINE void weight_transform(const DoubleVec (&g)[3], DoubleVec (&t)[6]) {
+  constexpr double a = 0.70710678118654752440, b = 1.41421356237309504880;
+  const DoubleVec even_a = (g[0] + g[2] * 0.5) * (-2.0 / 3), odd_a = g[1] * (-2.0 / 3 * a);
+  const DoubleVec even_b = (g[0] + g[2] * 2.0) * (1.0 / 6), odd_b = g[1] * (b / 6);
+  t[0] = g[0];
+  t[1] = even_a + odd_a;
+  t[2] = even_a - odd_a;
+  t[3] = even_b + odd_b;
+  t[4] = even_b - odd_b;
+  t[5] = g[2];
+}
+
+void transform_weight(const float* g, int64_t width, float* u, int64_t step) {
+  for (int64_t first = 0; first < width; first += kLanes) {
+    DoubleVec half[3][6];
+    for (int r = 0; r < 3; ++r) {
+      DoubleVec taps[3];
+      for (int s = 0; s < 3; ++s)
+        taps[s] = __builtin_convertvector(load(g + (3 * r + s) * width + first), DoubleVec);
+      weight_transform(taps, half[r]);
+    }
+    for (int j = 0; j < 6; ++j) {
+      const DoubleVec column[3] = {half[0][j], half[1][j], half[2][j]};
+      DoubleVec t[6];
+      weight_transform(column, t);
+      for (int i = 0; i < 6; ++i)
+        store(u + (6 * i + j) * step + first, __builtin_convertvector(t[i], Vec));
+    }
+  }
+}
+
+NEURONA_INLINE void weight_gradient_transform(const DoubleVec (&t)[6], DoubleVec (&g)[3]) {
+  constexpr double a = 0.70710678118654752440, b = 1.41421356237309504880;
+  const DoubleVec even_a = t[1] + t[2], odd_a = t[1] - t[2];
+  const DoubleVec even_b = t[3] + t[4], odd_b = t[3] - t[4];
+  g[0] = t[0] + even_a * (-2.0 / 3) + even_b * (1.0 / 6);
+  g[1] = odd_a * (-2.0 / 3 * a) + odd_b * (b / 6);
+  g[2] = t[5] + even_a * (-1.0 / 3) + even_b * (1.0 / 3);
+}
+
+void transform_weight_gradient(const float* u, int64_t step, int64_t width, float* g) {
+  for (int64_t first = 0; first < width; first += kLanes) {
+    DoubleVec half[3][6];
+    for (int j = 0; j < 6; ++j) {
+      DoubleVec t[6], column[3];
+      for (int i = 0; i < 6; ++i)
+        t[i] = __builtin_convertvector(load(u + (6 * i + j) * step + first), DoubleVec);
+      weight_gradient_transform(t, column);
+      for (int r = 0; r < 3; ++r) half[r][j] = column[r];
+    }
+    for (int r = 0; r < 3; ++r) {
+      DoubleVec taps[3];
+      weight_gradient_transform(half[r], taps);
+      for (int s = 0; s < 3; ++s)
+        store(g + (3 * r + s) * width + first, __builtin_convertvector(taps[s], Vec));
+    }
+  }
+}
+
+NEURONA_INLINE void output_vector(const float* m, int64_t step, int64_t channel, int n,
+                                  const WinogradOutput& out) {
+  alignas(64) float half[4][6][kLanes];
+  for (int j = 0; j < 6; ++j) {
+    Vec d[6], y[4];
+#pragma GCC unroll 6
+    for (int i = 0; i < 6; ++i) d[i] = load_first(m + (6 * i + j) * step + channel, n);
+    output_transform(d, y);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) store(half[i][j], y[i]);
+  }
+  const Vec bias = out.bias ? load_first(out.bias + channel, n) : Vec{};
+  for (int i = 0; i < out.rows; ++i) {
+    Vec d[6], y[4];
+#pragma GCC unroll 6
+    for (int j = 0; j < 6; ++j) d[j] = load(half[i][j]);
+    output_transform(d, y);
+    float* row = out.y + i * out.line + channel;
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j)
+      if (j < out.columns)
+        store_first(row + j * out.pixel, activate(y[j] + bias, out.activation), n);
+  }
+}
+
+void transform_output(const float* m, int64_t step, int64_t channels, const WinogradOutput& out) {
+  int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes) output_vector(m, step, c, kLanes, out);
+  if (c < channels) output_vector(m, step, c, static_cast<int>(channels - c), out);
+}
+
+}  // namespace
+
+WinogradKernels winograd_kernels() {
+  return {transform_forward<Input>, transform_weight, transform_forward<Gradient>,
+          transform_weight_gradient, transform_output};
+}
+
+}  // namespace neurona::NEURONA_ISA

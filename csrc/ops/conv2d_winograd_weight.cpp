@@ -1,0 +1,126 @@
+// The weights' gradient of 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3), whose own
+// gradient it is: dg = G^T [sum over tiles of (B^T d B) . (A dy A^T)] G.
+//
+// A block of tiles at a time: its pixels are transformed to V[frequency][tile][channel] and its dy
+// to D[frequency][tile][out channel], and each frequency adds the product V^T D to
+// U[frequency][channel][out channel]. Threads share tiles in the first step and frequencies in the
+// second, so that the order of the sums does not depend on their number.
+#include <algorithm>
+
+#include "core/arena.h"
+#include "core/thread_pool.h"
+#include "kernels/select.h"
+#include "ops/conv2d_variants.h"
+#include "ops/winograd_tiles.h"
+
+namespace neurona {
+namespace {
+
+constexpr int kMaxRows = 16;
+// V and D of a block pass through L3: 4 MiB of it. At least a tile's height of the product's depth
+// should be worth the addition to U, whatever the channels are.
+constexpr int64_t kBlockBytes = 4 << 20, kLeastTiles = 64;
+
+struct Plan {
+  const Conv2dShape& shape;
+  const GemmKernels& gemm;
+  const WinogradKernels& winograd;
+  TileGrid grid;
+  int64_t block_tiles, u_width;
+  int64_t u_step, v_step, d_step;  // floats from one frequency to the next
+
+  explicit Plan(const Conv2dShape& s)
+      : shape(s), gemm(kernels().gemm), winograd(kernels().winograd), grid{s.n, s.p, s.q} {
+    const int64_t tile_bytes =
+        kFrequencies * static_cast<int64_t>(sizeof(float)) * (shape.c + shape.k);
+    block_tiles = std::min(grid.tiles(), std::max(kLeastTiles, kBlockBytes / tile_bytes));
+    u_width = divide_up(shape.k, gemm.lanes) * gemm.lanes;
+    u_step = spread(shape.c * u_width);
+    v_step = spread(block_tiles * shape.c);
+    d_step = spread(block_tiles * shape.k);
+  }
+};
+
+// V and D of tile `first + t` of the images.
+void transform_tile(const Plan& plan, const float* dy, const float* x, int64_t first, int64_t t,
+                    float* v, float* d, float* slab) {
+  const Conv2dShape& shape = plan.shape;
+  const TilePlace place = plan.grid.place(first + t);
+  with_patch(image_of_batch({x, shape.h, shape.w, shape.c, shape.c}, place.image),
+             place.row - shape.padding[0], place.column - shape.padding[1], kWinogradInput, slab,
+             [&](const float* patch, int64_t line, int64_t pixel) {
+               plan.winograd.transform_input(patch, line, pixel, shape.c, v + t * shape.c,
+                                             plan.v_step);
+             });
+  with_patch(
+      image_of_batch({dy, shape.p, shape.q, shape.k, shape.k}, place.image), place.row,
+      place.column, kWinogradTile, slab, [&](const float* patch, int64_t line, int64_t pixel) {
+        plan.winograd.transform_gradient(patch, line, pixel, shape.k, d + t * shape.k, plan.d_step);
+      });
+}
+
+// U += V^T D of one frequency; U is overwritten by the first block.
+void add_product(const Plan& plan, int64_t tiles, bool first_block, const float* v, const float* d,
+                 float* u) {
+  const GemmKernels& gemm = plan.gemm;
+  const int64_t channels = plan.shape.c, out_channels = plan.shape.k;
+  float* rows[kMaxRows];
+  for (int64_t column = 0; column < out_channels; column += gemm.columns) {
+    const int width = static_cast<int>(std::min<int64_t>(gemm.columns, out_channels - column));
+    for (int64_t row = 0; row < channels; row += gemm.rows) {
+      const int height = static_cast<int>(std::min<int64_t>(gemm.rows, channels - row));
+      for (int i = 0; i < height; ++i) rows[i] = u + (row + i) * plan.u_width + column;
+      const TileRun run{v + row, d + column, tiles};
+      gemm.tile_columns(height, width, &run, 1, channels, out_channels, false,
+                        {rows, nullptr, 1.0f, !first_block, TileActivation::kNone});
+    }
+  }
+}
+
+// G^T U G of the channels [begin, end), to dw in its own layout.
+void finish(const Plan& plan, int64_t begin, int64_t end, const float* u, float* dw) {
+  constexpr int kTaps = 9;
+  const int64_t channels = plan.shape.c, out_channels = plan.shape.k;
+  const Scratch<float> taps(kTaps * plan.u_width);
+  for (int64_t channel = begin; channel < end; ++channel) {
+    plan.winograd.transform_weight_gradient(u + channel * plan.u_width, plan.u_step, plan.u_width,
+                                            taps.data());
+    for (int64_t k = 0; k < out_channels; ++k)
+      for (int t = 0; t < kTaps; ++t)
+        dw[(k * channels + channel) * kTaps + t] = taps[t * plan.u_width + k];
+  }
+}
+
+}  // namespace
+
+void conv2d_winograd_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
+                                     float* dw) {
+  if (shape.n == 0) {
+    std::fill_n(dw, shape.weight_size(), 0.0f);
+    return;
+  }
+  const Plan plan(shape);
+  // The columns behind out_channels are never written and may hold anything but what traps.
+  const Scratch<float> u(kFrequencies * plan.u_step), v(kFrequencies * plan.v_step),
+      d(kFrequencies * plan.d_step);
+  const int64_t tiles = plan.grid.tiles();
+  for (int64_t first = 0; first < tiles; first += plan.block_tiles) {
+    const int64_t count = std::min(plan.block_tiles, tiles - first);
+    parallel_for(count, grain_for(kFrequencies * 16 * (shape.c + shape.k)),
+                 [&](int64_t begin, int64_t end) {
+                   const Scratch<float> slab(kFrequencies * std::max(shape.c, shape.k));
+                   for (int64_t t = begin; t < end; ++t)
+                     transform_tile(plan, dy, x, first, t, v.data(), d.data(), slab.data());
+                 });
+    parallel_for(kFrequencies, grain_for(count * shape.c * shape.k / 16),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t f = begin; f < end; ++f)
+                     add_product(plan, count, first == 0, v.data() + f * plan.v_step,
+                                 d.data() + f * plan.d_step, u.data() + f * plan.u_step);
+                 });
+  }
+  parallel_for(shape.c, grain_for(kFrequencies * 8 * plan.u_width),
+               [&](int64_t begin, int64_t end) { finish(plan, begin, end, u.data(), dw); });
+}
+
+}  // namespace neurona

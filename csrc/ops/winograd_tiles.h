@@ -1,0 +1,54 @@
+// The 4x4 tiles of images, and the pixels around one of them.
+#pragma once
+
+#include <algorithm>
+
+#include "core/divide.h"
+#include "kernels/winograd.h"
+#include "ops/conv2d_slab.h"
+
+namespace neurona {
+
+// Where a tile's first output pixel is.
+struct TilePlace {
+  int64_t image, row, column;
+};
+
+struct TileGrid {
+  int64_t batch, height, width;  // of the images that the tiles cover
+
+  int64_t rows() const { return divide_up(height, kWinogradTile); }
+  int64_t columns() const { return divide_up(width, kWinogradTile); }
+  int64_t tiles() const { return batch * rows() * columns(); }
+  TilePlace place(int64_t tile) const {
+    const int64_t line = tile / columns();
+    return {line / rows(), line % rows() * kWinogradTile, tile % columns() * kWinogradTile};
+  }
+};
+
+// Distances that are an odd number of cache lines: 36 stores a power of two apart would meet in one
+// set of L1.
+inline int64_t spread(int64_t floats) {
+  const int64_t lines = divide_up(floats, 16);
+  return 16 * (lines + 1 - lines % 2);
+}
+
+// Calls transform(data, line, pixel) for the size x size pixels from (row, column) of an image on:
+// in place, or copied to `slab` (size x size x channels floats) with zeros for those outside.
+template <typename Transform>
+void with_patch(const ImageView& image, int64_t row, int64_t column, int64_t size, float* slab,
+                const Transform& transform) {
+  if (row >= 0 && column >= 0 && row + size <= image.height && column + size <= image.width)
+    return transform(image.data + (row * image.width + column) * image.pixel,
+                     image.width * image.pixel, image.pixel);
+  copy_slab(image, row, size, column, size, slab);
+  transform(slab, size * image.channels, image.channels);
+}
+
+// Image `index` of a dense batch that starts with `first`.
+inline ImageView image_of_batch(ImageView first, int64_t index) {
+  first.data += index * first.height * first.width * first.pixel;
+  return first;
+}
+
+}  // namespace neurona
