@@ -131,7 +131,7 @@ def test_fused_activation(backend: Any, case: Conv2d, activation: str) -> None:
 
 
 @pytest.mark.parametrize("channels", [16, 64, 256])
-def test_winograd_rounds_about_five_times_as_much(compiled: Any, channels: int) -> None:
+def test_winograd_rounds_little_more(compiled: Any, channels: int) -> None:
     """He's weights on rectified normal pixels: the error as a part of the output's deviation."""
     rng = harness.rng_of(f"winograd {channels}")
     x = np.maximum(rng.standard_normal((2, channels, 18, 18)), 0).astype(np.float32)
@@ -143,8 +143,9 @@ def test_winograd_rounds_about_five_times_as_much(compiled: Any, channels: int) 
         y = compiled.conv2d_forward(x, weight, padding=1, variant=variant)
         errors[variant] = (y - truth) / truth.std()
     rms = {variant: np.sqrt((error**2).mean()) for variant, error in errors.items()}
-    assert rms["direct"] < 0.5e-6 and rms["winograd"] < 1.5e-6 * max(1, channels / 256) ** 0.5
-    assert abs(errors["winograd"]).max() < 1.2e-5
+    # Seen: 2.7 times with 16 channels, 2.2 with 64 and 2.1 with 256, on every ISA.
+    assert rms["direct"] < 1e-6 and rms["winograd"] < 3.5 * rms["direct"]
+    assert abs(errors["winograd"]).max() < 1.5e-5
 
 
 def test_the_precision_decides_on_winograd() -> None:

@@ -31,8 +31,8 @@ struct WinogradKernels {
   void (*transform_input)(const float* x, int64_t line, int64_t pixel, int64_t channels, float* v,
                           int64_t step);
   // G g G^T in double, rounded once: tap (r, s) of output channel i at g[(3 r + s) * width + i] ->
-  // u[f * step + i]; width is a multiple of the lanes.
-  void (*transform_weight)(const float* g, int64_t width, float* u, int64_t step);
+  // u[f * step + i]; `turned`: tap (2 - r, 2 - s) instead. width is a multiple of the lanes.
+  void (*transform_weight)(const float* g, int64_t width, bool turned, float* u, int64_t step);
   // A d A^T, the gradient of A^T m A: pixel (i, j) of the 4x4 of d at dy[i * line + j * pixel +
   // channel] -> v[f * step + channel].
   void (*transform_gradient)(const float* dy, int64_t line, int64_t pixel, int64_t channels,

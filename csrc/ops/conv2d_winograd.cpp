@@ -19,7 +19,8 @@
 namespace neurona {
 namespace {
 
-constexpr int kMaxRows = 16;  // of a tile of the product
+constexpr int kMaxRows = 16, kMaxColumns = 64;  // of a tile of the product
+constexpr int kTaps = 9, kChunk = 16;           // channels whose weights are transformed together
 
 struct WinogradConvolution {
   ImageView source;  // of the first image; the next follow without a gap
@@ -69,12 +70,10 @@ struct Plan {
         kFrequencies * static_cast<int64_t>(sizeof(float)) * (channels + conv.out_channels);
     const int64_t in_l2 = cache_sizes().l2 / 2 / tile_bytes;
     const int64_t wanted = in_l2 >= 2 * gemm.pointer_rows ? in_l2 : kTilesThroughL3;
-    const int64_t threads = num_threads();
-    blocks =
-        divide_up(divide_up(tiles, std::min(wanted, divide_up(tiles, threads))), threads) * threads;
-    block_tiles = divide_up(tiles, blocks);
-    if (block_tiles > gemm.pointer_rows)
-      block_tiles = divide_up(block_tiles, gemm.pointer_rows) * gemm.pointer_rows;
+    // Whole tiles of the product; rounded down, so that what is left for a last block is small.
+    const int64_t fair = std::max<int64_t>(1, divide_up(tiles, num_threads()));
+    block_tiles = std::min(wanted, fair);
+    if (block_tiles > gemm.pointer_rows) block_tiles -= block_tiles % gemm.pointer_rows;
     blocks = divide_up(tiles, block_tiles);
   }
 
@@ -85,21 +84,23 @@ struct Plan {
   }
 };
 
-// U of some channels of one panel: u[frequency][panel][channel][column of the panel].
+// U of the channels [begin, end), at most kChunk, of one panel: u[frequency][panel][channel][column
+// of the panel]. The taps are brought side by side first: read one by one they would lie 9 C floats
+// apart, and lines a power of two apart meet in few sets of L1.
 void transform_weights(const Plan& plan, int64_t panel, int64_t begin, int64_t end, float* u) {
-  constexpr int kTaps = 9, kMaxColumns = 64;
   const WinogradConvolution& conv = plan.conv;
   const int64_t first = panel * plan.gemm.columns, step = plan.panel_width(panel);
   const int64_t width = std::min(step, conv.out_channels - first);
-  float taps[kTaps * kMaxColumns] = {};
-  for (int64_t channel = begin; channel < end; ++channel) {
-    const float* source =
-        conv.weight + channel * conv.channel_stride + first * conv.out_channel_stride;
-    for (int64_t i = 0; i < width; ++i, source += conv.out_channel_stride)
-      for (int t = 0; t < kTaps; ++t) taps[t * step + i] = source[conv.turned ? kTaps - 1 - t : t];
-    plan.winograd.transform_weight(taps, step, u + first * plan.channels + channel * step,
-                                   plan.u_step);
-  }
+  const float* source = conv.weight + begin * conv.channel_stride + first * conv.out_channel_stride;
+  const bool one_line = conv.channel_stride == kTaps;  // the taps of successive channels
+  float taps[kChunk * kTaps * kMaxColumns];
+  for (int64_t channel = begin; channel < (one_line ? begin + 1 : end); ++channel)
+    plan.gemm.pack_lines(source + (channel - begin) * conv.channel_stride, conv.out_channel_stride,
+                         width, one_line ? kTaps * (end - begin) : kTaps,
+                         taps + (channel - begin) * kTaps * step, step);
+  for (int64_t channel = begin; channel < end; ++channel)
+    plan.winograd.transform_weight(taps + (channel - begin) * kTaps * step, step, conv.turned,
+                                   u + first * plan.channels + channel * step, plan.u_step);
 }
 
 void transform_tile(const Plan& plan, int64_t tile, float* v, float* slab) {
@@ -161,15 +162,13 @@ void run_block(const Plan& plan, int64_t block, const float* u, float* v, float*
 void run_winograd(const WinogradConvolution& conv) {
   const Plan plan(conv);
   const Scratch<float> u(kFrequencies * plan.u_step);
-  // Channels in chunks, so that few panels still occupy all threads.
-  constexpr int64_t kChunk = 16;
   const int64_t chunks = divide_up(plan.channels, kChunk);
   parallel_for(plan.panels * chunks, grain_for(kChunk * plan.gemm.columns * 64),
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i) {
                    const int64_t channel = i % chunks * kChunk;
                    transform_weights(plan, i / chunks, channel,
-                                     std::min(channel + kChunk, plan.channels), u.data());
+                                     std::min<int64_t>(channel + kChunk, plan.channels), u.data());
                  }
                });
   parallel_for(plan.blocks, 1, [&](int64_t begin, int64_t end) {

@@ -3,8 +3,10 @@
 //
 // A block of tiles at a time: its pixels are transformed to V[frequency][tile][channel] and its dy
 // to D[frequency][tile][out channel], and each frequency adds the product V^T D to
-// U[frequency][channel][out channel]. Threads share tiles in the first step and frequencies in the
-// second, so that the order of the sums does not depend on their number.
+// U[frequency][channel][out channel]. A small U stays in L2 with a block's V and D: then the tiles
+// are cut into parts with a U each, which threads take. A large one is added to by all threads,
+// which share tiles in the first step and frequencies in the second. The number of parts depends on
+// the shape alone, and with it the order of all sums.
 #include <algorithm>
 
 #include "core/arena.h"
@@ -17,28 +19,37 @@ namespace neurona {
 namespace {
 
 constexpr int kMaxRows = 16;
-// V and D of a block pass through L3: 4 MiB of it. At least a tile's height of the product's depth
-// should be worth the addition to U, whatever the channels are.
-constexpr int64_t kBlockBytes = 4 << 20, kLeastTiles = 64;
+// Of a large U: V and D of a block pass through L3, 4 MiB of it. At least a tile's height of the
+// product's depth should be worth the addition to U, whatever the channels are.
+constexpr int64_t kSharedBytes = 4 << 20, kLeastTiles = 64;
+// Of a small one, 32 x 48 channels: with V and D of a block it takes three quarters of 1 MiB of L2.
+constexpr int64_t kSmallBytes = 256 << 10, kPrivateBytes = 512 << 10, kParts = 16;
 
 struct Plan {
   const Conv2dShape& shape;
   const GemmKernels& gemm;
   const WinogradKernels& winograd;
   TileGrid grid;
-  int64_t block_tiles, u_width;
+  int64_t parts, part_tiles, block_tiles, u_width;
   int64_t u_step, v_step, d_step;  // floats from one frequency to the next
 
   explicit Plan(const Conv2dShape& s)
       : shape(s), gemm(kernels().gemm), winograd(kernels().winograd), grid{s.n, s.p, s.q} {
-    const int64_t tile_bytes =
-        kFrequencies * static_cast<int64_t>(sizeof(float)) * (shape.c + shape.k);
-    block_tiles = std::min(grid.tiles(), std::max(kLeastTiles, kBlockBytes / tile_bytes));
     u_width = divide_up(shape.k, gemm.lanes) * gemm.lanes;
     u_step = spread(shape.c * u_width);
+    const int64_t frequencies_bytes = kFrequencies * static_cast<int64_t>(sizeof(float));
+    const bool small = frequencies_bytes * shape.c * shape.k <= kSmallBytes;
+    parts = small ? std::clamp<int64_t>(grid.tiles() / kLeastTiles, 1, kParts) : 1;
+    part_tiles = divide_up(grid.tiles(), parts);
+    parts = divide_up(grid.tiles(), part_tiles);
+    const int64_t fitting =
+        (small ? kPrivateBytes : kSharedBytes) / (frequencies_bytes * (shape.c + shape.k));
+    block_tiles = std::min(part_tiles, std::max(kLeastTiles, fitting));
     v_step = spread(block_tiles * shape.c);
     d_step = spread(block_tiles * shape.k);
   }
+
+  int64_t u_size() const { return kFrequencies * u_step; }  // of a part
 };
 
 // V and D of tile `first + t` of the images.
@@ -77,14 +88,43 @@ void add_product(const Plan& plan, int64_t tiles, bool first_block, const float*
   }
 }
 
-// G^T U G of the channels [begin, end), to dw in its own layout.
-void finish(const Plan& plan, int64_t begin, int64_t end, const float* u, float* dw) {
+// U of the tiles of one part. Within a part of several, its loops run on the thread that has it.
+void run_part(const Plan& plan, const float* dy, const float* x, int64_t part, float* u) {
+  const Conv2dShape& shape = plan.shape;
+  const Scratch<float> v(kFrequencies * plan.v_step), d(kFrequencies * plan.d_step);
+  const int64_t begin = part * plan.part_tiles,
+                end = std::min(begin + plan.part_tiles, plan.grid.tiles());
+  for (int64_t first = begin; first < end; first += plan.block_tiles) {
+    const int64_t count = std::min(plan.block_tiles, end - first);
+    parallel_for(count, grain_for(kFrequencies * 16 * (shape.c + shape.k)),
+                 [&](int64_t from, int64_t to) {
+                   const Scratch<float> slab(kFrequencies * std::max(shape.c, shape.k));
+                   for (int64_t t = from; t < to; ++t)
+                     transform_tile(plan, dy, x, first, t, v.data(), d.data(), slab.data());
+                 });
+    parallel_for(kFrequencies, grain_for(count * shape.c * shape.k / 16),
+                 [&](int64_t from, int64_t to) {
+                   for (int64_t f = from; f < to; ++f)
+                     add_product(plan, count, first == begin, v.data() + f * plan.v_step,
+                                 d.data() + f * plan.d_step, u + f * plan.u_step);
+                 });
+  }
+}
+
+// G^T U G of the channels [begin, end), with U the sum of the parts', to dw in its own layout.
+void finish(const Plan& plan, int64_t begin, int64_t end, float* u, float* dw) {
   constexpr int kTaps = 9;
   const int64_t channels = plan.shape.c, out_channels = plan.shape.k;
   const Scratch<float> taps(kTaps * plan.u_width);
   for (int64_t channel = begin; channel < end; ++channel) {
-    plan.winograd.transform_weight_gradient(u + channel * plan.u_width, plan.u_step, plan.u_width,
-                                            taps.data());
+    float* sum = u + channel * plan.u_width;
+    for (int64_t part = 1; part < plan.parts; ++part)
+      for (int64_t f = 0; f < kFrequencies; ++f) {
+        float* row = sum + f * plan.u_step;
+        const float* other = row + part * plan.u_size();
+        for (int64_t k = 0; k < out_channels; ++k) row[k] += other[k];
+      }
+    plan.winograd.transform_weight_gradient(sum, plan.u_step, plan.u_width, taps.data());
     for (int64_t k = 0; k < out_channels; ++k)
       for (int t = 0; t < kTaps; ++t)
         dw[(k * channels + channel) * kTaps + t] = taps[t * plan.u_width + k];
@@ -101,23 +141,14 @@ void conv2d_winograd_backward_weight(const Conv2dShape& shape, const float* dy, 
   }
   const Plan plan(shape);
   // The columns behind out_channels are never written and may hold anything but what traps.
-  const Scratch<float> u(kFrequencies * plan.u_step), v(kFrequencies * plan.v_step),
-      d(kFrequencies * plan.d_step);
-  const int64_t tiles = plan.grid.tiles();
-  for (int64_t first = 0; first < tiles; first += plan.block_tiles) {
-    const int64_t count = std::min(plan.block_tiles, tiles - first);
-    parallel_for(count, grain_for(kFrequencies * 16 * (shape.c + shape.k)),
-                 [&](int64_t begin, int64_t end) {
-                   const Scratch<float> slab(kFrequencies * std::max(shape.c, shape.k));
-                   for (int64_t t = begin; t < end; ++t)
-                     transform_tile(plan, dy, x, first, t, v.data(), d.data(), slab.data());
-                 });
-    parallel_for(kFrequencies, grain_for(count * shape.c * shape.k / 16),
-                 [&](int64_t begin, int64_t end) {
-                   for (int64_t f = begin; f < end; ++f)
-                     add_product(plan, count, first == 0, v.data() + f * plan.v_step,
-                                 d.data() + f * plan.d_step, u.data() + f * plan.u_step);
-                 });
+  const Scratch<float> u(plan.parts * plan.u_size());
+  if (plan.parts == 1) {
+    run_part(plan, dy, x, 0, u.data());
+  } else {
+    parallel_for(plan.parts, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t part = begin; part < end; ++part)
+        run_part(plan, dy, x, part, u.data() + part * plan.u_size());
+    });
   }
   parallel_for(shape.c, grain_for(kFrequencies * 8 * plan.u_width),
                [&](int64_t begin, int64_t end) { finish(plan, begin, end, u.data(), dw); });
