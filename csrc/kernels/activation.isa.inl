@@ -2,15 +2,16 @@
 // leaky_relu    y = x where x > 0, else first x   dx = dy where x > 0, else first dy
 // sigmoid       y = 1 / (1 + exp(-x))             dx = dy y (1 - y)
 // tanh          y = tanh(x)                       dx = dy (1 - y^2)
-// gelu          y = x P(z <= x)                   dx = dy (P(z <= x) + x exp(-x^2 / 2) / sqrt(2
-// pi)) gelu, tanh    y = x sigmoid(2 u),  u = sqrt(2 / pi) (x + 0.044715 x^3) silu          y = x
-// s,  s = sigmoid(x)          dx = dy s (1 + x (1 - s)) elu           y = x where x > 0, else first
-// (exp(x) - 1)
-//               dx = dy where x > 0, else dy first exp(x)
-// hard_sigmoid  y = min(max(z, 0), 1),  z = first x + second
-//               dx = dy first where 0 < z < 1, else 0
-// softplus      y = ln(1 + exp(z)) / first,  z = first x; x where z > second
-//               dx = dy sigmoid(z); dy where z > second
+// gelu          y = x P(z <= x)                   dx = dy (P(z <= x) + x bell(x))
+// gelu, tanh    y = x sigmoid(2 u)                u = sqrt(2 / pi) (x + 0.044715 x^3)
+// silu          y = x s,  s = sigmoid(x)          dx = dy s (1 + x (1 - s))
+// elu           y = x where x > 0, else           dx = dy where x > 0, else
+//                   first (exp(x) - 1)                dy first exp(x)
+// hard_sigmoid  y = min(max(z, 0), 1)             dx = dy first where 0 < z < 1, else 0
+//                   with z = first x + second
+// softplus      y = ln(1 + exp(z)) / first        dx = dy sigmoid(z)
+//                   with z = first x; where z > second, y = x and dx = dy
+// bell is the density of the normal distribution, exp(-x^2 / 2) / sqrt(2 pi).
 // Outputs are overwritten. The comparisons are written so that NaN passes through.
 #include "kernels/activation.h"
 

@@ -2,8 +2,8 @@
 // other spans.
 //
 //   y[q, c] = sum over rows and begin[q] <= w < end[q] of x[row, w, c] / (divisor * scale[q])
-//   dx[w, c] = sum over rows and begin[w] <= q < end[w] of row_scale[row] * scale[q] * dy[row, q,
-//   c]
+//   dx[w, c] = sum over rows and begin[w] <= q < end[w] of
+//              row_scale[row] * scale[q] * dy[row, q, c]
 //
 // Sums are taken row by row and then added up, which halves the exponent of the rounding error's
 // growth.

@@ -1,8 +1,8 @@
 // Max and min pooling of channels-last rows, forward and backward; averages are in avg_pool2d.inl.
 //
-//   y[q, c] = best over r, s of x[h + r dilation, w + s dilation, c],  offsets[q, c] = r S + s of
-//   the first winner dx[h, w, c] = sum of dy[p, q, c] over the windows whose offset names (h, w);
-//   each pixel of dx is written once
+//   y[q, c] = best over r, s of x[h + r dilation, w + s dilation, c]
+//   offsets[q, c] = r S + s of the first winner
+//   dx[h, w, c] = sum of dy[p, q, c] over the windows whose offset names (h, w); written once
 //
 // Vectors run along the channels. With fewer channels than lanes, a vector takes the next pixels
 // along: its surplus lanes are overwritten by those pixels, in ascending order, and only the last
