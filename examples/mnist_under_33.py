@@ -13,7 +13,8 @@ over differently normalised digits are from Ciresan, Meier and Schmidhuber (2012
 
 Choices are made with `--hold-out`, which keeps that many training digits to count errors on and
 does not look at the test digits; a network that counts is then trained once on all 60,000. All
-runs that looked at the test digits are in bench/results/mnist_under_33.jsonl.
+runs that looked at the test digits are in bench/results/mnist_under_33.jsonl. They computed their
+convolutions as plain sums, which `--exact` asks for; other roundings lead to other weights.
 
     NEURONA_DATA=... python examples/mnist_under_33.py                   # the five that vote
     NEURONA_DATA=... python examples/mnist_under_33.py --single 3        # one kind, seeds 1 to 3
@@ -220,6 +221,7 @@ def parse() -> tuple[argparse.Namespace, tuple[np.ndarray, ...]]:
     parser.add_argument("--hold-out", type=int, default=0, help="training digits kept to choose by")
     parser.add_argument("--quick", action="store_true", help="bundled digits, 4 epochs, two voters")
     parser.add_argument("--results", type=Path, help="JSON lines to add each result to")
+    parser.add_argument("--exact", action="store_true", help="plain sums, as in the recorded runs")
     parser.add_argument("--save", type=Path, help="folder for the networks, as safetensors")
     options = parser.parse_args()
     try:
@@ -239,6 +241,8 @@ def parse() -> tuple[argparse.Namespace, tuple[np.ndarray, ...]]:
 
 def main() -> None:
     options, (x, y, x_test, y_test) = parse()
+    if options.exact:
+        neurona.set_conv_precision("exact")
     members = VOTERS[: 2 if options.quick else None]
     if options.single is not None:
         members = (SINGLE,) * options.single
