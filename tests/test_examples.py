@@ -67,7 +67,7 @@ def test_the_small_cnns_vote_on_the_bundled_digits(tmp_path: Path) -> None:
     assert [run["view"] for run in runs] == ["upright", "plain"]
     assert [run["parameters"] for run in runs] == [540_970, 458_602]
     for run in runs:
-        assert run["test_errors"] <= 25  # 7 % of 360; 11 to 15 were seen
+        assert run["test_errors"] <= 25  # 7 % of 360; 13 and 14 were seen
     assert runs[0]["test_vote_errors_so_far"] == runs[0]["test_errors"]
     votes = runs[1]["test_vote_errors_so_far"]
     assert result.stdout.rstrip().endswith(f"2 voting: {votes} errors of 360 test digits")
