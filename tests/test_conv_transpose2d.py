@@ -187,3 +187,12 @@ REJECTED = [
 def test_bad_calls_are_refused(backend: Any, bad: Bad) -> None:
     """TypeError or ValueError, with the op and the argument in the message."""
     harness.check_rejected(backend, bad, "conv_transpose2d")
+
+
+def test_a_sample_does_not_depend_on_the_batch(compiled: Any) -> None:
+    """64 channels on 8x8 pixels: few tiles for Winograd alone, enough in the batch."""
+    rng = harness.rng_of("transposed batch")
+    x, weight = harness.normals(rng, (16, 64, 8, 8)), harness.normals(rng, (64, 64, 3, 3))
+    together = compiled.conv_transpose2d_forward(x, weight, padding=1)
+    alone = compiled.conv_transpose2d_forward(x[3:4].copy(), weight, padding=1)
+    harness.assert_same_bits(alone, together[3:4], what=f"transposed sample on {compiled}")

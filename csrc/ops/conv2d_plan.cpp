@@ -57,9 +57,9 @@ const char* objection(const Conv2dShape& shape, Conv2dDirection direction, Conv2
 
 // Whether Winograd's algorithm is the faster one. Below 16 channels the transforms, whose work
 // grows with C + K, cost what the products save; below 7 pixels the tiles are mostly outside. The
-// 36 C K transformed weights are read or written once however few the tiles: the factors are tiles
-// per channel pair at which that pays (measured on AVX-512, quiet, two threads). Forward counts the
-// tiles of one image: a sample must give the same bits alone and in a batch.
+// 36 C K transformed weights are read or written once however few the tiles: the factors are the
+// channel pairs per tile up to which that pays (AVX-512, two threads, 16 to 512 channels). Forward
+// counts the tiles of one image: a sample must give the same bits alone and in a batch.
 bool winograd_pays(const Conv2dShape& shape, Conv2dDirection direction) {
   constexpr int64_t kChannels = 16, kExtent = 7, kTile = 4;
   const bool data = direction == Conv2dDirection::kBackwardData;

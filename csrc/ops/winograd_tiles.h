@@ -1,8 +1,6 @@
 // The 4x4 tiles of images, and the pixels around one of them.
 #pragma once
 
-#include <algorithm>
-
 #include "core/divide.h"
 #include "kernels/winograd.h"
 #include "ops/conv2d_slab.h"
