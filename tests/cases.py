@@ -130,6 +130,7 @@ CONV2D_LARGE = [
     Conv2d(3, 17, 9, 14, 50, 3, 3, 1, 0),  # Winograd: partial vectors, tiles and panels
     Conv2d(2, 33, 13, 6, 16, 3, 3, 1, 2),
     Conv2d(2, 64, 30, 29, 80, 3, 3, 1, 1),
+    Conv2d(1, 1030, 29, 30, 5, 3, 3, 1, 1),  # several blocks of tiles, the last one partial
     Conv2d(4, 24, 20, 20, 24, 3, 3, 1, 1, 1, 24),
     Conv2d(9, 1, 28, 28, 6, 5, 5, 1, 2),
     Conv2d(1, 1, 130, 140, 4, 3, 3, 1, 1),  # too large for vectors of several pixels with AVX-512
@@ -139,7 +140,17 @@ CONV2D_SMALLEST = [
     Conv2d(1, 4, 5, 4, 2, 2, 3, (2, 1), (0, 1), 1, 2),
     Conv2d(1, 2, 5, 5, 2, 2, 2, 1, 1, 2),
 ]
-VARIANTS = ("naive", "direct", "im2col", "pointwise", "scatter", "depthwise", "narrow", "winograd")
+VARIANTS = (
+    "naive",
+    "direct",
+    "im2col",
+    "pointwise",
+    "scatter",
+    "depthwise",
+    "narrow",
+    "winograd",
+    "winograd_columns",
+)
 
 
 class ConvTranspose2d(NamedTuple):

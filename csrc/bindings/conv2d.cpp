@@ -183,10 +183,7 @@ py::array conv_transpose2d_forward(py::object x_object, py::object weight_object
       kOp, x.shape.data(), weight.shape.data(), options_of(kOp, stride, padding, dilation, groups),
       pair_parameter(kOp, "output_padding", output_padding));
   const Input bias = bias_array(kOp, bias_object, shape.c);
-  // Chosen as for one image, so that a sample gives the same bits alone and in a batch.
-  Conv2dShape one = shape;
-  one.n = 1;
-  const Conv2dPlan plan = plan_conv2d(kOp, one, Conv2dDirection::kBackwardData, nullptr);
+  const Conv2dPlan plan = plan_conv2d(kOp, shape, Conv2dDirection::kBackwardData, nullptr);
   py::array result = new_images(shape.n, shape.c, shape.h, shape.w);
   float* y = floats(result);
   {

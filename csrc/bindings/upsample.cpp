@@ -127,12 +127,11 @@ py::array nails_forward(py::object x_object, py::object kernel_size) {
   return y;
 }
 
-// ValueError unless all indices name a pixel of an image of this size.
-void check_indices(const char* op, const IntInput& indices, const std::array<int64_t, 2>& size) {
+[[noreturn]] void fail_indices(const char* op, const IntInput& indices,
+                               const std::array<int64_t, 2>& size) {
   const IndexRange range = index_range(indices.data, size_of(indices.shape));
-  if (range.smallest < 0 || range.largest >= size[0] * size[1])
-    fail_value(op, "indices must be in 0..", size[0] * size[1] - 1, " for an output of ",
-               shape_text(size.data(), 2), ", got ", range.smallest, " to ", range.largest);
+  fail_value(op, "indices must be in 0..", size[0] * size[1] - 1, " for an output of ",
+             shape_text(size.data(), 2), ", got ", range.smallest, " to ", range.largest);
 }
 
 py::array unpool_forward(py::object x_object, py::object indices_object, py::object output_size) {
@@ -149,9 +148,9 @@ py::array unpool_forward(py::object x_object, py::object indices_object, py::obj
   if (y.size() == 0) return y;
   const Images images = images_of(x.shape, order);
   py::gil_scoped_release release;
-  if (x.size() > 0) check_indices(kOp, indices, size);
-  max_unpool2d_forward(images.count, x.shape[2] * x.shape[3], images.channels, size[0] * size[1],
-                       x.data, indices.data, data);
+  if (!max_unpool2d_forward(images.count, x.shape[2] * x.shape[3], images.channels,
+                            size[0] * size[1], x.data, indices.data, data))
+    fail_indices(kOp, indices, size);
   return y;
 }
 
@@ -168,9 +167,9 @@ py::array unpool_backward(py::object dy_object, py::object indices_object) {
   if (dx.size() == 0) return dx;
   const Images images = images_of(dy.shape, order);
   py::gil_scoped_release release;
-  check_indices(kOp, indices, {dy.shape[2], dy.shape[3]});
-  max_unpool2d_backward(images.count, indices.shape[2] * indices.shape[3], images.channels,
-                        dy.shape[2] * dy.shape[3], dy.data, indices.data, data);
+  if (!max_unpool2d_backward(images.count, indices.shape[2] * indices.shape[3], images.channels,
+                             dy.shape[2] * dy.shape[3], dy.data, indices.data, data))
+    fail_indices(kOp, indices, {dy.shape[2], dy.shape[3]});
   return dx;
 }
 

@@ -5,14 +5,21 @@
 
 namespace neurona {
 
+// A row of outputs, the row of inputs that it reads, and the taps between them.
+struct DepthwiseRow {
+  int64_t outputs, inputs, taps, stride, dilation, padding, channels;
+};
+
 struct DepthwiseKernels {
   // out[c] = bias[c] + sum over t < taps of sources[t][c] * weights[t][c]; bias may be null. `out`
   // is overwritten.
   void (*pixel)(const float* const* sources, const float* const* weights, int64_t taps,
                 const float* bias, int64_t channels, float* out);
-  // sums[c] += sum over i < count of x[i * x_step + c] * dy[i * dy_step + c]
-  void (*row_products)(const float* x, int64_t x_step, const float* dy, int64_t dy_step,
-                       int64_t count, int64_t channels, float* sums);
+  // For each tap s of a row of the kernel: sums[s * channels + c] += sum over the outputs q whose
+  // input w = q * stride + s * dilation - padding is inside of dy[q * channels + c] * x[w *
+  // channels
+  // + c].
+  void (*row_gradient)(const DepthwiseRow& row, const float* x, const float* dy, float* sums);
 };
 
 }  // namespace neurona

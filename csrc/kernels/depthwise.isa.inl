@@ -1,6 +1,6 @@
 #include "kernels/depthwise.h"
 
-#include "kernels/simd.inl"
+#include "kernels/partial.inl"
 
 namespace neurona::NEURONA_ISA {
 namespace {
@@ -36,30 +36,55 @@ void pixel(const float* const* sources, const float* const* weights, int64_t tap
   }
 }
 
-void row_products(const float* x, int64_t x_step, const float* dy, int64_t dy_step, int64_t count,
-                  int64_t channels, float* sums) {
-  for (int64_t c = 0; c < channels; c += kLanes) {
-    const int n = static_cast<int>(channels - c < kLanes ? channels - c : kLanes);
-    if (n == kLanes) {
-      Vec even = Vec{}, odd = Vec{};
-      int64_t i = 0;
-      for (; i + 2 <= count; i += 2) {
-        even += load(x + i * x_step + c) * load(dy + i * dy_step + c);
-        odd += load(x + (i + 1) * x_step + c) * load(dy + (i + 1) * dy_step + c);
-      }
-      if (i < count) even += load(x + i * x_step + c) * load(dy + i * dy_step + c);
-      store(sums + c, load(sums + c) + (even + odd));
-    } else {
-      Vec sum = Vec{};
-      for (int64_t i = 0; i < count; ++i)
-        sum += load_partial(x + i * x_step + c, n) * load_partial(dy + i * dy_step + c, n);
-      store_partial(sums + c, load_partial(sums + c, n) + sum, n);
+// Taps whose sums stay in registers during a row.
+constexpr int kTapsAtOnce = 4;
+
+// `Taps` successive taps, the first of which reads input q * stride + shift, for n lanes.
+template <int Taps>
+NEURONA_INLINE void row_taps(const DepthwiseRow& row, int64_t shift, const float* x,
+                             const float* dy, int n, float* sums) {
+  Vec sum[Taps];
+#pragma GCC unroll 4
+  for (int t = 0; t < Taps; ++t) sum[t] = load_first(sums + t * row.channels, n);
+  for (int64_t q = 0; q < row.outputs; ++q) {
+    const Vec gradient = load_first(dy + q * row.channels, n);
+    const int64_t first = q * row.stride + shift;
+#pragma GCC unroll 4
+    for (int t = 0; t < Taps; ++t) {
+      const int64_t w = first + t * row.dilation;
+      if (w >= 0 && w < row.inputs) sum[t] += load_first(x + w * row.channels, n) * gradient;
     }
+  }
+#pragma GCC unroll 4
+  for (int t = 0; t < Taps; ++t) store_first(sums + t * row.channels, sum[t], n);
+}
+
+template <int Taps>
+void some_row_taps(int taps, const DepthwiseRow& row, int64_t shift, const float* x,
+                   const float* dy, int n, float* sums) {
+  if constexpr (Taps > 1) {
+    if (taps < Taps) return some_row_taps<Taps - 1>(taps, row, shift, x, dy, n, sums);
+  }
+  if (n == kLanes) {
+    row_taps<Taps>(row, shift, x, dy, kLanes, sums);
+  } else {
+    row_taps<Taps>(row, shift, x, dy, n, sums);
+  }
+}
+
+void row_gradient(const DepthwiseRow& row, const float* x, const float* dy, float* sums) {
+  for (int64_t tap = 0; tap < row.taps; tap += kTapsAtOnce) {
+    const int taps = static_cast<int>(row.taps - tap < kTapsAtOnce ? row.taps - tap : kTapsAtOnce);
+    for (int64_t c = 0; c < row.channels; c += kLanes)
+      some_row_taps<kTapsAtOnce>(
+          taps, row, tap * row.dilation - row.padding, x + c, dy + c,
+          static_cast<int>(row.channels - c < kLanes ? row.channels - c : kLanes),
+          sums + tap * row.channels + c);
   }
 }
 
 }  // namespace
 
-DepthwiseKernels depthwise_kernels() { return {pixel, row_products}; }
+DepthwiseKernels depthwise_kernels() { return {pixel, row_gradient}; }
 
 }  // namespace neurona::NEURONA_ISA

@@ -23,6 +23,8 @@ void conv2d_forward(const Conv2dShape& shape, Conv2dVariant variant, const float
       return conv2d_narrow_forward(shape, x, weight, bias, activation, y);
     case Conv2dVariant::kWinograd:
       return conv2d_winograd_forward(shape, x, weight, bias, activation, y);
+    case Conv2dVariant::kWinogradColumns:
+      return conv2d_winograd_columns_forward(shape, x, weight, bias, activation, y);
   }
 }
 
@@ -41,6 +43,8 @@ void conv2d_backward_data(const Conv2dShape& shape, Conv2dVariant variant, const
     case Conv2dVariant::kNarrow: break;  // refused by the plan
     case Conv2dVariant::kWinograd:
       return conv2d_winograd_backward_data(shape, dy, weight, bias, dx);
+    case Conv2dVariant::kWinogradColumns:
+      return conv2d_winograd_columns_backward_data(shape, dy, weight, bias, dx);
   }
 }
 
@@ -55,6 +59,8 @@ void conv2d_backward_weight(const Conv2dShape& shape, Conv2dVariant variant, con
     case Conv2dVariant::kDepthwise: return conv2d_depthwise_backward_weight(shape, dy, x, dw);
     case Conv2dVariant::kNarrow: return conv2d_narrow_backward_weight(shape, dy, x, dw);
     case Conv2dVariant::kWinograd: return conv2d_winograd_backward_weight(shape, dy, x, dw);
+    case Conv2dVariant::kWinogradColumns:
+      return conv2d_winograd_columns_backward_weight(shape, dy, x, dw);
   }
 }
 

@@ -2,6 +2,7 @@
 // to tile. Each output pixel sums the taps that lie inside the image, with vectors along the
 // channels; weights are reordered to (R, S, C) first.
 #include <algorithm>
+#include <span>
 #include <vector>
 
 #include "core/arena.h"
@@ -22,90 +23,133 @@ void reorder_weight(const Conv2dShape& shape, const float* weight, float* reorde
     for (int64_t tap = 0; tap < taps; ++tap) reordered[tap * shape.c + c] = weight[c * taps + tap];
 }
 
-// The taps of one pixel: where they read and with which weights.
-struct PixelTaps {
-  std::vector<const float*> sources, weights;
-  int64_t count = 0;
-
-  explicit PixelTaps(const Conv2dShape& shape)
-      : sources(shape.r * shape.s), weights(shape.r * shape.s) {}
-  void add(const float* source, const float* weight) {
-    sources[count] = source;
-    weights[count++] = weight;
-  }
+// Tap `index` of a position reads position `source` of the other side.
+struct Tap {
+  int64_t source, index;
 };
 
-}  // namespace
+// For each position along one axis, the taps that lie inside. Made once per call, because finding
+// them takes divisions.
+class AxisTaps {
+ public:
+  explicit AxisTaps(int64_t positions) : starts_{0} { starts_.reserve(positions + 1); }
+  void add(Tap tap) { taps_.push_back(tap); }
+  void end_position() { starts_.push_back(taps_.size()); }
+  std::span<const Tap> operator[](int64_t position) const {
+    return {taps_.data() + starts_[position], taps_.data() + starts_[position + 1]};
+  }
 
-void conv2d_depthwise_forward(const Conv2dShape& shape, const float* x, const float* weight,
-                              const float* bias, TileActivation activation, float* y) {
+ private:
+  std::vector<Tap> taps_;
+  std::vector<size_t> starts_;
+};
+
+// Output p reads input p * stride + r * dilation - padding.
+AxisTaps forward_taps(const Conv2dShape& shape, int axis) {
+  const int64_t outputs = axis ? shape.q : shape.p, inputs = axis ? shape.w : shape.h,
+                kernel = axis ? shape.s : shape.r;
+  AxisTaps taps(outputs);
+  for (int64_t p = 0; p < outputs; ++p) {
+    for (int64_t r = 0; r < kernel; ++r) {
+      const int64_t source =
+          p * shape.stride[axis] + r * shape.dilation[axis] - shape.padding[axis];
+      if (source >= 0 && source < inputs) taps.add({source, r});
+    }
+    taps.end_position();
+  }
+  return taps;
+}
+
+// Input h was read by output p = (h + padding - r * dilation) / stride, where that is whole.
+AxisTaps gradient_taps(const Conv2dShape& shape, int axis) {
+  const int64_t outputs = axis ? shape.q : shape.p, inputs = axis ? shape.w : shape.h,
+                kernel = axis ? shape.s : shape.r;
+  AxisTaps taps(inputs);
+  for (int64_t h = 0; h < inputs; ++h) {
+    for (int64_t r = 0; r < kernel; ++r) {
+      const int64_t step = h + shape.padding[axis] - r * shape.dilation[axis];
+      if (step >= 0 && step % shape.stride[axis] == 0 && step / shape.stride[axis] < outputs)
+        taps.add({step / shape.stride[axis], r});
+    }
+    taps.end_position();
+  }
+  return taps;
+}
+
+void activate(TileActivation activation, int64_t channels, float* out) {
+  if (activation == TileActivation::kRelu) {
+    for (int64_t c = 0; c < channels; ++c) out[c] = out[c] < 0 ? 0 : out[c];
+  } else if (activation == TileActivation::kLeakyRelu) {
+    for (int64_t c = 0; c < channels; ++c) out[c] = out[c] < 0 ? 0.01f * out[c] : out[c];
+  }
+}
+
+// Images of height x width pixels, each of which sums its taps in `source`.
+struct Gather {
+  AxisTaps rows, columns;
+  int64_t height, width;
+  const float* source;
+  int64_t source_height, source_width;
+  float* out;
+};
+
+void run(const Conv2dShape& shape, const Gather& gather, const float* weight, const float* bias,
+         TileActivation activation) {
   const Scratch<float> reordered(shape.weight_size());
   reorder_weight(shape, weight, reordered.data());
   const auto pixel = kernels().depthwise.pixel;
+  const int64_t channels = shape.c;
   parallel_for(
-      shape.n * shape.p, grain_for(shape.q * shape.c * shape.r * shape.s),
+      shape.n * gather.height, grain_for(gather.width * channels * shape.r * shape.s),
       [&](int64_t begin, int64_t end) {
-        PixelTaps taps(shape);
-        for (int64_t row = begin; row < end; ++row) {
-          const float* image = x + row / shape.p * shape.h * shape.w * shape.c;
-          for (int64_t q = 0; q < shape.q; ++q) {
-            taps.count = 0;
-            for (int64_t r = 0; r < shape.r; ++r) {
-              const int64_t h =
-                  row % shape.p * shape.stride[0] + r * shape.dilation[0] - shape.padding[0];
-              if (h < 0 || h >= shape.h) continue;
-              for (int64_t s = 0; s < shape.s; ++s) {
-                const int64_t w = q * shape.stride[1] + s * shape.dilation[1] - shape.padding[1];
-                if (w >= 0 && w < shape.w)
-                  taps.add(image + (h * shape.w + w) * shape.c,
-                           reordered.data() + (r * shape.s + s) * shape.c);
+        std::vector<const float*> sources(shape.r * shape.s), weights(shape.r * shape.s);
+        for (int64_t line = begin; line < end; ++line) {
+          const int64_t first_row = line / gather.height * gather.source_height;
+          const auto rows = gather.rows[line % gather.height];
+          for (int64_t column = 0; column < gather.width; ++column) {
+            int64_t count = 0;
+            for (const Tap row : rows)
+              for (const Tap tap : gather.columns[column]) {
+                sources[count] =
+                    gather.source +
+                    ((first_row + row.source) * gather.source_width + tap.source) * channels;
+                weights[count++] = reordered.data() + (row.index * shape.s + tap.index) * channels;
               }
-            }
-            float* out = y + (row * shape.q + q) * shape.c;
-            pixel(taps.sources.data(), taps.weights.data(), taps.count, bias, shape.c, out);
-            if (activation == TileActivation::kRelu) {
-              for (int64_t c = 0; c < shape.c; ++c) out[c] = out[c] < 0 ? 0 : out[c];
-            } else if (activation == TileActivation::kLeakyRelu) {
-              for (int64_t c = 0; c < shape.c; ++c) out[c] = out[c] < 0 ? 0.01f * out[c] : out[c];
-            }
+            float* out = gather.out + (line * gather.width + column) * channels;
+            pixel(sources.data(), weights.data(), count, bias, channels, out);
+            activate(activation, channels, out);
           }
         }
       });
 }
 
+// Sums of a chunk's rows, [tap][channel].
+void add_rows(const Conv2dShape& shape, const AxisTaps& rows, int64_t first, int64_t last,
+              const float* dy, const float* x, float* sums) {
+  const DepthwiseRow row{shape.q,           shape.w,          shape.s, shape.stride[1],
+                         shape.dilation[1], shape.padding[1], shape.c};
+  for (int64_t line = first; line < last; ++line)
+    for (const Tap tap : rows[line % shape.p])
+      kernels().depthwise.row_gradient(
+          row, x + (line / shape.p * shape.h + tap.source) * shape.w * shape.c,
+          dy + line * shape.q * shape.c, sums + tap.index * shape.s * shape.c);
+}
+
+}  // namespace
+
+void conv2d_depthwise_forward(const Conv2dShape& shape, const float* x, const float* weight,
+                              const float* bias, TileActivation activation, float* y) {
+  run(shape,
+      {forward_taps(shape, 0), forward_taps(shape, 1), shape.p, shape.q, x, shape.h, shape.w, y},
+      weight, bias, activation);
+}
+
 void conv2d_depthwise_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
                                     const float* bias, float* dx) {
-  const Scratch<float> reordered(shape.weight_size());
-  reorder_weight(shape, weight, reordered.data());
-  const auto pixel = kernels().depthwise.pixel;
-  // Gathered: each input pixel collects the outputs that read it, p = (h + padding - r * dilation)
-  // / stride where that is whole.
-  parallel_for(
-      shape.n * shape.h, grain_for(shape.w * shape.c * shape.r * shape.s),
-      [&](int64_t begin, int64_t end) {
-        PixelTaps taps(shape);
-        for (int64_t row = begin; row < end; ++row) {
-          const float* image = dy + row / shape.h * shape.p * shape.q * shape.c;
-          for (int64_t w = 0; w < shape.w; ++w) {
-            taps.count = 0;
-            for (int64_t r = 0; r < shape.r; ++r) {
-              const int64_t h = row % shape.h + shape.padding[0] - r * shape.dilation[0];
-              if (h < 0 || h % shape.stride[0] != 0 || h / shape.stride[0] >= shape.p) continue;
-              for (int64_t s = 0; s < shape.s; ++s) {
-                const int64_t column = w + shape.padding[1] - s * shape.dilation[1];
-                if (column < 0 || column % shape.stride[1] != 0 ||
-                    column / shape.stride[1] >= shape.q)
-                  continue;
-                taps.add(
-                    image + (h / shape.stride[0] * shape.q + column / shape.stride[1]) * shape.c,
-                    reordered.data() + (r * shape.s + s) * shape.c);
-              }
-            }
-            pixel(taps.sources.data(), taps.weights.data(), taps.count, bias, shape.c,
-                  dx + (row * shape.w + w) * shape.c);
-          }
-        }
-      });
+  run(shape,
+      {gradient_taps(shape, 0), gradient_taps(shape, 1), shape.h, shape.w, dy, shape.p, shape.q,
+       dx},
+      weight, bias, TileActivation::kNone);
 }
 
 void conv2d_depthwise_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
@@ -113,29 +157,12 @@ void conv2d_depthwise_backward_weight(const Conv2dShape& shape, const float* dy,
   const int64_t taps = shape.r * shape.s, rows = shape.n * shape.p,
                 chunks = std::max<int64_t>(1, std::min(kChunks, rows));
   const Scratch<float> sums(chunks * taps * shape.c);
-  const auto row_products = kernels().depthwise.row_products;
   std::fill_n(sums.data(), chunks * taps * shape.c, 0.0f);
+  const AxisTaps row_taps = forward_taps(shape, 0);
   parallel_for(chunks, grain_for(shape.multiply_adds() / chunks), [&](int64_t begin, int64_t end) {
     for (int64_t chunk = begin; chunk < end; ++chunk)
-      for (int64_t row = rows * chunk / chunks; row < rows * (chunk + 1) / chunks; ++row)
-        for (int64_t r = 0; r < shape.r; ++r) {
-          const int64_t h =
-              row % shape.p * shape.stride[0] + r * shape.dilation[0] - shape.padding[0];
-          if (h < 0 || h >= shape.h) continue;
-          for (int64_t s = 0; s < shape.s; ++s) {
-            // Output columns [first, last) read inside the image with this tap.
-            const int64_t shift = s * shape.dilation[1] - shape.padding[1],
-                          stride = shape.stride[1];
-            const int64_t first = shift < 0 ? (-shift + stride - 1) / stride : 0;
-            const int64_t last =
-                shape.w - shift <= 0 ? 0 : std::min(shape.q, (shape.w - shift - 1) / stride + 1);
-            if (first >= last) continue;
-            row_products(
-                x + ((row / shape.p * shape.h + h) * shape.w + first * stride + shift) * shape.c,
-                stride * shape.c, dy + (row * shape.q + first) * shape.c, shape.c, last - first,
-                shape.c, sums.data() + (chunk * taps + r * shape.s + s) * shape.c);
-          }
-        }
+      add_rows(shape, row_taps, rows * chunk / chunks, rows * (chunk + 1) / chunks, dy, x,
+               sums.data() + chunk * taps * shape.c);
   });
   for (int64_t c = 0; c < shape.c; ++c)
     for (int64_t tap = 0; tap < taps; ++tap) {

@@ -14,10 +14,10 @@ namespace {
 
 std::atomic<bool> fast{true};
 
-constexpr Conv2dVariant kVariants[] = {Conv2dVariant::kNaive,   Conv2dVariant::kDirect,
-                                       Conv2dVariant::kIm2col,  Conv2dVariant::kPointwise,
-                                       Conv2dVariant::kScatter, Conv2dVariant::kDepthwise,
-                                       Conv2dVariant::kNarrow,  Conv2dVariant::kWinograd};
+constexpr Conv2dVariant kVariants[] = {
+    Conv2dVariant::kNaive,     Conv2dVariant::kDirect,   Conv2dVariant::kIm2col,
+    Conv2dVariant::kPointwise, Conv2dVariant::kScatter,  Conv2dVariant::kDepthwise,
+    Conv2dVariant::kNarrow,    Conv2dVariant::kWinograd, Conv2dVariant::kWinogradColumns};
 
 // Why a variant cannot run a shape, or null when it can.
 const char* objection(const Conv2dShape& shape, Conv2dDirection direction, Conv2dVariant variant) {
@@ -43,6 +43,7 @@ const char* objection(const Conv2dShape& shape, Conv2dDirection direction, Conv2
       if (direction == Conv2dDirection::kBackwardData) return "it has no backward_data";
       return conv2d_narrow_objection(shape);
     case Conv2dVariant::kWinograd:
+    case Conv2dVariant::kWinogradColumns:
       if (shape.r != 3 || shape.s != 3 || shape.stride != Pair{1, 1} ||
           shape.dilation != Pair{1, 1} || shape.groups != 1)
         return "it needs a 3x3 kernel, stride 1, dilation 1 and groups = 1";
@@ -55,23 +56,42 @@ const char* objection(const Conv2dShape& shape, Conv2dDirection direction, Conv2
   }
 }
 
-// Whether Winograd's algorithm is the faster one. Below 16 channels the transforms, whose work
-// grows with C + K, cost what the products save; below 7 pixels the tiles are mostly outside. The
-// 36 C K transformed weights are read or written once however few the tiles: the factors are the
-// channel pairs per tile up to which that pays (AVX-512, two threads, 16 to 512 channels). Forward
-// counts the tiles of one image: a sample must give the same bits alone and in a batch.
+constexpr int64_t kTile = 4;  // Winograd's, in pixels
+
+int64_t winograd_tiles(int64_t height, int64_t width) {
+  return divide_up(height, kTile) * divide_up(width, kTile);
+}
+
+// Whether Winograd's algorithm is the faster one (AVX-512, one and two threads, 1 and 32 images of
+// 3 to 28 pixels with 16 to 256 channels). A tile costs the same however much of it is inside: less
+// than 9/16 (6 of 8 pixels in each direction, or 3 of 4) is too little. With few channels the
+// transforms, whose work grows with C + K, cost what the products save. Forward and backward data
+// do not count the images: a sample must give the same bits alone and in a batch.
 bool winograd_pays(const Conv2dShape& shape, Conv2dDirection direction) {
-  constexpr int64_t kChannels = 16, kExtent = 7, kTile = 4;
+  const int64_t channels = std::min(shape.c, shape.k);
+  if (direction == Conv2dDirection::kBackwardWeight)
+    return channels >= 128 || (channels >= 16 && shape.n * winograd_tiles(shape.p, shape.q) >= 8);
   const bool data = direction == Conv2dDirection::kBackwardData;
   const int64_t height = data ? shape.h : shape.p, width = data ? shape.w : shape.q;
-  if (std::min(shape.c, shape.k) < kChannels || std::min(height, width) < kExtent) return false;
-  const int64_t tiles = divide_up(height, kTile) * divide_up(width, kTile);
+  const int64_t whole = kTile * kTile * winograd_tiles(height, width);
+  if (16 * height * width < 9 * whole) return false;
+  return channels >= 32 || (channels >= 16 && std::min(height, width) >= 16);
+}
+
+// In which order: the transformed weights are made once and kept, or made where they are used. The
+// factors are the channel pairs per tile from which the latter is the faster one.
+Conv2dPlan plan_winograd(const Conv2dShape& shape, Conv2dDirection direction) {
+  const bool data = direction == Conv2dDirection::kBackwardData;
+  const int64_t tiles =
+      shape.n * (data ? winograd_tiles(shape.h, shape.w) : winograd_tiles(shape.p, shape.q));
   const int64_t pairs = shape.c * shape.k;
-  switch (direction) {
-    case Conv2dDirection::kForward: return pairs <= 400 * tiles;
-    case Conv2dDirection::kBackwardData: return pairs <= 300 * shape.n * tiles;
-    default: return pairs <= 1000 * shape.n * tiles;
-  }
+  const bool few_tiles = direction == Conv2dDirection::kBackwardWeight
+                             ? pairs > 1000 * tiles
+                             : pairs > 240 * tiles || tiles < 16;
+  if (few_tiles)
+    return {Conv2dVariant::kWinogradColumns,
+            "3x3, stride 1, many channels: a quarter of the products, a few columns at a time"};
+  return {Conv2dVariant::kWinograd, "3x3, stride 1: a quarter of the products"};
 }
 
 }  // namespace
@@ -89,6 +109,7 @@ const char* variant_name(Conv2dVariant variant) {
     case Conv2dVariant::kDepthwise: return "depthwise";
     case Conv2dVariant::kNarrow: return "narrow";
     case Conv2dVariant::kWinograd: return "winograd";
+    case Conv2dVariant::kWinogradColumns: return "winograd_columns";
   }
   return "";
 }
@@ -104,7 +125,7 @@ Conv2dPlan plan_conv2d(const char* op, const Conv2dShape& shape, Conv2dDirection
     }
     fail_value(op,
                "variant must be one of 'naive', 'direct', 'im2col', 'pointwise', 'scatter', "
-               "'depthwise', 'narrow', 'winograd' or None, got '",
+               "'depthwise', 'narrow', 'winograd', 'winograd_columns' or None, got '",
                variant, "'");
   }
   if (shape.groups > 1 && !objection(shape, direction, Conv2dVariant::kDepthwise))
@@ -115,7 +136,7 @@ Conv2dPlan plan_conv2d(const char* op, const Conv2dShape& shape, Conv2dDirection
             "one input channel, few output channels: several pixels share a vector"};
   if (fast && !objection(shape, direction, Conv2dVariant::kWinograd) &&
       winograd_pays(shape, direction))
-    return {Conv2dVariant::kWinograd, "3x3, stride 1: a quarter of the products"};
+    return plan_winograd(shape, direction);
   // One product over all pixels passes over dW once per block of 512 of them; in chunks of pixels a
   // dW that fits in L2 stays there. 64 -> 256 channels at 56x56, batch 16: 14 ms instead of 22;
   // 1024 -> 256 channels: 25 ms instead of 12.

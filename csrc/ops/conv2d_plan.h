@@ -14,11 +14,12 @@ enum class Conv2dVariant {
   kNaive,   // seven loops, sums in double: the truth in C++, legal for every shape
   kDirect,  // matrix tiles on rows of pixels, no copy of the patches (indirect GEMM, Dukhan 2019)
   kIm2col,  // patches copied into a matrix, then one product (Chellapilla et al. 2006)
-  kPointwise,  // 1x1: the images are the matrix
-  kScatter,    // backward data only: each output pixel's gradient is spread over what it read
-  kDepthwise,  // one filter per channel, vectors along the channels
-  kNarrow,     // one input channel, few output channels: a vector holds several pixels
-  kWinograd,   // 3x3, stride 1: a quarter of the products, at twice the rounding error
+  kPointwise,        // 1x1: the images are the matrix
+  kScatter,          // backward data only: each output pixel's gradient is spread over what it read
+  kDepthwise,        // one filter per channel, vectors along the channels
+  kNarrow,           // one input channel, few output channels: a vector holds several pixels
+  kWinograd,         // 3x3, stride 1: a quarter of the products, at twice the rounding error
+  kWinogradColumns,  // the same in another order, for many channels and few pixels
 };
 
 struct Conv2dPlan {

@@ -19,6 +19,8 @@ NEURONA_CONV2D_VARIANT(direct)
 NEURONA_CONV2D_VARIANT(im2col)
 NEURONA_CONV2D_VARIANT(pointwise)
 NEURONA_CONV2D_VARIANT(depthwise)
+NEURONA_CONV2D_VARIANT(winograd)
+NEURONA_CONV2D_VARIANT(winograd_columns)
 #undef NEURONA_CONV2D_VARIANT
 
 // Why the narrow variant cannot run a shape, or null when it can.
@@ -27,13 +29,6 @@ void conv2d_narrow_forward(const Conv2dShape& shape, const float* x, const float
                            const float* bias, TileActivation activation, float* y);
 void conv2d_narrow_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
                                    float* dw);
-
-void conv2d_winograd_forward(const Conv2dShape& shape, const float* x, const float* weight,
-                             const float* bias, TileActivation activation, float* y);
-void conv2d_winograd_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
-                                   const float* bias, float* dx);
-void conv2d_winograd_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
-                                     float* dw);
 
 void conv2d_scatter_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
                                   const float* bias, float* dx);

@@ -1,8 +1,11 @@
 #include "ops/unpool2d.h"
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 
+#include "core/cpu.h"
+#include "core/divide.h"
 #include "core/thread_pool.h"
 
 namespace neurona {
@@ -11,6 +14,49 @@ namespace {
 // Channels of one image that a thread scatters alone: a cache line of them, so that two threads do
 // not write to one line.
 constexpr int64_t kChannelsAtOnce = 16;
+
+bool is_inside(int64_t place, int64_t places) {
+  return static_cast<uint64_t>(place) < static_cast<uint64_t>(places);
+}
+
+// The channels of an image in groups: a thread clears a group's pixels and fills them while they
+// are in L2. Values for one place must be written in their order, so it has all pixels of a group.
+struct Groups {
+  int64_t count, width;
+};
+
+Groups groups_of(int64_t images, int64_t channels, int64_t places) {
+  const int64_t line = kChannelsAtOnce * static_cast<int64_t>(sizeof(float)),
+                lines = divide_up(channels, kChannelsAtOnce);
+  const int64_t in_l2 = std::max<int64_t>(1, cache_sizes().l2 / 2 / (places * line)),
+                for_threads = std::max<int64_t>(1, images * lines / (2 * num_threads()));
+  const int64_t width = std::min(channels, kChannelsAtOnce * std::min({lines, in_l2, for_threads}));
+  return {divide_up(channels, width), width};
+}
+
+void clear(float* image, int64_t places, int64_t channels, int64_t width) {
+  if (width == channels) {
+    std::fill_n(image, places * channels, 0.0f);
+    return;
+  }
+  for (int64_t place = 0; place < places; ++place)
+    std::fill_n(image + place * channels, width, 0.0f);
+}
+
+// False if an index is outside; its value is left out.
+bool scatter(int64_t pixels, int64_t channels, int64_t width, int64_t places, const float* x,
+             const int64_t* indices, float* image) {
+  bool all = true;
+  for (int64_t pixel = 0; pixel < pixels; ++pixel, x += channels, indices += channels)
+    for (int64_t c = 0; c < width; ++c) {
+      if (is_inside(indices[c], places)) {
+        image[indices[c] * channels + c] = x[c];
+      } else {
+        all = false;
+      }
+    }
+  return all;
+}
 
 }  // namespace
 
@@ -36,45 +82,44 @@ void bed_of_nails_forward(int64_t images, const std::array<int64_t, 2>& size, in
   });
 }
 
-void max_unpool2d_forward(int64_t images, int64_t pixels, int64_t channels, int64_t places,
+bool max_unpool2d_forward(int64_t images, int64_t pixels, int64_t channels, int64_t places,
                           const float* x, const int64_t* indices, float* y) {
-  const int64_t total = images * places * channels;
-  parallel_for(total, grain_for(4),
-               [&](int64_t begin, int64_t end) { std::fill(y + begin, y + end, 0.0f); });
-  // Values for one place must be written in their order: a thread has all pixels of its channels.
-  const int64_t groups = (channels + kChannelsAtOnce - 1) / kChannelsAtOnce;
-  const int64_t width = std::min(channels, kChannelsAtOnce);
-  parallel_for(images * groups, grain_for(16 * pixels * width), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t n = i / groups, first = i % groups * kChannelsAtOnce;
-      const int64_t last = std::min(channels, first + kChannelsAtOnce);
-      float* image = y + n * places * channels;
-      const int64_t begin_pixel = n * pixels, end_pixel = begin_pixel + pixels;
-      if (channels == 1) {
-        for (int64_t pixel = begin_pixel; pixel < end_pixel; ++pixel)
-          image[indices[pixel]] = x[pixel];
-        continue;
-      }
-      for (int64_t pixel = begin_pixel; pixel < end_pixel; ++pixel)
-        for (int64_t c = first; c < last; ++c)
-          image[indices[pixel * channels + c] * channels + c] = x[pixel * channels + c];
-    }
-  });
+  const Groups groups = groups_of(images, channels, places);
+  std::atomic<bool> inside{true};
+  parallel_for(images * groups.count, grain_for(16 * pixels * groups.width),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) {
+                   const int64_t n = i / groups.count, first = i % groups.count * groups.width;
+                   const int64_t width = std::min(channels - first, groups.width);
+                   const int64_t from = n * pixels * channels + first;
+                   float* image = y + n * places * channels + first;
+                   clear(image, places, channels, width);
+                   if (!scatter(pixels, channels, width, places, x + from, indices + from, image))
+                     inside = false;
+                 }
+               });
+  return inside;
 }
 
-void max_unpool2d_backward(int64_t images, int64_t pixels, int64_t channels, int64_t places,
+bool max_unpool2d_backward(int64_t images, int64_t pixels, int64_t channels, int64_t places,
                            const float* dy, const int64_t* indices, float* dx) {
+  std::atomic<bool> inside{true};
   parallel_for(images * pixels, grain_for(16 * channels), [&](int64_t begin, int64_t end) {
+    bool all = true;
     while (begin < end) {
       const int64_t n = begin / pixels, stop = std::min(end, (n + 1) * pixels);
       const float* image = dy + n * places * channels;
-      if (channels == 1)
-        for (; begin < stop; ++begin) dx[begin] = image[indices[begin]];
       for (; begin < stop; ++begin)
-        for (int64_t c = 0; c < channels; ++c)
-          dx[begin * channels + c] = image[indices[begin * channels + c] * channels + c];
+        for (int64_t c = 0; c < channels; ++c) {
+          const int64_t place = indices[begin * channels + c];
+          const bool valid = is_inside(place, places);
+          all = all && valid;
+          dx[begin * channels + c] = valid ? image[place * channels + c] : 0.0f;
+        }
     }
+    if (!all) inside = false;
   });
+  return inside;
 }
 
 IndexRange index_range(const int64_t* indices, int64_t count) {

@@ -15,10 +15,11 @@ void bed_of_nails_forward(int64_t images, const std::array<int64_t, 2>& size, in
                           const std::array<int64_t, 2>& block, const float* x, float* y);
 
 // y[n, indices[n, i, c], c] = x[n, i, c] for images of `pixels` pixels, y having `places` of them;
-// the last of several values for one place stays.
-void max_unpool2d_forward(int64_t images, int64_t pixels, int64_t channels, int64_t places,
+// the last of several values for one place stays. Both return whether all indices are in [0,
+// places); if not, the output is of no use.
+bool max_unpool2d_forward(int64_t images, int64_t pixels, int64_t channels, int64_t places,
                           const float* x, const int64_t* indices, float* y);
-void max_unpool2d_backward(int64_t images, int64_t pixels, int64_t channels, int64_t places,
+bool max_unpool2d_backward(int64_t images, int64_t pixels, int64_t channels, int64_t places,
                            const float* dy, const int64_t* indices, float* dx);
 
 struct IndexRange {

@@ -31,6 +31,7 @@ VARIANTS = (
     "narrow",
     "depthwise",
     "winograd",
+    "winograd_columns",
 )
 DIRECTIONS = ("forward", "backward_data", "backward_weight")
 
