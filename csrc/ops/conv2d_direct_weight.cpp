@@ -27,10 +27,7 @@ namespace neurona {
 namespace {
 
 constexpr int kMaxRows = 16;
-// Chunks when threads share the pixels; up to as many threads have work. Beyond this size of dW the
-// private accumulators would pass through L3 with every block.
-constexpr int64_t kChunks = 8;
-constexpr int64_t kLargestPrivate = 256 << 10;
+constexpr int64_t kChunks = 8;  // when threads share the pixels; up to as many threads have work
 
 // One tile: `height` consecutive channels from x + first, against panel `panel` of k, for all
 // pixels of the block.
@@ -167,8 +164,7 @@ void run_part(const WeightPass& whole, Range channels, Range filters, float* dw)
 }
 
 void run_group(const WeightPass& pass, float* dw) {
-  const int64_t bytes = pass.accumulator_size() * static_cast<int64_t>(sizeof(float));
-  if (bytes <= kLargestPrivate || !pass.packed) return run_chunks(pass, dw);
+  if (has_small_weight(pass.shape) || !pass.packed) return run_chunks(pass, dw);
   const Parts parts = choose_parts(pass);
   const auto filters_before = [&](int64_t k) {
     return std::min(pass.group_k, pass.k_panels * k / parts.filters * pass.kernel.columns);

@@ -14,6 +14,12 @@ namespace neurona {
 
 constexpr int kMaxRuns = 256;  // rows of pixels of a block
 
+// Whether a group's dW is small enough for each chunk of pixels to have one of its own: beyond 256
+// KiB they would pass through L3 with every block.
+inline bool has_small_weight(const Conv2dShape& shape) {
+  return shape.group_k() * shape.group_c() * shape.r * shape.s <= (256 << 10) / 4;
+}
+
 // One group of the convolution, or some channels and filters of it.
 struct WeightPass {
   const Conv2dShape& shape;
