@@ -69,6 +69,9 @@ struct GemmKernels {
   // asked for.
   void (*pack_transposed)(const float* source, int64_t line_stride, int64_t width, int64_t depth,
                           int64_t more, float* panel, int64_t panel_step);
+  // target[j * target_stride + i] = source[i * source_stride + j] for i < rows, j < columns.
+  void (*transpose)(const float* source, int64_t source_stride, int64_t rows, int64_t columns,
+                    float* target, int64_t target_stride);
 };
 
 }  // namespace neurona

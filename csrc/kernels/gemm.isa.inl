@@ -164,12 +164,40 @@ void pack_transposed(const float* source, int64_t line_stride, int64_t width, in
   }
 }
 
+// A square of kLanes, or the part of it that exists.
+void transpose_square(const float* source, int64_t source_stride, int rows, int columns,
+                      float* target, int64_t target_stride) {
+  Vec square[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) {
+    square[i] = i < rows ? load_first(source, columns) : Vec{};
+    if (i + 1 < rows) advance(source, source_stride);
+  }
+  transpose(square);
+#pragma GCC unroll 16
+  for (int j = 0; j < kLanes; ++j) {
+    if (j >= columns) break;
+    store_first(target, square[j], rows);
+    if (j + 1 < columns) advance(target, target_stride);
+  }
+}
+
+void transpose_matrix(const float* source, int64_t source_stride, int64_t rows, int64_t columns,
+                      float* target, int64_t target_stride) {
+  for (int64_t i = 0; i < rows; i += kLanes)
+    for (int64_t j = 0; j < columns; j += kLanes)
+      transpose_square(source + i * source_stride + j, source_stride,
+                       static_cast<int>(rows - i < kLanes ? rows - i : kLanes),
+                       static_cast<int>(columns - j < kLanes ? columns - j : kLanes),
+                       target + j * target_stride + i, target_stride);
+}
+
 }  // namespace
 
 GemmKernels gemm_kernels() {
-  return {kTileRows,      kPointerRows, kTileVectors * kLanes,  kLanes,     tile_columns,
-          tile_rows,      kStripRows,   kStripVectors * kLanes, strip_tile, pack_lines,
-          pack_transposed};
+  return {kTileRows,       kPointerRows,    kTileVectors * kLanes,  kLanes,     tile_columns,
+          tile_rows,       kStripRows,      kStripVectors * kLanes, strip_tile, pack_lines,
+          pack_transposed, transpose_matrix};
 }
 
 }  // namespace neurona::NEURONA_ISA

@@ -79,24 +79,26 @@ void run_tasks(const WeightPass& pass, int64_t first, int64_t last, WeightWorksp
     run_block(pass, view_block(pass, task, work), accumulators, task > first);
 }
 
-// dw[k][c][r][s] = sum over chunks of accumulators[chunk][r][s][c][k] for filters [first, last) and
-// the pass's channels; dw starts with the first of these, of dw_channels.
-void add_and_transpose(const WeightPass& pass, const float* accumulators, int64_t chunks,
-                       int64_t first, int64_t last, float* dw, int64_t dw_channels) {
-  const int64_t taps = pass.shape.r * pass.shape.s, size = pass.accumulator_size();
-  for (int64_t c = 0; c < pass.group_c; ++c)
-    for (int64_t k = first; k < last; ++k) {
-      const float* source = accumulators + c * pass.group_k + k;
-      float* target = dw + (k * dw_channels + c) * taps;
-      for (int64_t tap = 0; tap < taps; ++tap, source += pass.group_c * pass.group_k) {
-        float sum = *source;
-        for (int64_t chunk = 1; chunk < chunks; ++chunk) sum += source[chunk * size];
-        target[tap] = sum;
-      }
-    }
+// Channels [first, last) of dw[k][c][r][s] = accumulators[r][s][c][k]; dw starts with the pass's
+// first channel, of dw_channels.
+void transpose_to(const WeightPass& pass, const float* accumulators, int64_t first, int64_t last,
+                  float* dw, int64_t dw_channels) {
+  const int64_t taps = pass.shape.r * pass.shape.s, k = pass.group_k, line = dw_channels * taps;
+  if (taps == 1)
+    return pass.kernel.transpose(accumulators + first * k, k, last - first, k, dw + first, line);
+  for (int64_t c = first; c < last; ++c)
+    pass.kernel.transpose(accumulators + c * k, pass.group_c * k, taps, k, dw + c * taps, line);
 }
 
-constexpr int64_t kFilters = 16;  // a cache line of each tap
+// The first accumulator becomes the sum of all.
+void add_up(int64_t size, int64_t chunks, float* accumulators) {
+  parallel_for(size, grain_for(4 * chunks), [&](int64_t begin, int64_t end) {
+    for (int64_t chunk = 1; chunk < chunks; ++chunk) {
+      const float* other = accumulators + chunk * size;
+      for (int64_t i = begin; i < end; ++i) accumulators[i] += other[i];
+    }
+  });
+}
 
 void run_chunks(const WeightPass& pass, float* dw) {
   const int64_t size = pass.accumulator_size(), tasks = pass.tasks(),
@@ -109,13 +111,10 @@ void run_chunks(const WeightPass& pass, float* dw) {
       run_tasks(pass, tasks * chunk / chunks, tasks * (chunk + 1) / chunks, work,
                 accumulators.data() + chunk * size);
   });
-  parallel_for(
-      divide_up(pass.group_k, kFilters), grain_for(4 * kFilters * size / pass.group_k * chunks),
-      [&](int64_t begin, int64_t end) {
-        for (int64_t block = begin; block < end; ++block)
-          add_and_transpose(pass, accumulators.data(), chunks, block * kFilters,
-                            std::min(pass.group_k, (block + 1) * kFilters), dw, pass.group_c);
-      });
+  add_up(size, chunks, accumulators.data());
+  parallel_for(pass.group_c, grain_for(8 * size / pass.group_c), [&](int64_t begin, int64_t end) {
+    transpose_to(pass, accumulators.data(), begin, end, dw, pass.group_c);
+  });
 }
 
 // How a large dW is cut.
@@ -157,10 +156,9 @@ void run_part(const WeightPass& whole, Range channels, Range filters, float* dw)
   const Scratch<float> accumulators(pass.accumulator_size());
   WeightWorkspace work(pass);
   run_tasks(pass, 0, pass.tasks(), work, accumulators.data());
-  dw += (filters.begin * whole.group_c + channels.begin) * pass.shape.r * pass.shape.s;
-  for (int64_t k = 0; k < pass.group_k; k += kFilters)
-    add_and_transpose(pass, accumulators.data(), 1, k, std::min(pass.group_k, k + kFilters), dw,
-                      whole.group_c);
+  transpose_to(pass, accumulators.data(), 0, pass.group_c,
+               dw + (filters.begin * whole.group_c + channels.begin) * pass.shape.r * pass.shape.s,
+               whole.group_c);
 }
 
 void run_group(const WeightPass& pass, float* dw) {

@@ -125,9 +125,8 @@ void finish(const Plan& plan, int64_t begin, int64_t end, float* u, float* dw) {
         for (int64_t k = 0; k < out_channels; ++k) row[k] += other[k];
       }
     plan.winograd.transform_weight_gradient(sum, plan.u_step, plan.u_width, taps.data());
-    for (int64_t k = 0; k < out_channels; ++k)
-      for (int t = 0; t < kTaps; ++t)
-        dw[(k * channels + channel) * kTaps + t] = taps[t * plan.u_width + k];
+    plan.gemm.transpose(taps.data(), plan.u_width, kTaps, out_channels, dw + channel * kTaps,
+                        channels * kTaps);
   }
 }
 

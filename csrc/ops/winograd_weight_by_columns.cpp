@@ -93,10 +93,9 @@ void run_part(const Plan& plan, int64_t row_part, int64_t column_part, const flo
   for (int64_t i = 0; i < height; ++i)
     kernels().winograd.transform_weight_gradient(u + i * plan.columns, plan.u_step, plan.columns,
                                                  taps + i * kTaps * plan.columns);
-  for (int64_t j = 0; j < width; ++j) {
-    float* line = dw + ((column + j) * plan.shape.c + channel) * kTaps;
-    for (int64_t i = 0; i < height * kTaps; ++i) line[i] = taps[i * plan.columns + j];
-  }
+  const int64_t line = plan.shape.c * kTaps;
+  plan.gemm.transpose(taps, plan.columns, height * kTaps, width,
+                      dw + column * line + channel * kTaps, line);
 }
 
 }  // namespace
