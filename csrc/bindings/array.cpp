@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <new>
+#include <utility>
 
 #include "core/arena.h"
 
@@ -25,13 +26,22 @@ std::vector<py::ssize_t> dense_strides(const std::vector<int64_t>& shape, Order 
   return strides;
 }
 
-// Axes of extent 1 and empty arrays have no order to break.
+// Axes of extent 1 and empty arrays have no order to break. Every call of a kernel comes here, so
+// nothing is allocated.
 bool is_dense(const py::array& array, const std::vector<int64_t>& shape, Order order) {
-  const auto strides = dense_strides(shape, order, array.itemsize());
-  for (size_t i = 0; i < shape.size(); ++i) {
+  const size_t n = shape.size();
+  for (size_t i = 0; i < n; ++i)
     if (shape[i] == 0) return true;
-    if (shape[i] != 1 && array.strides(i) != strides[i]) return false;
-  }
+  int64_t step = array.itemsize();
+  const auto follows = [&](size_t axis) {
+    const bool fits = shape[axis] == 1 || array.strides(axis) == step;
+    step *= shape[axis];
+    return fits;
+  };
+  const bool channels_lead = order == Order::kChannelsLast && (n == 4 || n == 3);
+  if (channels_lead && !follows(1)) return false;
+  for (size_t i = n; i-- > 0;)
+    if (!(channels_lead && i == 1) && !follows(i)) return false;
   return true;
 }
 
@@ -76,9 +86,11 @@ py::array copy_to(const py::array& source, const std::vector<int64_t>& shape, Or
 
 }  // namespace
 
-Input input_array(const char* op, const char* argument, py::handle object, Order order) {
+namespace {
+
+Input dense_input(py::array array, Order order) {
   Input input;
-  input.holder = float_array(op, argument, object);
+  input.holder = std::move(array);
   input.shape = shape_of(input.holder);
   const char byte_order = input.holder.dtype().byteorder();
   const bool native = byte_order == '=' || byte_order == '|' ||
@@ -89,13 +101,19 @@ Input input_array(const char* op, const char* argument, py::handle object, Order
   return input;
 }
 
+}  // namespace
+
+Input input_array(const char* op, const char* argument, py::handle object, Order order) {
+  return dense_input(float_array(op, argument, object), order);
+}
+
 Input input_array(const char* op, const char* argument, py::handle object, Order order,
                   int64_t ndim, const char* layout) {
-  const py::array array = float_array(op, argument, object);
+  py::array array = float_array(op, argument, object);
   if (array.ndim() != ndim)
     fail_value(op, argument, " must have shape ", layout, ", got ",
                shape_text(shape_of(array).data(), array.ndim()));
-  return input_array(op, argument, object, order);
+  return dense_input(std::move(array), order);
 }
 
 Input optional_array(const char* op, const char* argument, py::handle object, Order order) {
