@@ -151,9 +151,9 @@ def legend_lines(labels: Sequence[str], probes: dict[str, float] | None) -> list
     lines = [f"{v.label}: {v.note}" for v in VARIANTS if v.label in labels]
     quartiles = "[quartiles]" if _shows_quartiles(labels) else "(quartiles with fewer peers)"
     lines.append(
-        f"Ratios to neurona's time are medians over rounds {quartiles}; above 1 neurona is faster; "
-        "a tie: the interquartile intervals of the times overlap."
+        f"Ratios to neurona's time are medians over rounds {quartiles}; above 1 neurona is faster."
     )
+    lines.append("A tie: the interquartile intervals of the times overlap.")
     lines.append(
         "Warm calls. Convolutions count the direct algorithm, so Winograd may exceed the peak."
     )
