@@ -75,12 +75,13 @@ def test_a_pattern_that_matches_nothing_is_an_error() -> None:
 
 
 def test_peers() -> None:
-    assert [peer.label for peer in select_peers("torch")] == ["torch", "torch_tuned"]
+    torches = ["torch", "torch_tuned", "torch_compiled"]
+    assert [peer.label for peer in select_peers("torch")] == torches
     assert [peer.label for peer in select_peers("numpy,torch_tuned")] == ["torch_tuned", "numpy"]
-    assert len(select_peers("all")) == 3
+    assert len(select_peers("all")) == 6
     assert select_peers("none") == []
     with pytest.raises(ValueError, match="peers must be among"):
-        select_peers("jax")
+        select_peers("tensorflow")
 
 
 # Work
@@ -390,7 +391,7 @@ def test_a_crash_costs_one_row(session: Session) -> None:
 
 
 def test_a_missing_peer_is_no_error() -> None:
-    absent = VARIANTS[3]._replace(label="absent", module="absent")
+    absent = VARIANTS[-1]._replace(label="absent", module="absent")
     with Session(SETTINGS, [absent]) as session:
         assert session.labels == [OURS]
         assert "No module named" in session.missing["absent"]
@@ -477,7 +478,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(capsys.readouterr().out.splitlines()) == 7
 
 
-@pytest.mark.parametrize("words", [["gem_64"], ["--peers", "jax"], ["--rounds", "0"]])
+@pytest.mark.parametrize("words", [["gem_64"], ["--peers", "tensorflow"], ["--rounds", "0"]])
 def test_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", *words]) == 2
     assert capsys.readouterr().err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,10 @@ from .session import OURS, VARIANTS, Record, Session
 from .statistics import Spread, geometric_mean
 
 SCHEMA = "neurona-bench/1"
-RATIO_WIDTH = 27
+TABLE_WIDTH = 160
+OUR_WIDTH = 68
+RATIO_WIDTH = 29
+BARE_RATIO_WIDTH = 15  # without quartiles, for more peers than the table has room for
 BUSY_LOAD = 0.5
 VERDICTS = {"faster": "", "slower": "loses", "tie": "tie"}
 
@@ -57,14 +60,30 @@ def opening_lines(session: Session) -> list[str]:
     return lines + [f"{label}: missing: {reason}" for label, reason in session.missing.items()]
 
 
+def _peers(labels: Sequence[str]) -> list[str]:
+    return [label for label in labels if label != OURS]
+
+
+def _shows_quartiles(labels: Sequence[str]) -> bool:
+    return OUR_WIDTH + RATIO_WIDTH * len(_peers(labels)) <= TABLE_WIDTH
+
+
+def _cells(texts: Iterable[str], quartiles: bool) -> str:
+    """The peers' part of a line."""
+    if quartiles:
+        return "".join(f"  {text:<{RATIO_WIDTH - 2}}" for text in texts)
+    return "".join(f" {text:<{BARE_RATIO_WIDTH - 1}}" for text in texts)
+
+
 def header(labels: Sequence[str]) -> str:
     """The column titles: neurona's own figures, then each peer's time in units of neurona's."""
     columns = f"{'row':<32}{'neurona':>10}{'+-':>6}{'GF/s':>8}{'peak':>6}{'bandw':>6}"
-    peers = [label for label in labels if label != OURS]
-    return columns + "".join(f"  {label + ' / neurona':<{RATIO_WIDTH}}" for label in peers)
+    quartiles = _shows_quartiles(labels)
+    unit = " / neurona" if quartiles else ""
+    return (columns + _cells((label + unit for label in _peers(labels)), quartiles)).rstrip()
 
 
-def _ratio_cell(record: Record | None) -> str:
+def _ratio_cell(record: Record | None, quartiles: bool) -> str:
     if record is None:
         return "-"
     if record["status"] != "ok":
@@ -72,8 +91,8 @@ def _ratio_cell(record: Record | None) -> str:
     if "ratio" not in record:
         return duration(record["median_ns"])
     r = record["ratio"]
-    text = f"{r['median']:.2f}x [{r['q1']:.2f}-{r['q3']:.2f}] {VERDICTS[r['verdict']]}"
-    return text.rstrip()
+    interval = f" [{r['q1']:.2f}-{r['q3']:.2f}]" if quartiles else ""
+    return f"{r['median']:.2f}x{interval} {VERDICTS[r['verdict']]}".rstrip()
 
 
 def row_line(records: Sequence[Record], labels: Sequence[str]) -> str:
@@ -92,9 +111,9 @@ def row_line(records: Sequence[Record], labels: Sequence[str]) -> str:
         )
         line += f"{gflops:>8}{_percent(ours['share_of_peak']):>6}"
         line += f"{_percent(ours['share_of_bandwidth']):>6}"
-    peers = [label for label in labels if label != OURS]
-    line += "".join(f"  {_ratio_cell(by_peer.get(label)):<{RATIO_WIDTH}}" for label in peers)
-    return line.rstrip()
+    quartiles = _shows_quartiles(labels)
+    ratios = (_ratio_cell(by_peer.get(label), quartiles) for label in _peers(labels))
+    return (line + _cells(ratios, quartiles)).rstrip()
 
 
 def trouble_lines(records: Sequence[Record]) -> list[str]:
@@ -130,10 +149,11 @@ def summary_lines(records: Sequence[Record]) -> list[str]:
 def legend_lines(labels: Sequence[str], probes: dict[str, float] | None) -> list[str]:
     """What the columns mean, below the table."""
     lines = [f"{v.label}: {v.note}" for v in VARIANTS if v.label in labels]
+    quartiles = "[quartiles]" if _shows_quartiles(labels) else "(quartiles with fewer peers)"
     lines.append(
-        "Ratios are medians over rounds [quartiles]; above 1 neurona is faster; a tie: the "
-        "interquartile intervals of the times overlap."
+        f"Ratios to neurona's time are medians over rounds {quartiles}; above 1 neurona is faster."
     )
+    lines.append("A tie: the interquartile intervals of the times overlap.")
     lines.append(
         "Warm calls. Convolutions count the direct algorithm, so Winograd may exceed the peak."
     )

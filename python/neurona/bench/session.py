@@ -26,15 +26,17 @@ from .rows import Row
 from .statistics import ratio, spread, verdict
 
 OURS = "neurona"
+HERE = (OURS, "numpy")  # modules that this interpreter has, whatever serves the other peers
 NETWORK_OPS = ("train_step", "infer")
 FEWEST_ROUNDS = 5
 PEAK_SECONDS = 0.01  # of multiply-adds per round; their median rate counts
 Record = dict[str, Any]
 
 
-# OpenBLAS, behind NumPy, keeps a core busy for 100 ms after a product, and whoever came next would
-# be measured beside it.
+# OpenBLAS, behind NumPy, keeps a core busy for 100 ms after a product, ONNX Runtime for up to 60 ms
+# after any call, and whoever came next would be measured beside them.
 BLAS_SETTLE_MS = 120.0
+ONNX_RUNTIME_SETTLE_MS = 70.0
 
 
 class Variant(NamedTuple):
@@ -51,12 +53,23 @@ VARIANTS = (
     Variant(OURS, "neurona", {}, "channels-last memory, as inside its networks"),
     Variant("torch", "torch", {}, "eager, default layout and options"),
     Variant("torch_tuned", "torch", {"tuned": True}, "eager, channels-last, fused optimizer"),
+    Variant(
+        "torch_compiled", "torch", {"compiled": True}, "as torch_tuned; networks: torch.compile"
+    ),
+    Variant("jax", "jax", {}, "jit on the CPU, channels-last; steps in one function"),
+    Variant(
+        "onnxruntime",
+        "onnxruntime",
+        {},
+        "inference; weights packed ahead of the calls",
+        ONNX_RUNTIME_SETTLE_MS,
+    ),
     Variant("numpy", "numpy", {}, "matmul through its BLAS", BLAS_SETTLE_MS),
 )
 
 
 def select_peers(names: str) -> list[Variant]:
-    """The peers of a comma list; ``torch`` stands for its two variants; also ``all``, ``none``.
+    """The peers of a comma list; ``torch`` stands for its three variants; also ``all``, ``none``.
 
     Raises ValueError for an unknown name.
     """
@@ -137,7 +150,9 @@ class Session:
         return list(self._workers)
 
     def _interpreter(self, module: str) -> str:
-        return self._python if module == "torch" and self._python else sys.executable
+        if module in HERE or self._python is None:
+            return sys.executable
+        return self._python
 
     def _start(self, label: str) -> None:
         variant = self._variants[label]

@@ -1,4 +1,4 @@
-"""`neurona bench`: neurona beside PyTorch and NumPy, row by row, verified before timed."""
+"""`neurona bench`: neurona beside other libraries, row by row, verified before timed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 QUICK_ROUNDS = 5
 QUICK_SAMPLE_MS = 5.0
+# Kept here too, because the session and its imports would slow every command's help.
+PEERS = ("torch", "torch_tuned", "torch_compiled", "jax", "onnxruntime", "numpy")
 
 _EXAMPLES = """examples:
   neurona bench --list
@@ -36,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EXAMPLES
     add = parser.add_argument
     add("patterns", nargs="*", metavar="ROW", help="row, start of a row, op, or wildcard")
-    add("--peers", default="all", help="comma list of torch, torch_tuned, numpy; all; none")
-    add("--peer-python", metavar="PATH", help="interpreter that has torch (default: this one)")
+    add("--peers", default="all", help=f"comma list of {', '.join(PEERS)}; all; none")
+    add("--peer-python", metavar="PATH", help="interpreter that has the peers (default: this one)")
     add("--threads", type=_positive, help="threads of every library (default: neurona's)")
     add("--rounds", type=_positive, help="samples per row and library")
     add("--quick", action="store_true", help="fewer and shorter samples, no footprint table")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,6 +52,24 @@ def current_parameters(model: Any) -> Arrays:
     }
 
 
+class NetworkArrays(NamedTuple):
+    """What a network starts from and is fed with."""
+
+    parameters: Arrays
+    x: Array
+    labels: Array
+
+
+def network_arrays(model: Any, request: Request) -> NetworkArrays:
+    """The same numbers in every library, as long as the parameters come in the same order."""
+    p = request.parameters
+    random = generator(p["model"], request.seed)
+    parameters = initial_parameters(model, random)
+    x = random.standard_normal((p["batch"], *NETWORKS[p["model"]][0])).astype(np.float32)
+    labels = random.randint(0, classes(p["model"]), (p["batch"],), dtype=np.int64)
+    return NetworkArrays(parameters, x, labels)
+
+
 class Network:
     """The network, inputs and labels of a row in one library.
 
@@ -59,16 +77,22 @@ class Network:
     """
 
     def __init__(self, lib: Any, request: Request, adapt: Callable[[Any], Any]) -> None:
-        p = request.parameters
-        random = generator(p["model"], request.seed)
         self.lib = lib
-        self.model = adapt(build(lib.nn, p["model"]))
-        self.initial = initial_parameters(self.model, random)
+        self.model = adapt(build(lib.nn, request.parameters["model"]))
+        arrays = network_arrays(self.model, request)
+        self.initial = arrays.parameters
         load_parameters(lib, self.model, self.initial)
-        x = random.standard_normal((p["batch"], *NETWORKS[p["model"]][0])).astype(np.float32)
-        labels = random.randint(0, classes(p["model"]), (p["batch"],), dtype=np.int64)
-        self.x = adapt(lib.tensor(x))
-        self.labels = lib.tensor(labels)
+        self.x = adapt(lib.tensor(arrays.x))
+        self.labels = lib.tensor(arrays.labels)
+
+
+def training_outputs(initial: Arrays, after: Arrays, losses: list[float]) -> Arrays:
+    """What is verified of a training step: see ``training_task``."""
+    arrays = {"losses": np.array(losses)}
+    for name, value in after.items():
+        before = arrays[f"before:{name}"] = initial[name].astype(np.float64)
+        arrays[f"update:{name}"] = value - before
+    return arrays
 
 
 def training_task(network: Network, make_optimizer: Callable[[Any], Any]) -> Task:
@@ -94,14 +118,10 @@ def training_task(network: Network, make_optimizer: Callable[[Any], Any]) -> Tas
         return loss
 
     def outputs(first_loss: Any) -> dict[str, Array]:
-        arrays = {}
-        for name, after in current_parameters(model).items():
-            arrays[f"before:{name}"] = network.initial[name].astype(np.float64)
-            arrays[f"update:{name}"] = after - arrays[f"before:{name}"]
+        after = current_parameters(model)
         losses = [float(first_loss.item())]
         losses += [float(step().item()) for _ in range(VERIFIED_LOSSES - 1)]
-        arrays["losses"] = np.array(losses)
-        return arrays
+        return training_outputs(network.initial, after, losses)
 
     def reset() -> None:
         load_parameters(lib, model, network.initial)

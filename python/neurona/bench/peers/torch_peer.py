@@ -1,8 +1,9 @@
-"""PyTorch (eager) as a peer.
+"""PyTorch as a peer.
 
-Two variants: ``torch`` is what a script gets by default; ``torch_tuned`` has channels-last memory
-and fused optimizers, and runs only where that changes something. Kernels are called below autograd,
-which spares torch that overhead.
+Three variants: ``torch`` is what a script gets by default; ``torch_tuned`` has channels-last memory
+and fused optimizers, and runs only where that changes something; ``torch_compiled`` is the tuned
+one with its networks through ``torch.compile``. Kernels are called below autograd, which spares
+torch that overhead.
 """
 
 from __future__ import annotations
@@ -262,17 +263,34 @@ def _channels_last(value: Any) -> Any:
     return value.to(memory_format=torch.channels_last) if is_image else value
 
 
+def _compiled(value: Any) -> Any:
+    """Channels-last; modules compile themselves when first called, in place: names stay."""
+    value = _channels_last(value)
+    if isinstance(value, torch.nn.Module):
+        value.compile()
+    return value
+
+
+def _network_task(request: Request) -> Task:
+    if request.options.get("compiled"):
+        return network_task(torch, request, adapt=_compiled, fused=True)
+    if request.options.get("tuned"):
+        return network_task(torch, request, adapt=_channels_last, fused=True)
+    return network_task(torch, request)
+
+
 def prepare(request: Request) -> Task:
     """The row through ATen's kernels, or for whole networks through ``torch.nn`` and autograd."""
     p, tuned = request.parameters, bool(request.options.get("tuned"))
+    is_network = request.op in ("train_step", "infer")
+    if request.options.get("compiled") and not is_network:
+        raise Unsupported("only networks are compiled")
     if tuned and request.op in SAME_WHEN_TUNED:
         raise Unsupported("nothing to tune")
     # Set once here, because a context around every call would be timed with it.
-    torch.set_grad_enabled(request.op in ("train_step", "infer"))
-    if request.op in ("train_step", "infer"):
-        if tuned:
-            return network_task(torch, request, adapt=_channels_last, fused=True)
-        return network_task(torch, request)
+    torch.set_grad_enabled(is_network)
+    if is_network:
+        return _network_task(request)
     if request.op not in OPS:
         raise Unsupported(f"no counterpart of {request.op}")
     arrays = build_inputs(request.name, request.op, request.direction, p, request.seed)
