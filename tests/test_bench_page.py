@@ -1,0 +1,61 @@
+"""docs/performance.md holds the tables of the recorded runs, and their roofline can be drawn."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS = [
+    ROOT / "bench" / "results" / f"cascade-lake-2-cores{suffix}.json" for suffix in ("", "-second")
+]
+
+
+@pytest.fixture(scope="module")
+def page() -> Any:
+    """bench/page.py, which is no part of the package."""
+    spec = importlib.util.spec_from_file_location("page", ROOT / "bench" / "page.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def documents() -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in RUNS]
+
+
+def test_the_page_shows_the_recorded_runs(page: Any) -> None:
+    text = (ROOT / "docs" / "performance.md").read_text().splitlines()
+    recorded = documents()
+    for line in (*page.summary(recorded), *page.table(recorded[0])):
+        assert line in text
+
+
+def test_a_row_that_loses_says_so(page: Any) -> None:
+    ratio = {"median": 0.8, "q1": 0.75, "q3": 0.85, "verdict": "slower"}
+    ours = {"median_ns": 2e6, "iqr_ns": 1e5, "share_of_peak": 0.5, "status": "ok"}
+    records = [
+        {"name": "row", "direction": "F", "peer": "neurona", **ours},
+        {"name": "row", "direction": "F", "peer": "other", "ratio": ratio, "status": "ok"},
+        {"name": "failed", "direction": "F", "peer": "neurona", "status": "wrong"},
+        {"name": "failed", "direction": "F", "peer": "other", "status": "error"},
+    ]
+    lines = list(page.table({"results": records}))
+    assert lines[2:] == [
+        "| row F | 2.00 ms | 5% | 50% | 0.80 [0.75, 0.85] **loses** |",
+        "| failed F | wrong | | | |",
+    ]
+    (line,) = list(page.summary([{"created": "2000-01-02T03:04:05", "results": records}]))[2:]
+    assert line == "| 2000-01-02T03:04 | other | 0 | 0 | 1 | 0.80x |"
+
+
+def test_the_roofline_is_drawn(page: Any, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    page.roofline(documents()[0], tmp_path / "roof.svg")
+    # One path per marker: more than the rows of convolutions alone.
+    assert (tmp_path / "roof.svg").read_text().count("<use ") > 40
