@@ -132,6 +132,7 @@ CONV2D_LARGE = [
     Conv2d(2, 64, 30, 29, 80, 3, 3, 1, 1),
     Conv2d(1, 1030, 29, 30, 5, 3, 3, 1, 1),  # several blocks of tiles, the last one partial
     Conv2d(2, 70, 9, 9, 130, 3, 3, 2, 1),  # a gradient of the weights that is cut for the threads
+    Conv2d(2, 58, 6, 5, 18, 3, 3, 2, 1),  # panels of 8 channels, the last one of 2
     Conv2d(4, 24, 20, 20, 24, 3, 3, 1, 1, 1, 24),
     Conv2d(9, 1, 28, 28, 6, 5, 5, 1, 2),
     Conv2d(1, 1, 130, 140, 4, 3, 3, 1, 1),  # too large for vectors of several pixels with AVX-512

@@ -84,10 +84,6 @@ py::array copy_to(const py::array& source, const std::vector<int64_t>& shape, Or
   return copy;
 }
 
-}  // namespace
-
-namespace {
-
 Input dense_input(py::array array, Order order) {
   Input input;
   input.holder = std::move(array);

@@ -15,10 +15,9 @@ struct DepthwiseKernels {
   // is overwritten.
   void (*pixel)(const float* const* sources, const float* const* weights, int64_t taps,
                 const float* bias, int64_t channels, float* out);
-  // For each tap s of a row of the kernel: sums[s * channels + c] += sum over the outputs q whose
-  // input w = q * stride + s * dilation - padding is inside of dy[q * channels + c] * x[w *
-  // channels
-  // + c].
+  // sums[s * channels + c] += sum over q of dy[q * channels + c] * x[w * channels + c], for each
+  // tap s of a row of the kernel and the outputs q whose input w = q * stride + s * dilation -
+  // padding is inside.
   void (*row_gradient)(const DepthwiseRow& row, const float* x, const float* dy, float* sums);
 };
 

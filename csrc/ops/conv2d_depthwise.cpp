@@ -2,6 +2,7 @@
 // to tile. Each output pixel sums the taps that lie inside the image, with vectors along the
 // channels; weights are reordered to (R, S, C) first.
 #include <algorithm>
+#include <array>
 #include <span>
 #include <vector>
 
@@ -44,10 +45,15 @@ class AxisTaps {
   std::vector<size_t> starts_;
 };
 
+// Outputs, inputs and taps along one axis.
+std::array<int64_t, 3> extents(const Conv2dShape& shape, int axis) {
+  if (axis == 0) return {shape.p, shape.h, shape.r};
+  return {shape.q, shape.w, shape.s};
+}
+
 // Output p reads input p * stride + r * dilation - padding.
 AxisTaps forward_taps(const Conv2dShape& shape, int axis) {
-  const int64_t outputs = axis ? shape.q : shape.p, inputs = axis ? shape.w : shape.h,
-                kernel = axis ? shape.s : shape.r;
+  const auto [outputs, inputs, kernel] = extents(shape, axis);
   AxisTaps taps(outputs);
   for (int64_t p = 0; p < outputs; ++p) {
     for (int64_t r = 0; r < kernel; ++r) {
@@ -62,8 +68,7 @@ AxisTaps forward_taps(const Conv2dShape& shape, int axis) {
 
 // Input h was read by output p = (h + padding - r * dilation) / stride, where that is whole.
 AxisTaps gradient_taps(const Conv2dShape& shape, int axis) {
-  const int64_t outputs = axis ? shape.q : shape.p, inputs = axis ? shape.w : shape.h,
-                kernel = axis ? shape.s : shape.r;
+  const auto [outputs, inputs, kernel] = extents(shape, axis);
   AxisTaps taps(inputs);
   for (int64_t h = 0; h < inputs; ++h) {
     for (int64_t r = 0; r < kernel; ++r) {

@@ -62,8 +62,8 @@ int64_t winograd_tiles(int64_t height, int64_t width) {
   return divide_up(height, kTile) * divide_up(width, kTile);
 }
 
-// Whether Winograd's algorithm is the faster one (AVX-512, one and two threads, 1 and 32 images of
-// 3 to 28 pixels with 16 to 256 channels). A tile costs the same however much of it is inside: less
+// Whether Winograd's algorithm is the faster one (AVX-512, two threads, 1 and 32 images of 3
+// to 28 pixels with 16 to 256 channels). A tile costs the same however much of it is inside: less
 // than 9/16 (6 of 8 pixels in each direction, or 3 of 4) is too little. With few channels the
 // transforms, whose work grows with C + K, cost what the products save. Forward and backward data
 // do not count the images: a sample must give the same bits alone and in a batch.

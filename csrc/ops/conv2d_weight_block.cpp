@@ -17,20 +17,20 @@ constexpr int64_t kPackFromChannels = 16;
 // accumulators out of L2 (256 pixels: 11.9 ms).
 constexpr int64_t kPointwisePixels = 64;
 
-// Successive pixels of `channels` channels to panels of `width`, panel_size floats apart. A few
-// pixels at a time for all panels, because a pixel is contiguous while its parts in one panel lie
-// far apart.
+// Successive pixels of `channels` channels to panels of `width`, the last one of `last_width`,
+// panel_size floats apart. A few pixels at a time for all panels, because a pixel is contiguous
+// while its parts in one panel lie far apart.
 void pack_pixels(const GemmKernels& kernel, const float* source, int64_t stride, int64_t pixels,
-                 int64_t channels, int64_t width, float* panels, int64_t panel_size) {
+                 int64_t channels, int64_t width, int64_t last_width, float* panels,
+                 int64_t panel_size) {
   constexpr int64_t kPixelsTogether = 8;
   for (int64_t i = 0; i < pixels; i += kPixelsTogether) {
     const int64_t together = std::min(kPixelsTogether, pixels - i);
     for (int64_t c = 0, panel = 0; c < channels; c += width, ++panel) {
-      // The last panel may be narrower, if half of it is enough.
-      const int64_t valid = std::min(width, channels - c);
-      const int64_t step = width == kernel.columns && valid <= kernel.lanes ? kernel.lanes : width;
-      kernel.pack_transposed(source + i * stride + c, stride, valid, together,
-                             pixels - i - together, panels + panel * panel_size + i * step, step);
+      const int64_t step = c + width < channels ? width : last_width;
+      kernel.pack_transposed(source + i * stride + c, stride, std::min(width, channels - c),
+                             together, pixels - i - together,
+                             panels + panel * panel_size + i * step, step);
     }
   }
 }
@@ -57,7 +57,7 @@ void pack_image(const WeightPass& pass, const float* image, int64_t first, int64
     }
     if (!outside)
       pack_pixels(pass.kernel, image + row * shape.w * shape.c, shape.c, inside, pass.group_c,
-                  pass.x_width, panels + left * pass.x_width, panel_size);
+                  pass.x_width, pass.x_width, panels + left * pass.x_width, panel_size);
   }
 }
 
@@ -74,7 +74,7 @@ WeightBlock pack_block(const WeightPass& pass, const WeightBlock& in_place, int6
   }
   // Images follow one another in dy.
   pack_pixels(pass.kernel, in_place.dy, shape.k, in_place.images * pixels, pass.group_k,
-              pass.kernel.columns, work.dy_panels.data(),
+              pass.kernel.columns, pass.panel_width(pass.k_panels - 1), work.dy_panels.data(),
               pass.kernel.columns * pass.block_pixels());
   return {work.x_panels.data(),
           slab_size,

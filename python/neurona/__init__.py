@@ -132,8 +132,8 @@ def get_num_threads() -> int:
 def set_conv_precision(precision: str) -> None:
     """Choose how 3x3 convolutions of stride 1 are computed: "fast" (the default) or "exact".
 
-    "fast" lets those with 16 channels or more run by Winograd's F(4x4, 3x3): a quarter of the
-    products, and an error about twice that of a plain sum, near 1e-6 of the output's standard
+    "fast" lets those with enough channels, 16 at least, run by Winograd's F(4x4, 3x3): a quarter of
+    the products, and an error about twice that of a plain sum, near 1e-6 of the output's standard
     deviation. A NaN or an infinity then reaches the whole 4x4 tile. "exact" keeps to plain sums.
     ValueError for another name. Source: Lavin and Gray, Fast algorithms for convolutional neural
     networks (2016).

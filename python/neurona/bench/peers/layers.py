@@ -54,7 +54,7 @@ class Module:
                 yield from member.named_parameters(f"{prefix}{name}.")
 
     def forward(self, x: Any) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: forward is not defined")
 
     def __call__(self, x: Any) -> Any:
         return self.forward(x)
