@@ -93,8 +93,30 @@ ThreadBudget find_budget() {
   return budget;
 }
 
-int64_t cache_size(int name, int64_t fallback) {
-  const long size = sysconf(name);
+// What Linux says of a data cache of the first processor ("1024K"); 0 where it does not.
+int64_t cache_from_sysfs(int level) {
+  for (int index = 0; index < 8; ++index) {
+    const std::string folder =
+        "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
+    std::ifstream level_file(folder + "level"), type_file(folder + "type"),
+        size_file(folder + "size");
+    int its_level = 0;
+    std::string type;
+    int64_t size = 0;
+    char unit = 0;
+    if (!(level_file >> its_level) || !(type_file >> type) || !(size_file >> size)) continue;
+    if (its_level != level || type == "Instruction") continue;
+    if (size_file >> unit) size <<= unit == 'K' ? 10 : unit == 'M' ? 20 : 0;
+    return size;
+  }
+  return 0;
+}
+
+// sysconf comes second: on AMD it has been seen to give the L3 of all sockets' chiplets (384 MiB)
+// where a core reaches 32 MiB.
+int64_t cache_size(int level, int sysconf_name, int64_t fallback) {
+  if (const int64_t size = cache_from_sysfs(level); size > 0) return size;
+  const long size = sysconf_name >= 0 ? sysconf(sysconf_name) : 0;
   return size > 0 ? size : fallback;
 }
 
@@ -133,12 +155,13 @@ std::string cpu_name() {
 
 const CacheSizes& cache_sizes() {
 #if defined(_SC_LEVEL1_DCACHE_SIZE)
-  static const CacheSizes sizes{cache_size(_SC_LEVEL1_DCACHE_SIZE, 32 << 10),
-                                cache_size(_SC_LEVEL2_CACHE_SIZE, 512 << 10),
-                                cache_size(_SC_LEVEL3_CACHE_SIZE, 8 << 20)};
+  constexpr int kNames[] = {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE};
 #else
-  static const CacheSizes sizes{32 << 10, 512 << 10, 8 << 20};
+  constexpr int kNames[] = {-1, -1, -1};
 #endif
+  static const CacheSizes sizes{cache_size(1, kNames[0], 32 << 10),
+                                cache_size(2, kNames[1], 512 << 10),
+                                cache_size(3, kNames[2], 8 << 20)};
   return sizes;
 }
 

@@ -38,9 +38,12 @@ constexpr int64_t kHugePageFloats = 1 << 19;
 constexpr int64_t kFromRows = 48;
 constexpr int64_t kFromColumns = 64;
 constexpr int64_t kFromFlops = 4 << 20;
-// Rows of A this many floats (a page) apart share one set of lines of L1, which cannot hold a strip
-// beside the panel: such a strip is copied. Copying others costs 3 % at n = 512.
+// Rows of A this many floats (a page, all sets of L1) apart share their sets. Where L1 has too few
+// ways for a strip's rows and so many lines of the panel beside them, such a strip is copied.
+// Copying others costs 3 % at n = 512, and so does copying these where L1 has 12 ways (Zen 5, n =
+// 1024, 8 rows; with 8 ways copies are 2 to 4 % faster).
 constexpr int64_t kSharedSets = 1024;
+constexpr int64_t kPanelWays = 4;
 constexpr int64_t kLineFloats = 16;
 // A thread keeps its copies where it will meet them in so many chunks (3 to 7 % of a product of n =
 // 2048; in two, cold memory costs more than copying again) and all threads together need at most so
@@ -117,6 +120,11 @@ struct Buffers {
   bool* copied;   // whether strip s of block k is among them: [k * strips + s]; null if not kept
 };
 
+// A way of L1 is a page on all processors of interest, so that addresses need no translation first.
+int64_t l1_ways() {
+  return cache_sizes().l1d / (kSharedSets * static_cast<int64_t>(sizeof(float)));
+}
+
 // How many of the panels that ChunkPanels makes of so many vectors are not of full width.
 int64_t narrow_panels(int64_t vectors, int64_t widest) {
   const int64_t rest = vectors % widest;
@@ -150,7 +158,8 @@ struct Strips {
         strips_together(a_matrix.transposed
                             ? std::lcm(kernel.strip_rows, kernel.lanes) / kernel.strip_rows
                             : 1),
-        copy_rows(!a_matrix.transposed && a_matrix.stride % kSharedSets == 0) {
+        copy_rows(!a_matrix.transposed && a_matrix.stride % kSharedSets == 0 &&
+                  l1_ways() < kernel.strip_rows + kPanelWays) {
     // 9/16 of L2 for the panels of a chunk; A, C and what is on its way take the rest.
     const int64_t floats = cache_sizes().l2 * 9 / 16 / static_cast<int64_t>(sizeof(float));
     const int64_t panels =
