@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurona.backends import cpu
 from neurona.cli import main
 from neurona.datasets import digits
 from neurona.safetensors import load_file, load_with_metadata
@@ -163,8 +164,25 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["schema"] == 1 and facts["versions"]["numpy"] == np.__version__
     assert facts["processor"]["isa"] in facts["processor"]["isas"]
     assert facts["threads"]["used"] >= 1 and facts["threads"]["reason"]
+    assert facts["compiler"].startswith(("GCC ", "Clang "))
     assert main(["info"]) == 0
     assert "threads: " in capsys.readouterr().out
+
+
+def test_caches_are_those_that_linux_gives() -> None:
+    caches = Path("/sys/devices/system/cpu/cpu0/cache")
+    if not caches.is_dir():
+        pytest.skip("the system does not say")
+    found = {"l1d": 0, "l2": 0, "l3": 0}
+    for index in caches.glob("index*"):
+        level = "l" + (index / "level").read_text().strip()
+        if (index / "type").read_text().strip() != "Instruction":
+            size = (index / "size").read_text().strip()
+            found[level if level != "l1" else "l1d"] = int(size.rstrip("K")) << 10
+    info = cpu.cpu_info()
+    assert {level: info[level] for level, size in found.items() if size} == {
+        level: size for level, size in found.items() if size
+    }
 
 
 @pytest.mark.parametrize(

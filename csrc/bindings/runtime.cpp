@@ -14,6 +14,15 @@
 #include "ops/probe.h"
 
 namespace neurona {
+namespace {
+
+#if defined(__clang__)
+constexpr const char* kCompiler = "Clang " __clang_version__;
+#else
+constexpr const char* kCompiler = "GCC " __VERSION__;
+#endif
+
+}  // namespace
 
 void register_runtime(py::module_& m) {
   m.def("num_threads", &num_threads, "Threads that kernels use.");
@@ -77,6 +86,7 @@ void register_runtime(py::module_& m) {
         const auto& cache = cache_sizes();
         py::dict info;
         info["name"] = cpu_name();
+        info["compiler"] = kCompiler;
         info["l1d"] = cache.l1d;
         info["l2"] = cache.l2;
         info["l3"] = cache.l3;
@@ -86,7 +96,8 @@ void register_runtime(py::module_& m) {
         info["reason"] = budget.reason;
         return info;
       },
-      "Processor name, cache sizes in bytes, and the thread budget with its reason.");
+      "Processor name, compiler of this module, cache sizes in bytes, and the thread budget with "
+      "its reason.");
   m.def("measure_fma_peak", &measure_fma_peak, py::arg("seconds"), py::arg("threads"),
         py::arg("sustained") = false, py::call_guard<py::gil_scoped_release>(),
         "Peak float32 multiply-add rate in flop/s, measured; sustained: the median instead of the "

@@ -32,6 +32,7 @@ def collect() -> dict[str, Any]:
             "python": platform.python_version(),
             "numpy": np.__version__,
         },
+        "compiler": processor["compiler"],
         "platform": platform.platform(),
         "processor": {
             "name": processor["name"],
@@ -71,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     caches = ", ".join(f"{name} {_size(count)}" for name, count in processor["caches"].items())
     lines = [
         *(f"{name}: {version}" for name, version in facts["versions"].items()),
+        f"compiler: {facts['compiler']}",
         f"platform: {facts['platform']}",
         f"processor: {processor['name']}",
         f"caches: {caches}",
