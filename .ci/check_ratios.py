@@ -3,8 +3,8 @@
 What is compared are ratios of one run: shares of the machine's own peak of multiply-adds, shares of
 its bandwidth, and NumPy's time over ours. The floors are about a third of what quiet runs on
 Cascade Lake and Zen 5 showed, because beside neighbours that take both cores half of it was seen; a
-row below its floor is measured again, at most twice. Finer changes show in check_instructions.py and
-in `neurona bench --compare`.
+row below its floor is measured again, at most twice. Finer changes show in check_instructions.py
+and in `neurona bench --compare`.
 """
 
 from __future__ import annotations

@@ -33,12 +33,26 @@ def _vgg_stage(channels: int) -> list[Layer]:
     return [("conv_bn", channels, 3, 1, 1), RELU, ("conv_bn", channels, 3, 1, 1), RELU, HALVE]
 
 
+# Two blocks at each of four widths, the later ones beginning with half the size; `out` classes.
+def _resnet18_stages(out: int) -> list[Layer]:
+    widths = (64, 128, 256, 512)
+    blocks = [("block", width, 1 + (i == 0 and width > 64)) for width in widths for i in (0, 1)]
+    return [*blocks, ("global_avg_pool",), FLATTEN, ("linear", out)]
+
+
 NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer]]] = {
     "lenet5": (
         (1, 28, 28),
         [
             *[("conv", 6, 5, 1, 2), RELU, HALVE, ("conv", 16, 5, 1, 0), RELU, HALVE],
             *_mlp(120, 84, 10),
+        ],
+    ),
+    "cnn_20_40": (
+        (1, 28, 28),
+        [
+            *[("conv", 20, 5, 1, 0), RELU, HALVE, ("conv", 40, 5, 1, 0), RELU, HALVE],
+            *_mlp(1000, 1000, 10),
         ],
     ),
     "mlp64": ((1, 28, 28), _mlp(64, 64, 64, 10)),
@@ -56,14 +70,11 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer]]] = {
         (3, 224, 224),
         [
             *[("conv_bn", 64, 7, 2, 3), RELU, ("max_pool", 3, 2, 1)],
-            *[
-                ("block", width, 1 + (i == 0 and width > 64))
-                for width in (64, 128, 256, 512)
-                for i in (0, 1)
-            ],
-            *[("global_avg_pool",), FLATTEN, ("linear", 1000)],
+            *_resnet18_stages(1000),
         ],
     ),
+    # For small images, as is usual: a 3x3 stem that keeps the size, and no pooling.
+    "resnet18_32": ((3, 32, 32), [("conv_bn", 64, 3, 1, 1), RELU, *_resnet18_stages(10)]),
 }
 
 
