@@ -53,6 +53,7 @@ CALLS: dict[str, Any] = {
         m((2, 3, 3, 4)), ROWS, COLUMNS, (6, 5)
     ),
     "bed_of_nails": lambda r, m: r.bed_of_nails_forward(m(IMAGE), 2),
+    "reorder": lambda r, m: r.reorder(m(IMAGE), True),
     "affine_sample": lambda r, m: r.affine_sample(m(IMAGE), m((2, 2, 3))),
     "add": lambda r, m: r.add(m(X), 0.1),
     "div": lambda r, m: r.div(1.0, m(())),

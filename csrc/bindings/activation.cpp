@@ -5,6 +5,7 @@
 
 #include "bindings/array.h"
 #include "bindings/register.h"
+#include "bindings/run_kernel.h"
 
 namespace neurona {
 namespace {
@@ -16,8 +17,7 @@ py::array forward(const char* op, Activation activation, py::handle x_object,
   py::array result = new_floats(x.shape, order);
   float* y = floats(result);
   const int64_t count = x.size();
-  py::gil_scoped_release release;
-  activation_forward(activation, x.data, y, count, first, second);
+  run_kernel([=, x = x.data] { activation_forward(activation, x, y, count, first, second); });
   return result;
 }
 
@@ -33,8 +33,9 @@ py::array backward(const char* op, Activation activation, py::handle dy_object,
   py::array result = new_floats(saved.shape, order);
   float* dx = floats(result);
   const int64_t count = saved.size();
-  py::gil_scoped_release release;
-  activation_backward(activation, dy.data, saved.data, dx, count, first, second);
+  run_kernel([=, dy = dy.data, saved = saved.data] {
+    activation_backward(activation, dy, saved, dx, count, first, second);
+  });
   return result;
 }
 

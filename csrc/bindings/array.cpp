@@ -4,6 +4,7 @@
 #include <new>
 #include <utility>
 
+#include "bindings/run_kernel.h"
 #include "core/arena.h"
 
 namespace neurona {
@@ -78,6 +79,7 @@ py::array float_array(const char* op, const char* argument, py::handle object) {
 }
 
 py::array copy_to(const py::array& source, const std::vector<int64_t>& shape, Order order) {
+  refuse_recording("an array had to be copied into another memory order");
   py::array copy = new_floats(shape, order);
   static PyObject* copyto = py::object(py::module_::import("numpy").attr("copyto")).release().ptr();
   py::reinterpret_borrow<py::object>(copyto)(copy, source);
@@ -130,6 +132,7 @@ IntInput int_array(const char* op, const char* argument, py::handle object, Orde
   const char byte_order = dtype.byteorder();
   if (byte_order == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<') ||
       !is_aligned(input.holder) || !is_dense(input.holder, input.shape, order)) {
+    refuse_recording("an array had to be copied into another memory order");
     const py::array copy = new_array(py::dtype::of<int64_t>(), input.shape, order);
     py::module_::import("numpy").attr("copyto")(copy, input.holder);
     input.holder = copy;

@@ -4,6 +4,7 @@
 #include "bindings/array.h"
 #include "bindings/pool2d_parameters.h"
 #include "bindings/register.h"
+#include "bindings/run_kernel.h"
 
 namespace neurona {
 namespace {
@@ -31,10 +32,7 @@ py::array avg_pool2d_forward_binding(py::object x_object, py::object kernel_size
   const Pool2dShape shape = pool2d_shape(kOp, image_sizes(kOp, "x", x, "(N, C, H, W)"), window);
   py::array y = new_floats({shape.n, shape.c, shape.p, shape.q}, Order::kChannelsLast);
   float* y_data = floats(y);
-  {
-    py::gil_scoped_release release;
-    avg_pool2d_forward(shape, divisor, x.data, y_data);
-  }
+  run_kernel([=, x = x.data] { avg_pool2d_forward(shape, divisor, x, y_data); });
   return y;
 }
 
@@ -53,10 +51,7 @@ py::array avg_pool2d_backward_binding(py::object dy_object, py::object input_siz
   check_output_shape(kOp, "dy", dy.shape, shape);
   py::array dx = new_floats({shape.n, shape.c, shape.h, shape.w}, Order::kChannelsLast);
   float* dx_data = floats(dx);
-  {
-    py::gil_scoped_release release;
-    avg_pool2d_backward(shape, divisor, dy.data, dx_data);
-  }
+  run_kernel([=, dy = dy.data] { avg_pool2d_backward(shape, divisor, dy, dx_data); });
   return dx;
 }
 
@@ -68,10 +63,7 @@ py::array adaptive_forward(py::object x_object, py::object output_size) {
   const Pool2dShape shape{sizes[0], sizes[1], sizes[2], sizes[3], size[0], size[1], {}};
   py::array y = new_floats({shape.n, shape.c, shape.p, shape.q}, Order::kChannelsLast);
   float* y_data = floats(y);
-  {
-    py::gil_scoped_release release;
-    adaptive_avg_pool2d_forward(shape, x.data, y_data);
-  }
+  run_kernel([=, x = x.data] { adaptive_avg_pool2d_forward(shape, x, y_data); });
   return y;
 }
 
@@ -83,10 +75,7 @@ py::array adaptive_backward(py::object dy_object, py::object input_size) {
   const Pool2dShape shape{sizes[0], sizes[1], image[0], image[1], sizes[2], sizes[3], {}};
   py::array dx = new_floats({shape.n, shape.c, shape.h, shape.w}, Order::kChannelsLast);
   float* dx_data = floats(dx);
-  {
-    py::gil_scoped_release release;
-    adaptive_avg_pool2d_backward(shape, dy.data, dx_data);
-  }
+  run_kernel([=, dy = dy.data] { adaptive_avg_pool2d_backward(shape, dy, dx_data); });
   return dx;
 }
 

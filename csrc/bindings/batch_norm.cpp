@@ -5,6 +5,7 @@
 
 #include "bindings/array.h"
 #include "bindings/register.h"
+#include "bindings/run_kernel.h"
 
 namespace neurona {
 namespace {
@@ -79,15 +80,18 @@ py::tuple batch_norm_forward(py::object x_object, py::object weight_object, py::
   py::array y = new_floats(x.shape, Order::kChannelsLast), mean = new_floats({channels}, Order::kC),
             invstd = new_floats({channels}, Order::kC);
   float *y_data = floats(y), *mean_data = floats(mean), *invstd_data = floats(invstd);
-  {
-    py::gil_scoped_release release;
-    if (training)
-      batch_norm_training(shape,
-                          {weight.data, bias.data, new_mean.data, new_var.data, momentum, eps},
-                          x.data, y_data, mean_data, invstd_data);
-    else
-      batch_norm_evaluation(shape, weight.data, bias.data, old_mean.data, old_var.data, eps, x.data,
-                            y_data, mean_data, invstd_data);
+  if (training) {
+    run_kernel([=, x = x.data, weight = weight.data, bias = bias.data, running_mean = new_mean.data,
+                running_var = new_var.data] {
+      batch_norm_training(shape, {weight, bias, running_mean, running_var, momentum, eps}, x,
+                          y_data, mean_data, invstd_data);
+    });
+  } else {
+    run_kernel([=, x = x.data, weight = weight.data, bias = bias.data, running_mean = old_mean.data,
+                running_var = old_var.data] {
+      batch_norm_evaluation(shape, weight, bias, running_mean, running_var, eps, x, y_data,
+                            mean_data, invstd_data);
+    });
   }
   return py::make_tuple(y, mean, invstd);
 }
@@ -112,11 +116,10 @@ py::tuple batch_norm_backward_binding(py::object dy_object, py::object x_object,
             dweight = new_floats({shape.channels}, Order::kC),
             dbias = new_floats({shape.channels}, Order::kC);
   const BatchNormGradients gradients{floats(dx), floats(dweight), floats(dbias)};
-  {
-    py::gil_scoped_release release;
-    batch_norm_backward(shape, training, dy.data, x.data, weight.data, mean.data, invstd.data,
-                        gradients);
-  }
+  run_kernel(
+      [=, dy = dy.data, x = x.data, weight = weight.data, mean = mean.data, invstd = invstd.data] {
+        batch_norm_backward(shape, training, dy, x, weight, mean, invstd, gradients);
+      });
   return py::make_tuple(dx, dweight, dbias);
 }
 

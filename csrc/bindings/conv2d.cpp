@@ -5,6 +5,7 @@
 #include "bindings/activation_name.h"
 #include "bindings/array.h"
 #include "bindings/register.h"
+#include "bindings/run_kernel.h"
 #include "ops/gemm.h"
 
 namespace neurona {
@@ -62,11 +63,10 @@ py::array conv2d_forward_binding(py::object x_object, py::object weight_object,
       plan_conv2d(kOp, shape, Conv2dDirection::kForward, variant_text(kOp, variant));
   py::array result = new_images(shape.n, shape.k, shape.p, shape.q);
   float* y = floats(result);
-  {
-    py::gil_scoped_release release;
-    conv2d_forward(shape, plan.variant, x.data, weight.data, bias.data, in_tile(after), y);
+  run_kernel([=, variant = plan.variant, x = x.data, weight = weight.data, bias = bias.data] {
+    conv2d_forward(shape, variant, x, weight, bias, in_tile(after), y);
     finish_activation(after, y, shape.n * shape.k * shape.p * shape.q);
-  }
+  });
   return result;
 }
 
@@ -88,10 +88,9 @@ py::array conv2d_backward_data_binding(py::object dy_object, py::object weight_o
       plan_conv2d(kOp, shape, Conv2dDirection::kBackwardData, variant_text(kOp, variant));
   py::array result = new_images(shape.n, shape.c, shape.h, shape.w);
   float* dx = floats(result);
-  {
-    py::gil_scoped_release release;
-    conv2d_backward_data(shape, plan.variant, dy.data, weight.data, nullptr, dx);
-  }
+  run_kernel([=, variant = plan.variant, dy = dy.data, weight = weight.data] {
+    conv2d_backward_data(shape, variant, dy, weight, nullptr, dx);
+  });
   return result;
 }
 
@@ -99,8 +98,7 @@ py::object bias_gradient(bool wanted, const float* dy, int64_t pixels, int64_t c
   if (!wanted) return py::none();
   py::array db = new_floats({channels}, Order::kC);
   float* sums = floats(db);
-  py::gil_scoped_release release;
-  column_sums(dy, pixels, channels, channels, sums);
+  run_kernel([=] { column_sums(dy, pixels, channels, channels, sums); });
   return db;
 }
 
@@ -123,10 +121,9 @@ py::tuple conv2d_backward_weight_binding(py::object dy_object, py::object x_obje
       plan_conv2d(kOp, shape, Conv2dDirection::kBackwardWeight, variant_text(kOp, variant));
   py::array dw = new_floats({shape.k, shape.group_c(), shape.r, shape.s}, Order::kC);
   float* target = floats(dw);
-  {
-    py::gil_scoped_release release;
-    conv2d_backward_weight(shape, plan.variant, dy.data, x.data, target);
-  }
+  run_kernel([=, variant = plan.variant, dy = dy.data, x = x.data] {
+    conv2d_backward_weight(shape, variant, dy, x, target);
+  });
   return py::make_tuple(dw,
                         bias_gradient(with_bias, dy.data, shape.n * shape.p * shape.q, shape.k));
 }
@@ -186,10 +183,9 @@ py::array conv_transpose2d_forward(py::object x_object, py::object weight_object
   const Conv2dPlan plan = plan_conv2d(kOp, shape, Conv2dDirection::kBackwardData, nullptr);
   py::array result = new_images(shape.n, shape.c, shape.h, shape.w);
   float* y = floats(result);
-  {
-    py::gil_scoped_release release;
-    conv2d_backward_data(shape, plan.variant, x.data, weight.data, bias.data, y);
-  }
+  run_kernel([=, variant = plan.variant, x = x.data, weight = weight.data, bias = bias.data] {
+    conv2d_backward_data(shape, variant, x, weight, bias, y);
+  });
   return result;
 }
 
@@ -218,10 +214,9 @@ py::array conv_transpose2d_backward_data(py::object dy_object, py::object weight
   const Conv2dPlan plan = plan_conv2d(kOp, shape, Conv2dDirection::kForward, nullptr);
   py::array result = new_images(shape.n, shape.k, shape.p, shape.q);
   float* dx = floats(result);
-  {
-    py::gil_scoped_release release;
-    conv2d_forward(shape, plan.variant, dy.data, weight.data, nullptr, TileActivation::kNone, dx);
-  }
+  run_kernel([=, variant = plan.variant, dy = dy.data, weight = weight.data] {
+    conv2d_forward(shape, variant, dy, weight, nullptr, TileActivation::kNone, dx);
+  });
   return result;
 }
 
@@ -244,10 +239,9 @@ py::tuple conv_transpose2d_backward_weight(py::object dy_object, py::object x_ob
   const Conv2dPlan plan = plan_conv2d(kOp, shape, Conv2dDirection::kBackwardWeight, nullptr);
   py::array dw = new_floats({shape.k, shape.group_c(), shape.r, shape.s}, Order::kC);
   float* target = floats(dw);
-  {
-    py::gil_scoped_release release;
-    conv2d_backward_weight(shape, plan.variant, x.data, dy.data, target);
-  }
+  run_kernel([=, variant = plan.variant, dy = dy.data, x = x.data] {
+    conv2d_backward_weight(shape, variant, x, dy, target);
+  });
   return py::make_tuple(dw,
                         bias_gradient(with_bias, dy.data, shape.n * shape.h * shape.w, shape.c));
 }

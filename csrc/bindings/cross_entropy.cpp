@@ -5,6 +5,7 @@
 #include "bindings/labels.h"
 #include "bindings/reduction_name.h"
 #include "bindings/register.h"
+#include "bindings/run_kernel.h"
 
 namespace neurona {
 namespace {
@@ -69,10 +70,7 @@ py::tuple cross_entropy_forward(py::object x_object, py::object target_object,
     dx_data = floats(gradient);
     dx = std::move(gradient);
   }
-  {
-    py::gil_scoped_release release;
-    cross_entropy(x.data, n, c, target, options, loss_data, dx_data);
-  }
+  run_kernel([=, x = x.data] { cross_entropy(x, n, c, target, options, loss_data, dx_data); });
   return py::make_tuple(std::move(loss), std::move(dx));
 }
 

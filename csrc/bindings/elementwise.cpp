@@ -5,6 +5,7 @@
 
 #include "bindings/array.h"
 #include "bindings/register.h"
+#include "bindings/run_kernel.h"
 
 namespace neurona {
 namespace {
@@ -34,12 +35,13 @@ py::array with_number(const char* op, Arithmetic operation, const char* array_na
   py::array result = new_floats(input.shape, order);
   float* y = floats(result);
   const int64_t count = input.size();
-  py::gil_scoped_release release;
-  if (number_first) {
-    arithmetic_scalar(operation, number, input.data, y, count);
-  } else {
-    arithmetic_scalar(operation, input.data, number, y, count);
-  }
+  run_kernel([=, x = input.data] {
+    if (number_first) {
+      arithmetic_scalar(operation, number, x, y, count);
+    } else {
+      arithmetic_scalar(operation, x, number, y, count);
+    }
+  });
   return result;
 }
 
@@ -73,8 +75,7 @@ py::array with_same_layout(const char* op, Arithmetic operation, py::handle a_ob
   py::array result = new_floats(a.shape, order);
   float* y = floats(result);
   const int64_t count = a.size();
-  py::gil_scoped_release release;
-  arithmetic_dense(operation, a.data, b.data, y, count);
+  run_kernel([=, a = a.data, b = b.data] { arithmetic_dense(operation, a, b, y, count); });
   return result;
 }
 
@@ -91,8 +92,7 @@ py::array with_array(const char* op, Arithmetic operation, py::handle a_object,
   for (int64_t& stride : y_strides) stride /= static_cast<int64_t>(sizeof(float));
   const Broadcast left{a.data, broadcast_strides(a, shape.size())},
       right{b.data, broadcast_strides(b, shape.size())};
-  py::gil_scoped_release release;
-  arithmetic_broadcast(operation, left, right, y, shape, y_strides);
+  run_kernel([=] { arithmetic_broadcast(operation, left, right, y, shape, y_strides); });
   return result;
 }
 

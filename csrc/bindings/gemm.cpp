@@ -6,6 +6,7 @@
 #include "bindings/activation_name.h"
 #include "bindings/array.h"
 #include "bindings/register.h"
+#include "bindings/run_kernel.h"
 
 namespace neurona {
 namespace {
@@ -62,12 +63,11 @@ py::array linear_forward(py::object x_object, py::object weight_object, py::obje
   const Epilogue after = activation_parameter(kOp, activation);
   py::array result = new_floats({shape.m, shape.n}, Order::kC);
   float* y = floats(result);
-  {
-    py::gil_scoped_release release;
-    gemm(shape, {x.data, shape.k, false}, {weight.data, shape.k, true}, y, shape.n,
-         {1.0f, false, bias.data, in_tile(after)});
+  run_kernel([=, x = x.data, weight = weight.data, bias = bias.data] {
+    gemm(shape, {x, shape.k, false}, {weight, shape.k, true}, y, shape.n,
+         {1.0f, false, bias, in_tile(after)});
     finish_activation(after, y, shape.m * shape.n);
-  }
+  });
   return result;
 }
 
@@ -81,10 +81,9 @@ py::array linear_backward_data(py::object dy_object, py::object weight_object) {
   const GemmShape shape{dy.shape[0], weight.shape[1], dy.shape[1]};
   py::array result = new_floats({shape.m, shape.n}, Order::kC);
   float* dx = floats(result);
-  {
-    py::gil_scoped_release release;
-    gemm(shape, {dy.data, shape.k, false}, {weight.data, shape.n, false}, dx, shape.n, {});
-  }
+  run_kernel([=, dy = dy.data, weight = weight.data] {
+    gemm(shape, {dy, shape.k, false}, {weight, shape.n, false}, dx, shape.n, {});
+  });
   return result;
 }
 
@@ -107,11 +106,10 @@ py::tuple linear_backward_weight(py::object dy_object, py::object x_object,
     db = sums;
   }
   float* dw_data = floats(dw);
-  {
-    py::gil_scoped_release release;
-    gemm(shape, {dy.data, shape.m, true}, {x.data, shape.n, false}, dw_data, shape.n, {});
-    if (with_bias) column_sums(dy.data, shape.k, shape.m, shape.m, db_data);
-  }
+  run_kernel([=, dy = dy.data, x = x.data] {
+    gemm(shape, {dy, shape.m, true}, {x, shape.n, false}, dw_data, shape.n, {});
+    if (db_data) column_sums(dy, shape.k, shape.m, shape.m, db_data);
+  });
   return py::make_tuple(dw, db);
 }
 

@@ -35,5 +35,7 @@ PYBIND11_MODULE(_core, m) {
   neurona::register_reduce(m);
   neurona::register_upsample(m);
   neurona::register_random(m);
+  neurona::register_recording(m);
+  neurona::register_reorder(m);
   neurona::register_runtime(m);
 }

@@ -4,6 +4,7 @@
 #include "bindings/array.h"
 #include "bindings/pool2d_parameters.h"
 #include "bindings/register.h"
+#include "bindings/run_kernel.h"
 
 namespace neurona {
 namespace {
@@ -36,6 +37,7 @@ Offsets offsets_argument(const char* op, py::handle object, const Pool2dWindow& 
   if (ready) {
     offsets.holder = array;
   } else {
+    refuse_recording("offsets had to be copied into channels-last order");
     offsets.holder = new_array(native, {array.shape(), array.shape() + 4}, Order::kChannelsLast);
     py::module_::import("numpy").attr("copyto")(offsets.holder, array);
   }
@@ -63,10 +65,7 @@ py::tuple forward(const char* op, Extremum extremum, py::handle x_object, py::ha
     offsets = array;
   }
   float* y_data = floats(y);
-  {
-    py::gil_scoped_release release;
-    select_pool2d_forward(shape, extremum, x.data, y_data, offsets_data);
-  }
+  run_kernel([=, x = x.data] { select_pool2d_forward(shape, extremum, x, y_data, offsets_data); });
   return py::make_tuple(y, offsets);
 }
 
@@ -86,11 +85,10 @@ py::array backward(const char* op, py::handle dy_object, py::handle offsets_obje
   py::array dx = new_floats({shape.n, shape.c, shape.h, shape.w}, Order::kChannelsLast);
   float* dx_data = floats(dx);
   const void* offsets_data = offsets.holder.data();
-  {
-    py::gil_scoped_release release;
+  run_kernel([=, dy = dy.data] {
     check_offsets(op, shape, offsets_data);
-    select_pool2d_backward(shape, dy.data, offsets_data, dx_data);
-  }
+    select_pool2d_backward(shape, dy, offsets_data, dx_data);
+  });
   return dx;
 }
 

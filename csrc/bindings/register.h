@@ -23,6 +23,8 @@ void register_softmax(pybind11::module_& m);
 void register_reduce(pybind11::module_& m);
 void register_upsample(pybind11::module_& m);
 void register_random(pybind11::module_& m);
+void register_recording(pybind11::module_& m);
+void register_reorder(pybind11::module_& m);
 void register_runtime(pybind11::module_& m);
 
 }  // namespace neurona

@@ -63,8 +63,8 @@ bool_ = _np.dtype(_np.bool_)
 _SUBMODULES = (
     "backends", "callbacks", "checkpoint", "cli", "creation", "datasets", "errors", "files",
     "functions", "graph", "history", "inference", "kernels", "metric_learning", "metrics",
-    "models", "nn", "optim", "plot", "probes", "random", "receptive", "reference", "safetensors",
-    "sklearn", "trainer", "transforms", "utils",
+    "models", "nn", "optim", "plot", "probes", "random", "receptive", "recording", "reference",
+    "safetensors", "sklearn", "trainer", "transforms", "utils",
 )  # fmt: skip
 _LAZY_NAMES = {
     "FormatError": "errors",
@@ -72,6 +72,7 @@ _LAZY_NAMES = {
     "Trainer": "trainer",
     "mc_predict": "inference",
     "receptive_field": "receptive",
+    "record": "recording",
     "summary": "summary",
 }
 
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from .history import History
     from .inference import mc_predict
     from .receptive import receptive_field
+    from .recording import record
     from .summary import summary
     from .trainer import Trainer
 
@@ -107,9 +109,10 @@ __all__ = [
     "int32", "int64", "is_grad_enabled", "is_tensor", "kernels", "linspace", "manual_seed",
     "matmul", "maximum", "mc_predict", "metric_learning", "metrics", "minimum", "models", "nn",
     "no_grad", "ones", "ones_like", "optim", "plot", "probes", "rand", "randint", "randn",
-    "randperm", "receptive_field", "reference", "set_conv_precision", "set_flush_denormal",
-    "set_grad_enabled", "set_num_threads", "set_rng_state", "stack", "summary", "tensor",
-    "transforms", "uint8", "use_backend", "utils", "verify", "where", "zeros", "zeros_like",
+    "randperm", "receptive_field", "record", "reference", "set_conv_precision",
+    "set_flush_denormal", "set_grad_enabled", "set_num_threads", "set_rng_state", "stack",
+    "summary", "tensor", "transforms", "uint8", "use_backend", "utils", "verify", "where", "zeros",
+    "zeros_like",
 ]  # fmt: skip
 
 

@@ -5,7 +5,36 @@ from __future__ import annotations
 import collections.abc
 import numpy
 import typing
-__all__: list[str] = ['adadelta_step', 'adagrad_step', 'adam_step', 'adamax_step', 'adaptive_avg_pool2d_backward', 'adaptive_avg_pool2d_forward', 'add', 'affine_sample', 'available_isas', 'avg_pool2d_backward', 'avg_pool2d_forward', 'batch_norm_backward', 'batch_norm_forward', 'bed_of_nails_forward', 'conv2d_backward_bias', 'conv2d_backward_data', 'conv2d_backward_weight', 'conv2d_forward', 'conv2d_plan', 'conv_transpose2d_backward_data', 'conv_transpose2d_backward_weight', 'conv_transpose2d_forward', 'count_wrong_boards', 'count_wrong_jobs', 'cpu_info', 'cross_entropy_forward', 'div', 'dropout', 'elu_backward', 'elu_forward', 'empty', 'empty_cache', 'fast_convolutions', 'focal_loss_forward', 'gelu_backward', 'gelu_forward', 'gemm', 'hard_sigmoid_backward', 'hard_sigmoid_forward', 'isa', 'leaky_relu_backward', 'leaky_relu_forward', 'linear_backward_data', 'linear_backward_weight', 'linear_forward', 'log_softmax_backward', 'log_softmax_forward', 'max', 'max_pool2d_backward', 'max_pool2d_forward', 'max_unpool2d_backward', 'max_unpool2d_forward', 'mean', 'measure_bandwidth', 'measure_fma_peak', 'memory_statistics', 'min_pool2d_backward', 'min_pool2d_forward', 'mul', 'nadam_step', 'num_threads', 'pairwise_distances', 'philox', 'pointwise_loss_forward', 'pool2d_indices', 'random_normal', 'random_uniform', 'relu_backward', 'relu_forward', 'resample2d_backward', 'resample2d_forward', 'rmsprop_step', 'set_fast_convolutions', 'set_flush_denormal', 'set_isa', 'set_num_threads', 'sgd_step', 'sigmoid_backward', 'sigmoid_forward', 'silu_backward', 'silu_forward', 'softmax_backward', 'softmax_forward', 'softplus_backward', 'softplus_forward', 'sub', 'sum', 'tanh_backward', 'tanh_forward']
+__all__: list[str] = ['Recording', 'adadelta_step', 'adagrad_step', 'adam_step', 'adamax_step', 'adaptive_avg_pool2d_backward', 'adaptive_avg_pool2d_forward', 'add', 'affine_sample', 'available_isas', 'avg_pool2d_backward', 'avg_pool2d_forward', 'batch_norm_backward', 'batch_norm_forward', 'bed_of_nails_forward', 'conv2d_backward_bias', 'conv2d_backward_data', 'conv2d_backward_weight', 'conv2d_forward', 'conv2d_plan', 'conv_transpose2d_backward_data', 'conv_transpose2d_backward_weight', 'conv_transpose2d_forward', 'count_wrong_boards', 'count_wrong_jobs', 'cpu_info', 'cross_entropy_forward', 'div', 'dropout', 'elu_backward', 'elu_forward', 'empty', 'empty_cache', 'fast_convolutions', 'focal_loss_forward', 'gelu_backward', 'gelu_forward', 'gemm', 'hard_sigmoid_backward', 'hard_sigmoid_forward', 'isa', 'leaky_relu_backward', 'leaky_relu_forward', 'linear_backward_data', 'linear_backward_weight', 'linear_forward', 'log_softmax_backward', 'log_softmax_forward', 'max', 'max_pool2d_backward', 'max_pool2d_forward', 'max_unpool2d_backward', 'max_unpool2d_forward', 'mean', 'measure_bandwidth', 'measure_fma_peak', 'memory_statistics', 'min_pool2d_backward', 'min_pool2d_forward', 'mul', 'nadam_step', 'num_threads', 'pairwise_distances', 'philox', 'pointwise_loss_forward', 'pool2d_indices', 'random_normal', 'random_uniform', 'relu_backward', 'relu_forward', 'reorder', 'resample2d_backward', 'resample2d_forward', 'rmsprop_step', 'set_fast_convolutions', 'set_flush_denormal', 'set_isa', 'set_num_threads', 'sgd_step', 'sigmoid_backward', 'sigmoid_forward', 'silu_backward', 'silu_forward', 'softmax_backward', 'softmax_forward', 'softplus_backward', 'softplus_forward', 'sub', 'sum', 'tanh_backward', 'tanh_forward']
+class Recording:
+    """
+    Kernel calls of one thread, noted between start and stop. Whoever repeats them keeps the arrays that they work on.
+    """
+    @staticmethod
+    def stop() -> None:
+        """
+        Note no more calls of this thread.
+        """
+    def __init__(self) -> None:
+        ...
+    def replay(self) -> None:
+        """
+        Repeat the calls in their order, on the same memory.
+        """
+    def start(self) -> None:
+        """
+        Note the calls of this thread from here on.
+        """
+    @property
+    def refusal(self) -> str:
+        """
+        Why the calls cannot be repeated; empty if they can.
+        """
+    @property
+    def size(self) -> int:
+        """
+        The number of calls noted.
+        """
 def adadelta_step(params: typing.Any, grads: typing.Any, square_avgs: typing.Any, acc_deltas: typing.Any, *, lr: typing.Any, rho: typing.Any = 0.9, eps: typing.Any = 1e-06, weight_decay: typing.Any = 0.0, maximize: typing.Any = False) -> None:
     """
     Updates params, square_avgs and acc_deltas in place.
@@ -104,7 +133,7 @@ def count_wrong_jobs(jobs: typing.SupportsInt | typing.SupportsIndex) -> int:
     """
 def cpu_info() -> dict:
     """
-    Processor name, cache sizes in bytes, and the thread budget with its reason.
+    Processor name, compiler of this module, cache sizes in bytes, and the thread budget with its reason.
     """
 def cross_entropy_forward(x: typing.Any, target: typing.Any, *, weight: typing.Any = None, ignore_index: typing.Any = -100, reduction: typing.Any = 'mean', label_smoothing: typing.Any = 0.0, with_grad: typing.Any = True) -> tuple:
     """
@@ -281,6 +310,10 @@ def relu_backward(dy: typing.Any, y: typing.Any) -> numpy.ndarray:
 def relu_forward(x: typing.Any) -> numpy.ndarray:
     """
     max(x, 0) -> y.
+    """
+def reorder(x: typing.Any, channels_last: typing.Any) -> numpy.ndarray:
+    """
+    The images x (N, C, H, W) in channels-last memory or in C order.
     """
 def resample2d_backward(dy: typing.Any, rows: typing.Any, columns: typing.Any, input_size: typing.Any) -> numpy.ndarray:
     """

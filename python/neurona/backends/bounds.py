@@ -389,6 +389,7 @@ RULES: dict[str, Rule] = {
     "random_normal": _normal,
     "dropout": lambda a, y: (2 * U * np.abs(y[0]),),
     **STEPS,
+    "reorder": _exact,
     "affine_sample": _affine,
     "pairwise_distances": lambda a, d: ((a["x"].shape[1] + 8) * 2.0**-50 * d[0],),
 }

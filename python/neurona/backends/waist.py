@@ -67,6 +67,7 @@ KERNELS = (
     "random_uniform",
     "random_normal",
     "dropout",
+    "reorder",
     "affine_sample",
     "pairwise_distances",
     "sgd_step",

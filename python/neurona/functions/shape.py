@@ -7,20 +7,32 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function, ndarray
+from ..backends import FLOAT32, current
 from .elementwise import unbroadcast
 
 
 class Reshape(Function):
-    """The same elements in another shape, a view where the strides allow it."""
+    """The same elements in another shape, a view where the strides allow it.
+
+    Images become rows of features by a kernel of its own, since they lie channels-last in memory
+    and a layer after them needs the C order; their gradient goes back likewise.
+    """
 
     __slots__ = ()
 
     def forward(ctx, x: ndarray, shape: tuple[int, ...]) -> ndarray:
-        ctx.saved = (x.shape,)
+        flattens = (
+            x.ndim == 4 and len(shape) == 2 and x.dtype is FLOAT32 and not x.flags.c_contiguous
+        )
+        ctx.saved = (x.shape, flattens)
+        if flattens:
+            x = current(x.dtype).reorder(x, False)
         return x.reshape(shape)
 
     def backward(ctx, dy: ndarray) -> ndarray:
-        return dy.reshape(ctx.saved[0])
+        shape, flattened = ctx.saved
+        dx = dy.reshape(shape)
+        return current(dx.dtype).reorder(dx, True) if flattened else dx
 
 
 class Permute(Function):

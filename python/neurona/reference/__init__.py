@@ -70,6 +70,7 @@ from .pool2d import (
 )
 from .random import dropout, philox, random_normal, random_uniform
 from .reduce import max, mean, sum
+from .reorder import reorder
 from .softmax import (
     log_softmax_backward,
     log_softmax_forward,
@@ -142,6 +143,7 @@ __all__ = [
     "random_uniform",
     "relu_backward",
     "relu_forward",
+    "reorder",
     "resample2d_backward",
     "resample2d_forward",
     "rmsprop_step",

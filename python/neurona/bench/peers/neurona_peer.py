@@ -247,7 +247,8 @@ def prepare(request: Request) -> Task:
     if request.op in ("train_step", "infer"):
         if request.options.get("backend") == "reference":
             return network_task(neurona, request, adapt=lambda value: value.to(neurona.float64))
-        return network_task(neurona, request)
+        record = neurona.record if request.parameters.get("recorded") else None
+        return network_task(neurona, request, record=record)
     if request.op not in OPS:
         raise Unsupported(f"no counterpart of {request.op}")
     p = request.parameters

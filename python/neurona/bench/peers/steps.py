@@ -12,6 +12,7 @@ from .models import NETWORKS, build, classes
 from .worker import Request, Task
 
 VERIFIED_LOSSES = 3
+CALLS_TO_RECORD = 3  # after which a recorded step is repeated
 OPTIMIZERS: dict[str, tuple[str, dict[str, float]]] = {
     "sgd": ("SGD", {"lr": 1e-2, "momentum": 0.9}),
     "adam": ("Adam", {"lr": 1e-3}),
@@ -95,7 +96,7 @@ def training_outputs(initial: Arrays, after: Arrays, losses: list[float]) -> Arr
     return arrays
 
 
-def training_task(network: Network, make_optimizer: Callable[[Any], Any]) -> Task:
+def training_task(network: Network, make_optimizer: Callable[[Any], Any], record: Any) -> Task:
     """zero_grad, forward, cross-entropy, backward, optimizer step.
 
     Verified are what the first step does to every parameter and the losses of the first three: the
@@ -107,41 +108,55 @@ def training_task(network: Network, make_optimizer: Callable[[Any], Any]) -> Tas
     lib, model = network.lib, network.model
     x, labels = network.x, network.labels
     cross_entropy = lib.nn.functional.cross_entropy
-    state = {"optimizer": make_optimizer(model.parameters())}
+    state: dict[str, Any] = {}
 
-    def step() -> Any:
-        optimizer = state["optimizer"]
-        optimizer.zero_grad()
-        loss = cross_entropy(model(x), labels)
-        loss.backward()
-        optimizer.step()
-        return loss
+    def begin() -> None:
+        optimizer = make_optimizer(model.parameters())
+
+        def step(x: Any, labels: Any) -> Any:
+            optimizer.zero_grad()
+            loss = cross_entropy(model(x), labels)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        state["step"] = record(step, model, optimizer) if record else step
+
+    def run() -> Any:
+        return state["step"](x, labels)
 
     def outputs(first_loss: Any) -> dict[str, Array]:
         after = current_parameters(model)
         losses = [float(first_loss.item())]
-        losses += [float(step().item()) for _ in range(VERIFIED_LOSSES - 1)]
+        losses += [float(run().item()) for _ in range(VERIFIED_LOSSES - 1)]
         return training_outputs(network.initial, after, losses)
 
     def reset() -> None:
         load_parameters(lib, model, network.initial)
-        state["optimizer"] = make_optimizer(model.parameters())
-        step()
+        begin()
+        for _ in range(CALLS_TO_RECORD if record else 1):
+            run()
 
     model.train()
-    return Task(step, outputs, reset)
+    begin()
+    return Task(run, outputs, reset)
 
 
-def inference_task(network: Network) -> Task:
+def inference_task(network: Network, record: Any) -> Task:
     """Forward pass in evaluation mode without gradients."""
     lib, model, x = network.lib, network.model, network.x
     without_gradients = getattr(lib, "inference_mode", lib.no_grad)
 
+    predict = record(model, model) if record else model
+
     def infer() -> Any:
         with without_gradients():
-            return model(x)
+            return predict(x)
 
     model.eval()
+    if record:
+        for _ in range(CALLS_TO_RECORD):
+            infer()
     return Task(infer, lambda y: {"y": np.asarray(y.numpy())})
 
 
@@ -157,15 +172,18 @@ def network_task(
     request: Request,
     *,
     adapt: Callable[[Any], Any] = lambda value: value,
+    record: Any = None,
     **optimizer_options: Any,
 ) -> Task:
-    """The task of a ``train_step`` or ``infer`` row; further options go to the optimizer."""
+    """The task of a ``train_step`` or ``infer`` row, through ``record`` if that is given; further
+    options go to the optimizer.
+    """
     network = Network(lib, request, adapt)
     if request.op == "infer":
-        return inference_task(network)
+        return inference_task(network, record)
     p = request.parameters
 
     def make_optimizer(parameters: Any) -> Any:
         return lib.optim.SGD(parameters, lr=p["lr"], momentum=p["momentum"], **optimizer_options)
 
-    return training_task(network, make_optimizer)
+    return training_task(network, make_optimizer, record)

@@ -1,0 +1,135 @@
+"""A backend that notes which kernels run on which memory, so that they can be run again alone."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .. import reference
+from . import cpu, named
+from .verify import UPDATED
+from .waist import KERNELS
+
+# Kernels that can be run again by themselves: their bindings call them through run_kernel.h. The
+# others draw random numbers or have not been needed in a step.
+REPEATABLE = frozenset(
+    [
+        *["linear_forward", "linear_backward_data", "linear_backward_weight", "reorder"],
+        *["conv2d_forward", "conv2d_backward_data", "conv2d_backward_weight"],
+        *["conv2d_backward_bias", "conv_transpose2d_forward", "conv_transpose2d_backward_data"],
+        *["conv_transpose2d_backward_weight", "max_pool2d_forward", "max_pool2d_backward"],
+        *["min_pool2d_forward", "min_pool2d_backward", "avg_pool2d_forward"],
+        *["avg_pool2d_backward", "adaptive_avg_pool2d_forward", "adaptive_avg_pool2d_backward"],
+        *["batch_norm_forward", "batch_norm_backward", "cross_entropy_forward"],
+        *["add", "sub", "mul", "div", "sgd_step", "adam_step"],
+        *[kernel for kernel in KERNELS if kernel in vars(reference.activation)],
+    ]
+)
+OPTIMIZER_STEPS = ("sgd_step", "adam_step")
+
+
+def _leaves(values: Any) -> Iterator[Any]:
+    """The arguments of a call, those in lists one by one."""
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from _leaves(value)
+        else:
+            yield value
+
+
+class TracingBackend:
+    """The compiled kernels; calls from this thread are traced and, with `noting`, noted.
+
+    The trace holds of each call its name, its numbers, and the addresses of arrays that come from
+    elsewhere: not from `known` nor from an earlier kernel. Two runs of a step whose traces differ
+    compute something without kernels.
+    """
+
+    name = "recording"
+
+    def __init__(self, known: list[np.ndarray], with_optimizer: bool, noting: bool) -> None:
+        self.calls = cpu.Recording()
+        self.kept: list[Any] = []  # arguments and results: the memory of the calls
+        self.updated: list[np.ndarray] = []  # arrays changed in place, each once
+        self.trace: list[tuple[Any, ...]] = []
+        self._known = list(known)
+        self._with_optimizer, self._noting = with_optimizer, noting
+        self._thread = threading.get_ident()
+
+    def __getattr__(self, kernel: str) -> Any:
+        if kernel not in KERNELS:
+            raise AttributeError(f"backend 'recording' has no kernel {kernel!r}")
+        compiled = getattr(named("cpu"), kernel)
+        if kernel == "conv2d_plan":
+            return compiled
+
+        def traced(*args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() != self._thread:
+                return compiled(*args, **kwargs)
+            self._check_repeatable(kernel)
+            run = self._note if self._noting else self._call
+            result = run(kernel, compiled, args, kwargs)
+            self._trace(kernel, args, kwargs)
+            self.kept.append((args, kwargs, result))
+            results = result if isinstance(result, tuple) else (result,)
+            self._known += [array for array in results if isinstance(array, np.ndarray)]
+            return result
+
+        return traced
+
+    def is_known(self, array: np.ndarray) -> bool:
+        """Whether it shares memory with the known arrays or the results so far."""
+        return any(np.may_share_memory(array, known) for known in self._known)
+
+    def _check_repeatable(self, kernel: str) -> None:
+        if kernel not in REPEATABLE:
+            raise RuntimeError(f"record: the step must not call {kernel}, which is not repeatable")
+        if kernel in OPTIMIZER_STEPS and not self._with_optimizer:
+            raise RuntimeError(
+                f"record: the optimizer whose step calls {kernel} must be among those to watch, "
+                "got none"
+            )
+
+    def _call(self, kernel: str, compiled: Any, args: Any, kwargs: Any) -> Any:
+        return compiled(*args, **kwargs)
+
+    def _note(self, kernel: str, compiled: Any, args: Any, kwargs: Any) -> Any:
+        noted_before = self.calls.size
+        self.calls.start()
+        try:
+            result = compiled(*args, **kwargs)
+        finally:
+            self.calls.stop()
+        if self.calls.refusal:
+            raise RuntimeError(f"record: {kernel} is not repeatable: {self.calls.refusal}")
+        if self.calls.size == noted_before:
+            raise RuntimeError(f"record: {kernel} ran without being noted")
+        self._note_updated(kernel, args, kwargs)
+        return result
+
+    def _trace(self, kernel: str, args: Any, kwargs: Any) -> None:
+        numbers: list[Any] = []
+        addresses: list[int] = []
+        named_values = {name: value for name, value in kwargs.items() if name != "step"}
+        for value in _leaves([*args, *named_values.values()]):
+            if not isinstance(value, np.ndarray):
+                numbers.append(value)
+            elif not self.is_known(value):
+                addresses.append(value.__array_interface__["data"][0])
+        self.trace.append((kernel, tuple(named_values), numbers, addresses))
+
+    def _note_updated(self, kernel: str, args: Any, kwargs: Any) -> None:
+        if kernel not in UPDATED:
+            return
+        given = inspect.signature(getattr(reference, kernel)).bind(*args, **kwargs).arguments
+        if not given.get("training", True):
+            return
+        for name in UPDATED[kernel]:
+            value = given.get(name)
+            for array in value if isinstance(value, list | tuple) else [value]:
+                if array is not None and not any(array is other for other in self.updated):
+                    self.updated.append(array)
