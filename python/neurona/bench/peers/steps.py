@@ -147,6 +147,8 @@ def inference_task(network: Network, record: Any) -> Task:
     lib, model, x = network.lib, network.model, network.x
     without_gradients = getattr(lib, "inference_mode", lib.no_grad)
 
+    if record:  # prepared for inference, as ONNX Runtime prepares what it loads
+        model = lib.fold_batch_norm(model, x)
     predict = record(model, model) if record else model
 
     def infer() -> Any:
