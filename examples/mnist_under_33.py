@@ -66,11 +66,11 @@ class Member(NamedTuple):
 # Epochs for about 12 minutes each.
 SINGLE = Member("pooled", "plain", 12)
 VOTERS = (
-    Member("large", "upright", 24),
-    Member("strided", "plain", 12),
-    Member("large", "even", 24),
-    Member("large", "broad", 24),
-    Member("strided", "even", 12),
+    Member("large", "upright", 72),
+    Member("strided", "plain", 38),
+    Member("large", "even", 72),
+    Member("large", "broad", 72),
+    Member("strided", "even", 38),
 )
 
 
