@@ -1,4 +1,4 @@
-"""What a library costs before it computes: import time, size on disk, memory of a small step."""
+"""What a library costs before it computes: import, first step, size on disk, memory of a step."""
 
 from __future__ import annotations
 
@@ -16,6 +16,25 @@ MEMORY_ROW = "lenet5_b64:S"
 MEMORY_STEPS = 20
 
 IMPORT_CODE = "import time; t = time.perf_counter(); import {0}; print(time.perf_counter() - t)"
+# From nothing to the end of the first training step of LeNet-5, in the names that both speak.
+FIRST_STEP_CODE = """
+import time
+start = time.perf_counter()
+import {0} as lib
+nn, functional = lib.nn, lib.nn.functional
+model = nn.Sequential(
+    nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(),
+    nn.MaxPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(),
+    nn.Linear(84, 10),
+)
+optimizer = lib.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+loss = functional.cross_entropy(model(lib.randn(64, 1, 28, 28)), lib.randint(0, 10, (64,)))
+loss.backward()
+optimizer.step()
+print(time.perf_counter() - start)
+"""
+TORCH_SPEAKERS = ("neurona", "torch")
+PACKAGES = {"jax": ("jax", "jaxlib")}  # where they are not the module alone
 SIZE_CODE = """
 import importlib.util, pathlib
 total = 0
@@ -66,19 +85,24 @@ def _step_memory(variant: Variant, python: str, threads: int, folder: str) -> in
 def measure(
     modules: dict[str, tuple[Variant | None, str | None]], threads: int, rounds: int, folder: str
 ) -> list[Record]:
-    """One record per module: median import seconds, installed bytes, peak bytes of a LeNet-5 step.
+    """One record per module: median seconds of its import and of a fresh process's first LeNet-5
+    step, installed bytes, peak bytes of such a step.
 
     ``modules`` maps a module to the variant that trains (None: no training) and its interpreter.
-    Imports are interleaved; the first of each is left out because it fills the disk cache.
+    Processes are interleaved; the first of each is left out because it fills the disk cache.
     """
     records: dict[str, Record] = {module: {"module": module} for module in modules}
     pythons = {module: python or sys.executable for module, (_, python) in modules.items()}
     seconds: dict[str, list[float]] = {module: [] for module in modules}
+    first_steps: dict[str, list[float]] = {module: [] for module in modules}
     for _ in range(rounds + 1):
         for module in list(seconds):
+            python = pythons[module]
             try:
-                code = IMPORT_CODE
-                seconds[module].append(_evaluate(pythons[module], module, code, threads))
+                seconds[module].append(_evaluate(python, module, IMPORT_CODE, threads))
+                if module in TORCH_SPEAKERS:
+                    step = _evaluate(python, module, FIRST_STEP_CODE, threads)
+                    first_steps[module].append(step)
             except WorkerError as reason:
                 records[module]["reason"] = str(reason)
                 del seconds[module]
@@ -86,7 +110,12 @@ def measure(
         measured = spread(times[1:])
         record = records[module]
         record.update(import_s=measured.median, import_iqr_s=measured.iqr)
-        record["installed_bytes"] = int(_evaluate(pythons[module], module, SIZE_CODE, threads))
+        if first_steps[module]:
+            record["first_step_s"] = spread(first_steps[module][1:]).median
+        record["installed_bytes"] = sum(
+            int(_evaluate(pythons[module], package, SIZE_CODE, threads))
+            for package in PACKAGES.get(module, (module,))
+        )
         variant = modules[module][0]
         if variant is not None:
             try:
@@ -101,15 +130,20 @@ def _mebibytes(value: Any) -> str:
 
 
 def lines(records: list[Record], wheel: str | None = None) -> list[str]:
-    """The table; neurona's and torch's imports include NumPy's."""
-    text = [f"{'':<12}{'import':>12}{'+-':>10}{'installed':>14}{'LeNet-5 step, peak RSS':>26}"]
+    """The table; all imports include NumPy's. The first step's time includes the import."""
+    heads = (
+        f"{'import':>12}{'+-':>10}{'first LeNet-5 step':>20}{'installed':>14}{'peak memory':>14}"
+    )
+    text = [f"{'':<12}{heads}"]
     for record in records:
         if "import_s" in record:
             seconds, spread_s = record["import_s"], record["import_iqr_s"]
             size, peak = record["installed_bytes"], record.get("peak_bytes")
+            step = record.get("first_step_s")
+            first = "-" if step is None else f"{1e3 * step:.0f} ms"
             text.append(
                 f"{record['module']:<12}{1e3 * seconds:>9.0f} ms{1e3 * spread_s:>7.0f} ms"
-                f"{_mebibytes(size):>14}{_mebibytes(peak):>26}"
+                f"{first:>20}{_mebibytes(size):>14}{_mebibytes(peak):>14}"
             )
         if "reason" in record:
             text.append(f"{record['module']:<12} {record['reason']}")

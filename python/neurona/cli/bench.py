@@ -81,8 +81,10 @@ def _measure_footprint(
         OURS: (VARIANTS[0], None),
     }
     for peer in peers:
-        if peer.label == "torch":
-            modules["torch"] = (peer, args.peer_python)
+        if peer.label in ("torch", "jax"):
+            modules[peer.module] = (peer, args.peer_python)
+        elif peer.label == "onnxruntime":
+            modules[peer.module] = (None, args.peer_python)
     rounds = 3 if args.quick else 9
     with tempfile.TemporaryDirectory(prefix="neurona-bench-") as folder:
         return footprint.measure(modules, threads, rounds, folder)
