@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from neurona.cli import main
+
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = [
     ROOT / "bench" / "results" / f"cascade-lake-2-cores{suffix}.json" for suffix in ("", "-second")
@@ -59,3 +61,18 @@ def test_the_roofline_is_drawn(page: Any, tmp_path: Path) -> None:
     page.roofline(documents()[0], tmp_path / "roof.svg")
     # One path per marker: more than the rows of convolutions alone.
     assert (tmp_path / "roof.svg").read_text().count("<use ") > 40
+
+
+def test_the_command_draws_it_or_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "roof.svg"
+    words = ["bench", "gemm_64", "--peers", "none", "--quick", "--roofline", str(picture)]
+    assert main(words) == 0
+    assert picture.read_text().count("<use ") >= 1
+    picture.unlink()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert main(words) == 2
+    assert "needs matplotlib: pip install neurona[plot]" in capsys.readouterr().err
+    assert not picture.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--footprint", action="store_true", help="also import time, size and memory")
     add("--wheel", metavar="PATH", help="a wheel whose size joins the footprint table")
     add("--json", metavar="PATH", help="write all figures to this file")
+    add("--roofline", metavar="FILE.svg", help="draw the rows under the machine's limits (plot)")
     add("--compare", metavar="OLD.json", help="compare with figures written before")
     add("--list", action="store_true", help="list the rows and stop")
 
@@ -106,6 +108,9 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         _list_rows(rows)
         return errors.OK
+    if args.roofline and importlib.util.find_spec("matplotlib") is None:
+        text = "bench: --roofline needs matplotlib: pip install neurona[plot]"
+        raise errors.CommandError(text, errors.USAGE)
     settings = _settings(args)
     records: list[Record] = []
     costs: list[Record] = []
@@ -127,8 +132,13 @@ def run(args: argparse.Namespace) -> int:
             print("\n".join(["", *footprint.lines(costs, args.wheel)]))
         if old is not None:
             print("\n".join(["", *report.comparison_lines(old, records)]))
+        document = report.document(session, records, probes, costs)
         if args.json:
-            report.write_json(args.json, report.document(session, records, probes, costs))
+            report.write_json(args.json, document)
+        if args.roofline and probes:
+            from ..bench.roofline import roofline
+
+            roofline(document, Path(args.roofline))
     ours = [record for record in records if record["peer"] == OURS]
     good = ours and all(record["status"] == "ok" for record in ours)
     return errors.OK if good else errors.FAILED
