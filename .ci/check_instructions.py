@@ -102,11 +102,13 @@ def counted() -> dict[str, int]:
 
 
 def build() -> str:
-    """The extension's compiler, and Python, whose own instructions are counted too."""
+    """The extension's compiler, and Python and NumPy, whose own instructions are counted too."""
+    import numpy
+
     import neurona
 
-    version = ".".join(platform.python_version_tuple()[:2])
-    return f"{neurona._core.cpu_info()['compiler']}, Python {version}"
+    python = ".".join(platform.python_version_tuple()[:2])
+    return f"{neurona._core.cpu_info()['compiler']}, Python {python}, NumPy {numpy.__version__}"
 
 
 def report(recorded: dict[str, int], counts: dict[str, int], limit: float) -> int:
