@@ -11,6 +11,9 @@ import neurona
 from neurona import nn
 from neurona.folding import folded
 from neurona.models.resnet import ResNet
+from neurona.nn import functional as F
+
+ONES = neurona.ones(2, 3, 4, 4)
 
 
 def trained(model: nn.Module, *shape: int) -> nn.Module:
@@ -48,7 +51,7 @@ def test_sequential_of_images_and_rows(bias: bool) -> None:
     )
     before = [value.numpy().copy() for value in trained(model, 4, 3, 6, 6).state_dict().values()]
     short = assert_same_function(model, 4, 3, 6, 6)
-    assert norms(short) == 0 and len(short) == 5 and not short.training
+    assert norms(short) == 0 and len(short) == 7 and not short.training
     for value, old in zip(model.state_dict().values(), before, strict=True):
         np.testing.assert_array_equal(value.numpy(), old)
 
@@ -60,7 +63,7 @@ def test_residual_networks() -> None:
 
 
 class Shared(nn.Module):
-    """What a norm reads is read again, or a layer is used twice, or is normalised elsewhere."""
+    """What a norm reads is read again, or changed, or a layer or its weight is used twice."""
 
     def __init__(self, form: str) -> None:
         super().__init__()
@@ -73,18 +76,67 @@ class Shared(nn.Module):
         if self.form == "read again":
             return self.norm(y) + y
         if self.form == "returned":
-            return self.norm(y), y
+            return {"norm": self.norm(y), "others": [y, None]}
         if self.form == "conv twice":
             return self.norm(self.conv(y))
         if self.form == "norm twice":
             return self.norm(self.norm(y))
+        if self.form == "in place":
+            y += 1
+            return self.norm(y)
+        if self.form == "weight":
+            return self.norm(y) + self.conv.weight.sum()
         return self.norm(y * 2)
 
 
-@pytest.mark.parametrize("form", ["read again", "returned", "conv twice", "norm twice", "changed"])
+FORMS = ["read again", "returned", "conv twice", "norm twice", "in place", "weight", "changed"]
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_what_is_shared_is_left_alone(form: str) -> None:
-    model = Shared(form)
+    model = trained(Shared(form), 2, 3, 4, 4)
     assert norms(neurona.fold_batch_norm(model, neurona.ones(2, 3, 4, 4))) == 1
+
+
+def test_hooks_and_rows_of_rows_are_left_alone() -> None:
+    hooked = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    hooked[0].register_forward_hook(lambda module, args, output: output * 2)
+    assert norms(assert_same_function(trained(hooked, 8, 4), 8, 4)) == 1
+    by_row = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    assert norms(assert_same_function(trained(by_row, 8, 4, 4), 8, 4, 4)) == 1
+
+
+def test_a_layer_with_two_names_is_replaced_under_both() -> None:
+    class Two(Shared):
+        def forward(self, x: Any) -> Any:
+            return self.norm(self.first(x))
+
+    two = Two("plain")
+    two.first = two.conv
+    assert norms(assert_same_function(trained(two, 2, 3, 4, 4), 2, 3, 4, 4)) == 0
+
+
+class Detached(Shared):
+    """Reads what lies between without an edge of the graph."""
+
+    def forward(self, x: Any) -> Any:
+        y = self.conv(x)
+        return self.norm(y) * F.sigmoid(y.detach())
+
+
+def test_a_reader_outside_the_graph_is_an_error() -> None:
+    model = trained(Detached("detached"), 2, 3, 4, 4)
+    with pytest.raises(RuntimeError, match="must return what the model does, but differs by"):
+        neurona.fold_batch_norm(model, ONES)
+
+
+def test_a_relu_behind_the_norm_becomes_part_of_the_convolution() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    short = neurona.fold_batch_norm(model, ONES)
+    assert all(module._hooks is None for module in short.modules())
+    with neurona.verify() as report, neurona.no_grad():
+        short(ONES)
+    assert report.calls == 2
 
 
 def test_what_cannot_be_folded_is_left_alone() -> None:
@@ -100,7 +152,9 @@ def test_frozen_parameters_and_no_grad() -> None:
     for parameter in model.parameters():
         parameter.requires_grad = False
     with neurona.no_grad():
-        assert norms(assert_same_function(model, 8, 4)) == 0
+        short = assert_same_function(model, 8, 4)
+    assert norms(short) == 0
+    assert not any(parameter.requires_grad for parameter in short.parameters())
 
 
 def test_wrong_arguments() -> None:

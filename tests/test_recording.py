@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,7 @@ def batches(count: int, *shape: int, seed: int = 0) -> list[Batch]:
 
 def mlp() -> nn.Module:
     return nn.Sequential(
-        nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 10)
+        nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 9), nn.Tanh(), nn.Linear(9, 10)
     )
 
 
@@ -40,49 +41,49 @@ def lenet() -> nn.Module:
     )
 
 
+def flat() -> nn.Module:
+    """Images given in C order are flattened as they are."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 10))
+
+
 class Residual(nn.Module):
-    """Batch norm, an addition and global pooling."""
+    """Batch norm, one of them used twice and one not at all, an addition and global pooling."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU()
-        )
-        self.body = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8))
+        conv = nn.Conv2d(3, 8, 3, padding=1, bias=False)
+        self.stem = nn.Sequential(conv, nn.BatchNorm2d(8), nn.ReLU())
+        self.body = nn.Conv2d(8, 8, 3, padding=1, bias=False)
+        self.norm, self.unused = nn.BatchNorm2d(8), nn.BatchNorm2d(8)
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
 
     def forward(self, x: Any) -> Any:
         x = self.stem(x)
-        return self.head(F.relu(self.body(x) + x))
+        return self.head(F.relu(self.norm(self.body(self.norm(x))) + x))
 
 
-def sgd(parameters: Any) -> optim.Optimizer:
-    return optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=1e-3)
+def plain_sgd(parameters: Any) -> optim.SGD:
+    return optim.SGD(parameters, lr=0.1)
 
 
-def adam(parameters: Any) -> optim.Optimizer:
-    return optim.AdamW(parameters, lr=0.01)
+def sgd(parameters: Any) -> optim.SGD:
+    return optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=1e-3, nesterov=True)
 
 
 class Training:
-    """A model with its optimizer, and its step as it is or recorded."""
+    """A model with its optimizer, and its step by hand or recorded."""
 
-    def __init__(
-        self,
-        make_model: Callable[[], nn.Module],
-        make_optimizer: Callable[[Any], optim.Optimizer],
-        recorded: bool,
-    ) -> None:
+    def __init__(self, make_model: Any, make_optimizer: Any, recorded: bool) -> None:
         neurona.manual_seed(5)
         self.model = make_model()
         self.optimizer = make_optimizer(self.model.parameters())
-        self.step: Any = self._step
-        if recorded:
-            self.step = neurona.record(self._step, self.model, self.optimizer)
+        self.loss = nn.CrossEntropyLoss(label_smoothing=0.1)
+        recording = neurona.record(self.model, self.loss, self.optimizer)
+        self.step: Any = recording if recorded else self._step
 
     def _step(self, x: Any, y: Any) -> Any:
-        loss = F.cross_entropy(self.model(x), y)
-        self.optimizer.zero_grad()
+        loss = self.loss(self.model(x), y)
+        self.model.zero_grad()
         loss.backward()
         self.optimizer.step()
         return loss
@@ -91,10 +92,16 @@ class Training:
         """Everything that training changes."""
         found = {name: tensor.data for name, tensor in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
-            found[f"{name} gradient"] = parameter.grad.data
-            for key, value in self.optimizer.state[parameter].items():
-                found[f"{name} {key}"] = np.asarray(getattr(value, "data", value))
+            if parameter.grad is not None:
+                found[f"{name} gradient"] = parameter.grad.data
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                found[f"{name} {key}"] = value.data
         return found
+
+
+def pair(make_model: Any, make_optimizer: Any) -> tuple[Training, Training]:
+    plain, fast = (Training(make_model, make_optimizer, recorded) for recorded in (False, True))
+    return plain, fast
 
 
 def assert_same(a: Training, b: Training) -> None:
@@ -102,13 +109,21 @@ def assert_same(a: Training, b: Training) -> None:
     assert expected.keys() == got.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(got[name], array, err_msg=name)
+    assert a.optimizer._step_count == b.optimizer._step_count
 
 
-CASES = {
+def train_both(plain: Training, fast: Training, data: list[Batch]) -> None:
+    for x, y in data:
+        assert fast.step(x, y).item() == plain.step(x, y).item()
+        assert_same(plain, fast)
+
+
+CASES: dict[str, tuple[Any, Any, tuple[int, ...]]] = {
     "mlp": (mlp, sgd, (7, 20)),
+    "no momentum": (mlp, plain_sgd, (7, 20)),
     "lenet": (lenet, sgd, (5, 3, 8, 8)),
+    "flat": (flat, sgd, (5, 3, 8, 8)),
     "residual": (Residual, sgd, (4, 3, 6, 6)),
-    "adam": (lenet, adam, (5, 3, 8, 8)),
 }
 
 
@@ -116,130 +131,215 @@ CASES = {
 def test_the_bits_of_training_are_those_of_the_step(case: str) -> None:
     """Losses, parameters, gradients, velocities, running statistics and counts, step by step."""
     make_model, make_optimizer, shape = CASES[case]
-    plain, fast = (Training(make_model, make_optimizer, recorded) for recorded in (False, True))
-    for x, y in batches(7, *shape):
-        assert fast.step(x, y).item() == plain.step(x, y).item()
-        assert_same(plain, fast)
-    assert fast.optimizer._step_count == plain.optimizer._step_count == 7
+    train_both(*pair(make_model, make_optimizer), batches(7, *shape))
 
 
-def test_a_new_learning_rate_is_used_at_once() -> None:
-    plain, fast = (Training(mlp, sgd, recorded) for recorded in (False, True))
-    for number, (x, y) in enumerate(batches(12, 7, 20)):
+CHANGES: dict[str, Callable[[Training], Any]] = {
+    "learning rate": lambda t: t.optimizer.param_groups[0].update(lr=0.01),
+    "frozen": lambda t: t.model[0].requires_grad_(False),
+    "weights": lambda t: t.model.load_state_dict(lenet().state_dict(), assign=True),
+    "state": lambda t: t.optimizer.state.clear(),
+    "loaded state": lambda t: t.optimizer.load_state_dict(t.optimizer.state_dict()),
+    "mode": lambda t: t.model.eval(),
+    "attribute": lambda t: setattr(t.loss, "label_smoothing", 0.3),
+    "layer": lambda t: t.model.__setitem__(1, nn.Tanh()),
+    "parameter": lambda t: setattr(
+        t.model[3], "bias", nn.Parameter(neurona.tensor(np.full(8, 0.5, np.float32)))
+    ),
+    "precision": lambda t: neurona.set_conv_precision("exact"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changes_are_used_at_once(change: str) -> None:
+    plain, fast = pair(lenet, sgd)
+    data = batches(12, 5, 3, 8, 8)
+    try:
+        train_both(plain, fast, data[:6])
         for training in (plain, fast):
-            training.optimizer.param_groups[0]["lr"] = 0.1 if number < 6 else 0.01
-            training.step(x, y)
+            neurona.manual_seed(9)
+            CHANGES[change](training)
+        train_both(plain, fast, data[6:])
+    finally:
+        neurona.set_conv_precision("fast")
+
+
+def test_steps_by_hand_and_other_batch_sizes_share_the_state() -> None:
+    plain, fast = pair(lenet, sgd)
+    for number in range(15):
+        data = batches(1, 2 if number % 3 == 2 else 5, 3, 8, 8, seed=number)
+        if number % 5 == 4:
+            assert fast._step(*data[0]).item() == plain._step(*data[0]).item()
+            assert_same(plain, fast)
+        else:
+            train_both(plain, fast, data)
+
+
+def test_two_recordings_of_one_model() -> None:
+    plain, fast = pair(lenet, sgd)
+    other = neurona.record(fast.model, fast.loss, fast.optimizer)
+    predict = neurona.record(fast.model)
+    for number, (x, y) in enumerate(batches(12, 5, 3, 8, 8)):
+        step = other if number % 2 else fast.step
+        assert step(x, y).item() == plain.step(x, y).item()
         assert_same(plain, fast)
+        with neurona.no_grad():
+            np.testing.assert_array_equal(predict(x).numpy(), plain.model(x).numpy())
 
 
-def test_batches_of_several_sizes_share_the_state() -> None:
-    plain, fast = (Training(lenet, sgd, recorded) for recorded in (False, True))
-    sizes = [(5, 3, 8, 8), (2, 3, 8, 8)]
-    for number in range(12):
-        ((x, y),) = batches(1, *sizes[number % 2], seed=number)
-        assert fast.step(x, y).item() == plain.step(x, y).item()
-        assert_same(plain, fast)
-
-
-def test_loaded_weights_and_modes_are_noticed() -> None:
-    neurona.manual_seed(0)
+def test_predictions_are_new_tensors_without_gradients() -> None:
     model = Residual().eval()
-    with neurona.no_grad():
-        predict = neurona.record(lambda x: model(x), model)
-        ((x, _),) = batches(1, 4, 3, 6, 6)
-        first = [predict(x).numpy().copy() for _ in range(5)]
-        np.testing.assert_array_equal(first[0], first[4])
-        neurona.manual_seed(1)
-        model.load_state_dict(Residual().state_dict(), assign=True)
-        np.testing.assert_array_equal(predict(x).numpy(), model(x).numpy())
-        assert not np.array_equal(predict(x).numpy(), first[0])
-        model.load_state_dict(Residual().state_dict())
-        for _ in range(5):
-            np.testing.assert_array_equal(predict(x).numpy(), model(x).numpy())
-        model.train()
-        in_training = predict(x).numpy().copy()
-        assert not np.array_equal(in_training, model.eval()(x).numpy())
+    predict = neurona.record(model)
+    data = [x for x, _ in batches(6, 4, 3, 6, 6)]
+    outputs = [predict(x) for x in data]
+    for x, output in zip(data, outputs, strict=True):
+        np.testing.assert_array_equal(output.numpy(), model(x).detach().numpy())
+        assert not output.requires_grad
+    last = neurona.record(nn.Linear(10, 10))
+    for _ in range(6):  # what it returns may be its next input
+        last(last(outputs[0]))
 
 
-def test_several_results_and_none() -> None:
+def test_an_empty_batch() -> None:
+    predict = neurona.record(mlp())
+    assert [predict(neurona.zeros(0, 20)).shape for _ in range(5)] == [(0, 10)] * 5
+
+
+def test_other_backends_and_float64_run_the_step_as_it_is() -> None:
     ((x, _),) = batches(1, 4, 20)
-    model = mlp()
-    with neurona.no_grad():
-        both = neurona.record(lambda x: (model(x), F.relu(x)), model)
+    with neurona.use_backend("reference"):
+        model = mlp()
+        predict = neurona.record(model)
         for _ in range(5):
-            logits, rectified = both(x)
-            np.testing.assert_array_equal(logits.numpy(), model(x).numpy())
-            np.testing.assert_array_equal(rectified.numpy(), np.maximum(x.numpy(), 0))
-        nothing = neurona.record(lambda x: None, model)
-        assert [nothing(x) for _ in range(5)] == [None] * 5
+            np.testing.assert_array_equal(predict(x).numpy(), model(x).detach().numpy())
 
 
-def test_other_backends_run_the_step_as_it_is() -> None:
+def test_an_error_in_a_step_begins_the_recording_anew() -> None:
+    for position in range(6):
+        plain, fast = pair(mlp, sgd)
+        data = batches(9, 7, 20)
+        train_both(plain, fast, data[:position])
+        for training in (plain, fast):
+            with pytest.raises(ValueError, match="target"):
+                training.step(data[0][0], neurona.tensor(np.full(7, 99)))
+        train_both(plain, fast, data[position:])
+
+
+class Odd(nn.Module):
+    """A linear layer, and something that no kernel does."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.form, self.linear, self.drop = form, nn.Linear(20, 10), nn.Dropout(0.5)
+        self.random = np.random.default_rng(0)
+
+    def forward(self, x: Any) -> Any:
+        y = self.linear(x)
+        if self.form == "dropout":
+            return self.drop(y)
+        if self.form == "number":
+            return y * float(self.random.random())
+        if self.form == "numpy":
+            return F.relu(neurona.Tensor(np.abs(x.data))[:, :10] + y)
+        if self.form == "item":
+            return y * (2.0 if y.sum().item() > 0 else 1.0)
+        if self.form == "branch":
+            return y if y.max() > 0 else -y
+        if self.form == "result":
+            return neurona.Tensor(y.data + 1)
+        return self.linear(x.T.T[:, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ("dropout", "must not call dropout"),
+        ("number", "kernels alone do not give the step's results"),
+        ("numpy", "kernels alone do not give the step's results"),
+        ("item", "must not call sum|must not call item"),
+        ("branch", "must not call max|must not call bool"),
+        ("result", "the result must come from a kernel"),
+        ("order", "linear_forward is not repeatable: an array had to be copied"),
+    ],
+)
+def test_what_cannot_be_repeated_is_named(form: str, message: str) -> None:
+    predict, data = neurona.record(Odd(form)), batches(4, 4, 20)
+    with pytest.raises(RuntimeError, match=f"record: .*({message})"):
+        for x, _ in data:
+            predict(x)
+
+
+@pytest.mark.filterwarnings("ignore:neurona. the compiled kernels")
+def test_hooks_float64_and_scaled_losses_are_named() -> None:
+    (x, y), *_ = batches(1, 4, 20)
+    hooked = mlp()
+    hooked[0].register_forward_hook(lambda *_: None)
+    wide = mlp().double()
+    for model, message in ((hooked, "module '0' has, or had, forward hooks"), (wide, "float64")):
+        predict = neurona.record(model)
+        with pytest.raises(RuntimeError, match=message):
+            for _ in range(2):
+                predict(x if model is hooked else x.double())
     model = mlp()
-    ((x, _),) = batches(1, 4, 20)
-    with neurona.no_grad(), neurona.use_backend("reference"):
-        predict = neurona.record(lambda x: model(x), model)
-        outputs = [predict(x) for _ in range(5)]
-    assert all(output is not outputs[0] for output in outputs[1:])
+    step = neurona.record(model, lambda a, b: F.cross_entropy(a, b) * 0.5, sgd(model.parameters()))
+    with pytest.raises(RuntimeError, match="cross-entropy with a factor behind it"):
+        for _ in range(3):
+            step(x, y)
 
 
-def calls(
-    step: Callable[..., Any], count: int, *inputs: Any, watched: tuple[Any, ...] = ()
-) -> None:
-    recorded = neurona.record(step, *watched)
-    for _ in range(count):
-        recorded(*inputs)
+def test_threads_share_a_recording() -> None:
+    model = mlp()
+    predict = neurona.record(model)
+    data = [x for x, _ in batches(20, 4, 20)]
+    expected = [model(x).detach().numpy() for x in data]
+    wrong: list[int] = []
+
+    def work() -> None:
+        for _ in range(20):
+            for i, x in enumerate(data):
+                if not np.array_equal(predict(x).numpy(), expected[i]):
+                    wrong.append(i)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
 
 
-def test_what_cannot_be_repeated_is_named() -> None:
-    x = neurona.randn(4, 3)
-    drop = nn.Dropout(0.5)
-    with pytest.raises(RuntimeError, match="record: the step must not call dropout"):
-        calls(lambda x: drop(x), 2, x)
-    random = np.random.default_rng(0)
-    with pytest.raises(RuntimeError, match="kernels alone do not give the step's results"):
-        calls(lambda x: F.relu(x) * float(random.random()), 3, x)
-    with pytest.raises(RuntimeError, match="kernels alone do not give the step's results"):
-        calls(lambda x: F.relu(neurona.tensor(x.numpy() * 2)), 3, x)
-    with pytest.raises(RuntimeError, match="result 0 must come from a kernel"):
-        calls(lambda x: neurona.tensor(x.numpy() * 2), 2, x)
-    training = Training(mlp, sgd, False)
-    with pytest.raises(RuntimeError, match="optimizer whose step calls sgd_step must be among"):
-        calls(training._step, 2, *batches(1, 4, 20)[0], watched=(training.model,))
-    with pytest.raises(RuntimeError, match="linear_forward is not repeatable: an array had to be"):
-        calls(lambda x: training.model(x.T), 2, neurona.randn(20, 4))
-
-
-def test_a_failed_recording_leaves_the_step_usable() -> None:
-    drop = nn.Dropout(0.5)
-    recorded = neurona.record(lambda x: drop(x), drop)
-    x = neurona.ones(4, 3)
-    recorded(x)
-    with pytest.raises(RuntimeError, match="dropout"):
-        recorded(x)
-    drop.eval()
-    for _ in range(5):
-        np.testing.assert_array_equal(recorded(x).numpy(), x.numpy())
+def adam(model: nn.Module) -> optim.Optimizer:
+    return optim.Adam(model.parameters())
 
 
 @pytest.mark.parametrize(
     ("build", "error", "message"),
     [
-        (lambda: neurona.record(3), TypeError, "step must be callable, got int"),
+        (lambda m: neurona.record(3), TypeError, "model must be a Module, got int"),
+        (lambda m: neurona.record(m, F.cross_entropy), TypeError, "both or neither"),
+        (lambda m: neurona.record(m, 3, sgd(m.parameters())), TypeError, "loss must be callable"),
+        (lambda m: neurona.record(m, len, adam(m)), TypeError, "must be an SGD, got Adam"),
         (
-            lambda: neurona.record(len, 3),
-            TypeError,
-            "watched must be modules and optimizers, got int",
-        ),
-        (lambda: calls(F.relu, 1, 3), TypeError, "input 0 must be a Tensor, got int"),
-        (
-            lambda: calls(F.relu, 1, neurona.ones(2, requires_grad=True)),
+            lambda m: neurona.record(
+                m, len, optim.SGD(m.parameters(), lr=0.1, momentum=0.9, velocity=True)
+            ),
             ValueError,
-            "input 0 must not require a gradient",
+            "without velocity",
         ),
-        (lambda: calls(lambda x: 3, 2, neurona.ones(2)), TypeError, "must return None, a Tensor"),
+        (
+            lambda m: neurona.record(m, len, sgd(nn.Linear(2, 2).parameters())),
+            ValueError,
+            "parameters of the model only",
+        ),
+        (lambda m: neurona.record(m)(), TypeError, "inputs must be x, got 0"),
+        (lambda m: neurona.record(m)(3), TypeError, "x must be a Tensor, got int"),
+        (
+            lambda m: neurona.record(m)(neurona.ones(2, 20, requires_grad=True)),
+            ValueError,
+            "x must not require a gradient",
+        ),
     ],
 )
-def test_wrong_arguments(build: Callable[[], Any], error: type[Exception], message: str) -> None:
+def test_wrong_arguments(build: Callable[[nn.Module], Any], error: Any, message: str) -> None:
     with pytest.raises(error, match=f"record: .*{message}"):
-        build()
+        build(mlp())

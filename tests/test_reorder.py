@@ -71,3 +71,15 @@ REJECTED = [
 @pytest.mark.parametrize("bad", REJECTED, ids=harness.bad_id)
 def test_bad_calls_are_refused(backend: Any, bad: Bad) -> None:
     harness.check_rejected(backend, bad, "reorder")
+
+
+def test_views_stay_views() -> None:
+    """Only dense channels-last images are copied, for which NumPy would copy too."""
+    base = neurona.tensor(np.arange(384, dtype=F32).reshape(4, 4, 4, 6))
+    base[:, 1:2, :, 2:3].squeeze().fill_(-1)
+    assert (base.numpy()[:, 1, :, 2] == -1).all()
+    one = neurona.tensor(channels_last(np.arange(24, dtype=F32).reshape(1, 4, 2, 3)))
+    for tensor, shape in ((base[::2], (2, 96)), (base[:, :2], (4, 48)), (one, (4, 6))):
+        view = tensor.reshape(*shape)
+        assert np.shares_memory(view.numpy(), tensor.numpy())
+        np.testing.assert_array_equal(view.numpy(), tensor.numpy().reshape(shape))

@@ -1,8 +1,6 @@
 // Optimizer steps over lists of arrays, in place.
 #include "ops/optim.h"
 
-#include <memory>
-
 #include "bindings/array_lists.h"
 #include "bindings/register.h"
 #include "bindings/run_kernel.h"
@@ -62,13 +60,10 @@ void adam_step_binding(py::object params, py::object grads, py::object exp_avgs,
   std::vector<AdamTensor> tensors(lists.count());
   for (size_t i = 0; i < tensors.size(); ++i)
     tensors[i] = {lists.size(i), lists.param(i), gradients[i], means[i], squares[i], largest[i]};
-  // A repetition is the next step: the number goes on where it was noted.
-  const auto count = std::make_shared<int64_t>(options.step);
-  run_kernel([=] {
-    AdamOptions now = options;
-    now.step = (*count)++;
-    adam_step(now, tensors);
-  });
+  {
+    py::gil_scoped_release release;
+    adam_step(options, tensors);
+  }
   lists.write_back();
 }
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from .autograd import Function, enable_grad
-from .nn import BatchNorm1d, BatchNorm2d, Conv2d, Identity, Linear, Module, Parameter, Sequential
+from .autograd import Function, enable_grad, no_grad
+from .nn import BatchNorm1d, BatchNorm2d, Conv2d, Identity, Linear, Module, Parameter
 from .tensor import Tensor
 
-Call = tuple[Module, Any, Any]  # a layer, what it was given, what it returned
+TOLERANCE = 1e-3  # of the largest output: deep networks amplify the roundings of the weights
+# A layer, what it was given, what it returned, and the node and version of that at the time.
+Call = tuple[Module, Tensor, Tensor, Any, int]
 
 
 def folded(layer: Module, norm: Module) -> Module:
@@ -53,67 +55,88 @@ def folded(layer: Module, norm: Module) -> Module:
     if batch_norm.bias is not None:
         bias = bias + batch_norm.bias.data
     result: Any = copy.deepcopy(source)
-    result.weight = Parameter(
-        Tensor((weight * scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(dtype))
-    )
-    result.bias = Parameter(Tensor(bias.astype(dtype)))
+    trains = source.weight.requires_grad
+    scaled = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
+    result.weight = Parameter(Tensor(scaled.astype(dtype)), requires_grad=trains)
+    result.bias = Parameter(Tensor(bias.astype(dtype)), requires_grad=trains)
     return result
 
 
-def _consumers(outputs: list[Tensor]) -> Counter[Function]:
-    """How many operations, or results, read from each node of the graph behind `outputs`."""
-    counts: Counter[Function] = Counter()
+def _consumers(outputs: list[Tensor]) -> Counter[Any]:
+    """How many operations, or results, read from each node and leaf of the graph behind `outputs`.
+
+    Leaves are counted by their id.
+    """
     due = [tensor._node for tensor in outputs if tensor._node is not None]
-    counts.update(due)
+    counts: Counter[Any] = Counter(due)
     seen = set(due)
     while due:
         for edge in due.pop().edges:
-            if isinstance(edge, Function):
-                counts[edge] += 1
-                if edge not in seen:
-                    seen.add(edge)
-                    due.append(edge)
+            counts[edge if isinstance(edge, Function) else id(edge)] += 1
+            if isinstance(edge, Function) and edge not in seen:
+                seen.add(edge)
+                due.append(edge)
     return counts
 
 
-def _calls(model: Module, example: Tensor) -> tuple[list[Call], Counter[Function]]:
-    """The calls of layers that may be folded, in their order, and the graph's consumers."""
+def _tensors(value: Any) -> list[Tensor]:
+    """All tensors in a result, nested in tuples, lists and dictionaries."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [t for item in value for t in _tensors(item)] if isinstance(value, list | tuple) else []
+
+
+def _calls(model: Module, example: Tensor) -> tuple[list[Call], Counter[Any], list[np.ndarray]]:
+    """The calls of layers that may be folded, in their order, the graph's consumers, and what the
+    model returns.
+    """
     calls: list[Call] = []
 
     def note(module: Module, args: Any, output: Any) -> None:
-        calls.append((module, args[0], output))
+        calls.append((module, args[0], output, output._node, output._version[0]))
 
     kinds = (Conv2d, Linear, BatchNorm2d, BatchNorm1d)
-    handles = [
-        module.register_forward_hook(note) for module in model.modules() if type(module) in kinds
-    ]
-    given = Tensor(example.data)
-    given.requires_grad = True  # so that the graph is complete, whatever is frozen
+    noted = [m for m in model.modules() if type(m) in kinds and m._hooks is None]
+    for module in noted:
+        module.register_forward_hook(note)
+    trains = [(parameter, parameter._requires_grad) for parameter in model.parameters()]
+    for parameter, _ in trains:
+        parameter.requires_grad = True  # so that the graph is complete, whatever is frozen
     try:
         with enable_grad():
-            result = model(given)
+            outputs = _tensors(model(Tensor(example.data)))
     finally:
-        for handle in handles:
-            handle.remove()
-    outputs = [result] if isinstance(result, Tensor) else list(result)
-    return calls, _consumers(outputs)
-
-
-def _remove(model: Module, norm: Module) -> None:
-    """Take `norm` out of `model`: from a Sequential, or as an Identity where a name is needed."""
-    for parent in model.modules():
-        for name, child in list(parent.named_children()):
-            if child is norm and type(parent) is Sequential:
-                delattr(parent, name)
-            elif child is norm:
-                setattr(parent, name, Identity())
+        for module in noted:
+            module.__dict__["_hooks"] = None  # an empty table would keep a ReLU from being fused
+        for parameter, needed in trains:
+            parameter.requires_grad = needed
+    return calls, _consumers(outputs), [tensor.data.copy() for tensor in outputs]
 
 
 def _replace(model: Module, layer: Module, new: Module) -> None:
-    for parent in model.modules():
-        for name, child in list(parent.named_children()):
+    """Under all names that it has."""
+    for parent in list(model.modules()):
+        for name, child in parent._members("module"):
             if child is layer:
                 setattr(parent, name, new)
+
+
+def _can_be_folded(
+    layer: Module, norm: Module, between: Tensor, call: Call, consumers: Counter[Any]
+) -> bool:
+    """Whether `norm` reads what `layer` returned, as it returned it, and nothing else does."""
+    pairs: dict[type[Module], type[Module]] = {Conv2d: BatchNorm2d, Linear: BatchNorm1d}
+    weights = [parameter for module in (layer, norm) for parameter in module.parameters()]
+    return (
+        type(norm) is pairs.get(type(layer))
+        and getattr(norm, "running_mean", None) is not None
+        and (type(layer) is Conv2d or between.data.ndim == 2)
+        and (between._node, between._version[0]) == call[3:]
+        and consumers[between._node] == 1
+        and all(consumers[id(parameter)] == 1 for parameter in weights)
+    )
 
 
 def fold_batch_norm(model: Module, example: Tensor) -> Module:
@@ -121,10 +144,13 @@ def fold_batch_norm(model: Module, example: Tensor) -> Module:
     folded into it: fewer passes over memory, the same function up to rounding.
 
     `model(example)` is run once to see what follows what: a pair is folded when each of the two is
-    called once and nothing else reads what lies between them. In a Sequential the batch norm goes,
-    so that a ReLU behind it becomes part of the convolution's kernel; elsewhere an Identity takes
-    its place. The weights are a snapshot: fold again after more training. Raises TypeError for a
-    wrong kind.
+    called once and nothing else reads what lies between them or their parameters. An Identity takes
+    the place of the batch norm; a ReLU behind it in a Sequential becomes part of the convolution's
+    kernel. The weights are a snapshot: fold again after more training. What the model does with
+    other sizes of input than the example's is supposed to be the same.
+
+    Raises TypeError for a wrong kind of argument, and RuntimeError when the copy does not return
+    what the model does: it reads its layers' insides in a way that the graph does not show.
 
     >>> import neurona
     >>> from neurona import nn
@@ -132,6 +158,7 @@ def fold_batch_norm(model: Module, example: Tensor) -> Module:
     >>> neurona.fold_batch_norm(model, neurona.zeros(1, 3, 8, 8))
     Sequential(
       (0): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
+      (1): Identity()
       (2): ReLU()
     )
     """
@@ -140,20 +167,24 @@ def fold_batch_norm(model: Module, example: Tensor) -> Module:
     if not isinstance(example, Tensor):
         raise TypeError(f"fold_batch_norm: example must be a Tensor, got {type(example).__name__}")
     result = copy.deepcopy(model).eval()
-    calls, consumers = _calls(result, example)
-    times_called = Counter(module for module, _, _ in calls)
-    makers = {id(output): module for module, _, output in calls}
-    for norm, given, _ in calls:
-        layer = makers.get(id(given))
-        if (
-            layer is None
-            or type(norm) is not {Conv2d: BatchNorm2d, Linear: BatchNorm1d}.get(type(layer))
-            or times_called[layer] != 1
-            or times_called[norm] != 1
-            or consumers[given._node] != 1
-            or getattr(norm, "running_mean", None) is None
-        ):
+    calls, consumers, expected = _calls(result, example)
+    times_called = Counter(call[0] for call in calls)
+    makers = {id(call[2]): call for call in calls}
+    for norm, given, *_ in calls:
+        made = makers.get(id(given))
+        if made is None or times_called[norm] != 1 or times_called[made[0]] != 1:
             continue
-        _replace(result, layer, folded(layer, norm))
-        _remove(result, norm)
+        if _can_be_folded(made[0], norm, given, made, consumers):
+            _replace(result, made[0], folded(made[0], norm))
+            _replace(result, norm, Identity())
+    with no_grad():
+        got = [tensor.data for tensor in _tensors(result(Tensor(example.data)))]
+    for ours, theirs in zip(got, expected, strict=True):
+        # Folding rounds each weight once more; a wrong fold is off by the size of the outputs.
+        scale = np.abs(theirs).max(initial=0.0)
+        if not np.allclose(ours, theirs, rtol=0, atol=TOLERANCE * scale, equal_nan=True):
+            raise RuntimeError(
+                "fold_batch_norm: the folded model must return what the model does, but differs by "
+                f"{np.abs(ours - theirs).max():.3g} where outputs are up to {scale:.3g}"
+            )
     return result

@@ -1,88 +1,87 @@
-"""A step recorded once and repeated without Python: what is left of it are its kernels.
+"""A training step or a prediction recorded once and repeated without Python.
 
-Python's part of a training step of a small network, tens of microseconds for layers, autograd and
-optimizer, is the same in each step as long as the shapes are. `record` lets the step run, notes
-which kernels it called on which memory, and from then on calls these alone.
+Python's part of a step of a small network, tens of microseconds for layers, autograd and optimizer,
+is the same in each step as long as the shapes are. `record` runs the step, notes which kernels it
+called on which memory, and from then on calls these alone.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from .backends import FLOAT32, active_name, set_active
+from .autograd import enable_grad, no_grad
+from .backends import FLOAT32, active_name, cpu, set_active
 from .backends.tracing import TracingBackend
 from .nn import Module
-from .optim import Optimizer
+from .optim import SGD
 from .tensor import Tensor
 
+_tracing = threading.Lock()  # the active backend is one for the whole process
 
-class _Watch:
-    """What the recorded calls have built in: memory, modes and options of modules, optimizers."""
 
-    def __init__(self, watched: tuple[Any, ...]) -> None:
-        self.optimizers = [item for item in watched if isinstance(item, Optimizer)]
-        modules = [item for item in watched if isinstance(item, Module)]
-        self.modules = [module for item in modules for module in item.modules()]
-        tensors = [t for item in modules for t in [*item.parameters(), *item.buffers()]]
-        self.parameters = [
-            param
-            for item in self.optimizers
-            for group in item.param_groups
-            for param in group["params"]
+class _State:
+    """What the recorded calls have built in, and what a step changes."""
+
+    def __init__(self, model: Module, optimizer: SGD | None) -> None:
+        self._model, self._optimizer = model, optimizer
+        self.modules = list(model.modules())
+        self.parameters = list(model.parameters())
+        groups = [] if optimizer is None else optimizer.param_groups
+        # The model may have lost parameters that the optimizer still updates.
+        updated = {id(p): p for p in self.parameters}
+        updated.update({id(p): p for group in groups for p in group["params"]})
+        self._tensors = [*updated.values(), *model.buffers()]
+        self._before = self._fingerprint()
+        counts = [getattr(module, "num_batches_tracked", None) for module in self.modules]
+        self.counts = [count.data for count in counts if count is not None]
+
+    def _fingerprint(self) -> list[Any]:
+        """Objects to compare by identity, then values: all that later calls depend on."""
+        found: list[Any] = [Module.changes(), cpu.fast_convolutions()]
+        found += [(module.training, id(module._hooks)) for module in self.modules]
+        found += [(id(tensor.data), tensor._requires_grad) for tensor in self._tensors]
+        if self._optimizer is not None:
+            for group in self._optimizer.param_groups:
+                found.append({name: v for name, v in group.items() if name != "params"})
+                found += [id(parameter) for parameter in group["params"]]
+            found += [id(buffer.data) for buffer in self.velocities()]
+        return found
+
+    def velocities(self) -> list[Tensor]:
+        """The optimizer's buffers, in the order of its parameters."""
+        if self._optimizer is None:
+            return []
+        state = self._optimizer.state
+        buffers = [
+            state.get(parameter, {}).get("momentum_buffer")
+            for group in self._optimizer.param_groups
+            for parameter in group["params"]
         ]
-        self.tensors = [*tensors, *self.parameters]
-        self._arrays = [tensor.data for tensor in self.tensors]
-        self._modes = [module.training for module in self.modules]
-        self._options = self._read_options()
-
-    def _read_options(self) -> list[dict[str, Any]]:
-        return [
-            {name: value for name, value in group.items() if name not in ("params", "param_names")}
-            for optimizer in self.optimizers
-            for group in optimizer.param_groups
-        ]
+        return [buffer for buffer in buffers if buffer is not None]
 
     def holds(self) -> bool:
-        """Whether all is as it was."""
-        return (
-            all(t.data is array for t, array in zip(self.tensors, self._arrays, strict=True))
-            and [module.training for module in self.modules] == self._modes
-            and self._read_options() == self._options
-        )
+        return self._fingerprint() == self._before
 
-    def count_step(self) -> None:
-        """What a step leaves in Python: versions, and the counts of optimizers and batch norms."""
-        for optimizer in self.optimizers:
-            optimizer._step_count += 1
-            for state in optimizer.state.values():
-                if "step" in state:
-                    state["step"] += 1
-        for parameter in self.parameters:
-            parameter._version[0] += 1
-        for module in self.modules:
-            count = getattr(module, "num_batches_tracked", None)
-            if count is not None and module.training:
-                count.data[...] += 1
+    def objection(self) -> str | None:
+        """Why the model cannot be recorded at all."""
+        for name, module in self._model.named_modules():
+            if module._hooks is not None:
+                return f"module {name!r} has, or had, forward hooks"
+        for name, tensor in self._model.named_parameters():
+            if tensor.data.dtype is not FLOAT32:
+                return f"parameter {name!r} has dtype {tensor.data.dtype}, not float32"
+            if tensor._hooks:
+                return f"parameter {name!r} has hooks"
+        return None
 
-
-def _results(value: Any) -> list[Tensor]:
-    """The tensors that a step returns."""
-    if value is None:
-        return []
-    found = [value] if isinstance(value, Tensor) else value
-    if not isinstance(found, list | tuple) or not all(isinstance(t, Tensor) for t in found):
-        raise TypeError(
-            f"record: the step must return None, a Tensor or a tuple of them, "
-            f"got {type(value).__name__}"
-        )
-    return list(found)
-
-
-def _arrays(value: Any) -> list[np.ndarray]:
-    return [tensor.data for tensor in _results(value)]
+    def changed_arrays(self) -> list[np.ndarray]:
+        """All arrays that a step changes, but for gradients and counts."""
+        tensors = [tensor for tensor in self._tensors if tensor.data.dtype is FLOAT32]
+        return [tensor.data for tensor in [*tensors, *self.velocities()]]
 
 
 def _buffer(tensor: Tensor) -> Tensor:
@@ -95,147 +94,216 @@ def _buffer(tensor: Tensor) -> Tensor:
     return Tensor(array.copy())
 
 
+def _same(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> bool:
+    return len(a) == len(b) and all(
+        np.array_equal(x, y, equal_nan=x.dtype.kind == "f") for x, y in zip(a, b, strict=True)
+    )
+
+
 class _Recording:
     """The step for inputs of some shapes, from its first call to its repetitions."""
 
-    def __init__(self, step: Callable[..., Any], watched: tuple[Any, ...]) -> None:
-        self._step, self._watched = step, watched
-        self._stages: Iterator[Callable[..., Any]] | None = None
-        self._watch = _Watch(watched)
-        self._noted: Any = None
+    def __init__(self, recorded: Recorded) -> None:
+        self._step = recorded._step
+        self._state = _State(recorded._model, recorded._optimizer)
+        self._optimizer = recorded._optimizer
+        self._stages: Iterator[Callable[..., Tensor]] = iter((self._run, self._note, self._check))
+        self._calls: Any = None
 
-    def __call__(self, inputs: tuple[Tensor, ...]) -> Any:
-        if self._stages is None or not self._watch.holds():
-            self._watch = _Watch(self._watched)
-            self._stages = iter((self._run, self._note, self._check))
+    def holds(self) -> bool:
+        return self._state.holds()
+
+    def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
         return next(self._stages, self._repeat)(inputs)
 
-    def _run(self, inputs: tuple[Tensor, ...]) -> Any:
-        """As it is: buffers that belong to a first step are made here."""
-        return self._step(*inputs)
-
-    def _traced(self, inputs: Sequence[Tensor], noting: bool) -> tuple[TracingBackend, Any]:
-        """The backend that the step ran on, and the step's result."""
-        known = [tensor.data for tensor in [*inputs, *self._watch.tensors]]
-        backend = TracingBackend(known, bool(self._watch.optimizers), noting)
-        previous = set_active(backend)
-        try:
-            result = self._step(*inputs)
-            for position, tensor in enumerate(_results(result)):
-                if not backend.is_known(tensor.data):
-                    raise RuntimeError(f"record: result {position} must come from a kernel")
-        except BaseException:
-            self._stages = None
-            raise
-        finally:
-            set_active(previous)
-        return backend, result
-
-    def _note(self, inputs: tuple[Tensor, ...]) -> Any:
-        self._inputs = [_buffer(tensor) for tensor in inputs]
-        self._noted, self._result = self._traced(self._inputs, True)
-        self._gradients = [parameter.grad for parameter in self._watch.parameters]
-        return self._result
-
-    def _replay(self, inputs: tuple[Tensor, ...]) -> None:
-        for buffer, tensor in zip(self._inputs, inputs, strict=True):
-            np.copyto(buffer.data, tensor.data)
-        self._noted.calls.replay()
-        # Another recording, or the step itself, may have left gradients of its own.
-        for parameter, gradient in zip(self._watch.parameters, self._gradients, strict=True):
-            parameter.grad = gradient
-
-    def _check(self, inputs: tuple[Tensor, ...]) -> Any:
-        """Both ways from the same state: the bits must be those of the step itself."""
-        updated = self._noted.updated
-        before = [array.copy() for array in updated]
-        self._replay(inputs)
-        repeated = [array.copy() for array in [*updated, *_arrays(self._result)]]
-        for array, value in zip(updated, before, strict=True):
-            array[...] = value
-        backend, result = self._traced(inputs, False)
-        same = backend.trace == self._noted.trace and all(
-            np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
-            for a, b in zip(repeated, [*updated, *_arrays(result)], strict=True)
-        )
-        if not same:
-            self._stages = None
-            raise RuntimeError(
-                "record: the step's kernels alone do not give the step's results; what it computes "
-                "without them, in NumPy or Python, or differently in each call, is not repeatable"
-            )
-        self._noted.trace.clear()
+    def _run(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """As it is: the optimizer's buffers are made here."""
+        result = self._step(*inputs)
+        self._state._before = self._state._fingerprint()
         return result
 
-    def _repeat(self, inputs: tuple[Tensor, ...]) -> Any:
-        self._replay(inputs)
-        self._watch.count_step()
-        return self._result
+    def _traced(self, noting: bool) -> tuple[TracingBackend, Tensor]:
+        """The backend that the step ran on, with `self._inputs`, and the step's result."""
+        known = [tensor.data for tensor in [*self._inputs, *self._state._tensors]]
+        known += [buffer.data for buffer in self._state.velocities()]
+        backend = TracingBackend(known, noting)
+        with _tracing:
+            if active_name() != "cpu":
+                raise RuntimeError(f"record: the backend must be 'cpu', got {active_name()!r}")
+            previous = set_active(backend)
+            try:
+                result = self._step(*self._inputs)
+            finally:
+                set_active(previous)
+        if not isinstance(result, Tensor):
+            raise TypeError(f"record: the model must return a Tensor, got {type(result).__name__}")
+        if not backend.is_result(result.data):
+            raise RuntimeError("record: the result must come from a kernel, it comes from NumPy")
+        return backend, result
+
+    def _note(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        reason = self._state.objection()
+        if reason is not None:
+            raise RuntimeError(f"record: {reason}")
+        self._inputs = [_buffer(tensor) for tensor in inputs]
+        counts = [int(count) for count in self._state.counts]
+        self._noted, self._result = self._traced(True)
+        self._increments = [
+            int(count) - before for count, before in zip(self._state.counts, counts, strict=True)
+        ]
+        self._gradients = [parameter.grad for parameter in self._state.parameters]
+        for gradient in self._gradients if self._optimizer is not None else []:
+            if gradient is not None and not self._noted.is_result(gradient.data):
+                raise RuntimeError("record: every gradient must come from a kernel")
+        return Tensor(self._result.data.copy(order="K"))
+
+    def _copy_inputs(self, inputs: tuple[Tensor, ...]) -> None:
+        for buffer, tensor in zip(self._inputs, inputs, strict=True):
+            np.copyto(buffer.data, tensor.data)
+
+    def _check(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """Both ways from the same state: the bits must be those of the step itself."""
+        self._copy_inputs(inputs)
+        changed = self._state.changed_arrays()
+        before = [array.copy(order="K") for array in changed]
+        try:
+            self._noted.calls.replay()
+            repeated = [array.copy(order="K") for array in [*changed, *self._outcome(self._result)]]
+        finally:
+            for array, value in zip(changed, before, strict=True):
+                array[...] = value
+        backend, result = self._traced(False)
+        if backend.trace != self._noted.trace or not _same(
+            repeated, [*changed, *self._outcome(result)]
+        ):
+            raise RuntimeError(
+                "record: the kernels alone do not give the step's results; what is computed "
+                "without them, in NumPy or Python, or differently in each call, is not repeatable "
+                "(this call's step was made as it is)"
+            )
+        self._noted.trace.clear()
+        self._restore_gradients()
+        return Tensor(result.data.copy(order="K"))
+
+    def _outcome(self, result: Tensor) -> list[np.ndarray]:
+        """The result and the gradients: those of the noted call, or those that a step just left."""
+        own = result is self._result
+        gradients = self._gradients if own else [p.grad for p in self._state.parameters]
+        if self._optimizer is None:
+            gradients = []
+        return [result.data, *(gradient.data for gradient in gradients if gradient is not None)]
+
+    def _restore_gradients(self) -> None:
+        if self._optimizer is not None:
+            for parameter, gradient in zip(self._state.parameters, self._gradients, strict=True):
+                parameter.grad = gradient
+
+    def _repeat(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        self._copy_inputs(inputs)
+        self._noted.calls.replay()
+        self._restore_gradients()
+        if self._optimizer is not None:
+            self._optimizer._step_count += 1
+            for parameter in self._state.parameters:
+                parameter._version[0] += 1
+        for count, increment in zip(self._state.counts, self._increments, strict=True):
+            count[...] += increment
+        return Tensor(self._result.data.copy(order="K"))
 
 
-class RecordedStep:
-    """What `record` returns."""
+class Recorded:
+    """What `record` returns: a function of a batch, or of a batch and its targets."""
 
-    def __init__(self, step: Callable[..., Any], watched: tuple[Any, ...]) -> None:
-        self._step, self._watched = step, watched
+    def __init__(
+        self, model: Module, loss: Callable[..., Tensor] | None, optimizer: SGD | None
+    ) -> None:
+        self._model, self._loss, self._optimizer = model, loss, optimizer
+        self._step: Callable[..., Tensor] = self._predict if loss is None else self._train
         self._recordings: dict[Any, _Recording] = {}
+        self._lock = threading.RLock()
 
-    def __call__(self, *inputs: Tensor) -> Any:
-        """The step on `inputs`, tensors that require no gradient."""
-        for position, tensor in enumerate(inputs):
+    def _predict(self, x: Tensor) -> Tensor:
+        with no_grad():
+            result: Tensor = self._model(x)
+            return result
+
+    def _train(self, x: Tensor, target: Tensor) -> Tensor:
+        assert self._loss is not None and self._optimizer is not None
+        with enable_grad():
+            loss = self._loss(self._model(x), target)
+            for parameter in self._model.parameters():
+                parameter.grad = None
+            loss.backward()
+        self._optimizer.step()
+        return Tensor(loss.data)
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """The loss of a training step on (x, target), or the prediction for (x,): a new tensor."""
+        names = ("x",) if self._loss is None else ("x", "target")
+        if len(inputs) != len(names):
+            raise TypeError(f"record: inputs must be {', '.join(names)}, got {len(inputs)} of them")
+        for name, tensor in zip(names, inputs, strict=True):
             if not isinstance(tensor, Tensor):
-                raise TypeError(
-                    f"record: input {position} must be a Tensor, got {type(tensor).__name__}"
-                )
+                raise TypeError(f"record: {name} must be a Tensor, got {type(tensor).__name__}")
             if tensor._requires_grad:
-                raise ValueError(f"record: input {position} must not require a gradient")
-        if active_name() != "cpu":
-            return self._step(*inputs)
-        key = tuple((tensor.data.shape, tensor.data.dtype.str) for tensor in inputs)
-        recording = self._recordings.get(key)
-        if recording is None:
-            recording = self._recordings[key] = _Recording(self._step, self._watched)
-        return recording(inputs)
+                raise ValueError(f"record: {name} must not require a gradient")
+        with self._lock:
+            if active_name() != "cpu":
+                return self._step(*inputs)
+            key = tuple((tensor.data.shape, tensor.data.dtype.str) for tensor in inputs)
+            recording = self._recordings.pop(key, None)
+            if recording is None or not recording.holds():
+                recording = _Recording(self)
+            result = recording(inputs)
+            self._recordings[key] = recording  # not after an error: then it begins anew
+            return result
 
 
-def record(step: Callable[..., Any], *watched: Module | Optimizer) -> RecordedStep:
-    """A function like `step` that after three calls repeats its kernels alone, without Python.
+def record(
+    model: Module, loss: Callable[..., Tensor] | None = None, optimizer: SGD | None = None
+) -> Recorded:
+    """A function that, after three calls, repeats a step's kernels alone, without Python.
 
-    `step` takes tensors and returns a tensor, a tuple of tensors or None. The first call with
-    inputs of some shapes runs it as it is, the second notes its kernels, the third runs it both
-    ways and raises RuntimeError unless the bits agree; the later ones are repetitions, with the
-    same bits as `step`. They return the tensors of the second call with new values in them. What
-    `step` does beside kernels, printing for example, is not repeated.
+    `record(model)` predicts: `predict(x)` is `model(x)` without gradients. `record(model, loss,
+    optimizer)` trains: `step(x, target)` is forward, `loss(output, target)`, backward from cleared
+    gradients and the optimizer's step, and returns the loss. The bits are those of the step made by
+    hand: the first call with inputs of some shapes makes it, the second notes its kernels, the
+    third makes it both ways and raises RuntimeError unless all arrays agree.
 
-    `watched` are the modules and optimizers that `step` uses: when their mode, options (a new
-    learning rate) or arrays change, the recording begins anew; so a learning rate that changes in
-    each step leaves nothing to repeat. An optimizer must be among them for its step to be
-    recorded. After a change to a module's layers, record anew.
+    New options of the optimizer (a learning rate), modes, attributes and arrays of the model begin
+    the recording anew; so a learning rate that changes in each step leaves nothing to repeat. The
+    model must compute with tensors: what its `forward` does besides, such as printing, is not
+    repeated.
 
-    Raises RuntimeError for a kernel that is not repeatable, which it names: random numbers, and
-    what `neurona.backends.tracing.REPEATABLE` does not list.
+    Raises TypeError and ValueError for a wrong kind of argument: the optimizer must be an SGD
+    without `velocity`, over parameters of the model. A call raises RuntimeError for what is not
+    repeatable, which it names: kernels that draw random numbers or are not listed in
+    `neurona.backends.tracing.REPEATABLE`, hooks, parameters that are not float32, and reading a
+    tensor's value in Python.
 
     >>> import neurona
     >>> from neurona import nn, optim
     >>> model = nn.Linear(3, 2)
     >>> optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    >>> def step(x, y):
-    ...     loss = nn.functional.cross_entropy(model(x), y)
-    ...     optimizer.zero_grad()
-    ...     loss.backward()
-    ...     optimizer.step()
-    ...     return loss
-    >>> fast = neurona.record(step, model, optimizer)
+    >>> step = neurona.record(model, nn.CrossEntropyLoss(), optimizer)
     >>> x, y = neurona.randn(8, 3), neurona.randint(0, 2, (8,))
-    >>> losses = [fast(x, y).item() for _ in range(10)]
+    >>> losses = [step(x, y).item() for _ in range(10)]
     >>> losses[9] < losses[0]
     True
     """
-    if not callable(step):
-        raise TypeError(f"record: step must be callable, got {type(step).__name__}")
-    for item in watched:
-        if not isinstance(item, Module | Optimizer):
-            raise TypeError(
-                f"record: watched must be modules and optimizers, got {type(item).__name__}"
-            )
-    return RecordedStep(step, watched)
+    if not isinstance(model, Module):
+        raise TypeError(f"record: model must be a Module, got {type(model).__name__}")
+    if (loss is None) != (optimizer is None):
+        raise TypeError("record: loss and optimizer must be given both or neither")
+    if loss is not None and not callable(loss):
+        raise TypeError(f"record: loss must be callable, got {type(loss).__name__}")
+    if optimizer is not None:
+        if type(optimizer) is not SGD:
+            raise TypeError(f"record: optimizer must be an SGD, got {type(optimizer).__name__}")
+        if any(group["velocity"] for group in optimizer.param_groups):
+            raise ValueError("record: optimizer must be an SGD without velocity, got velocity=True")
+        own = {id(parameter) for parameter in model.parameters()}
+        for group in optimizer.param_groups:
+            if any(id(parameter) not in own for parameter in group["params"]):
+                raise ValueError("record: optimizer must have parameters of the model only")
+    return Recorded(model, loss, optimizer)

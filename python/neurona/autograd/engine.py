@@ -141,6 +141,8 @@ def _seed(op: str, tensor: Any, gradient: Any) -> ndarray:
                 f"{op}: a gradient must be given for a tensor that is no scalar, "
                 f"got shape {data.shape}"
             )
+        if not data.shape and backends.active_name() == "recording":
+            return backends.RECORDED_ONE
         return np.ones_like(data)
     array = gradient.data if is_tensor(gradient) else gradient
     if not isinstance(array, ndarray):

@@ -79,6 +79,17 @@ def set_active(backend: Any) -> Any:
     return previous
 
 
+# What backward starts with while a step is recorded: one object, so that it is known as such.
+RECORDED_ONE = np.ones((), np.float32)
+RECORDED_ONE.flags.writeable = False
+
+
+def refuse_while_recording(what: str) -> None:
+    """Raise RuntimeError where `what` would be built into a recorded step (`neurona.record`)."""
+    if _active.name == "recording":
+        _active.refuse(what)
+
+
 def active_name() -> str:
     """The name of the active backend: "cpu", "reference" or "verify"."""
     return _active.name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 
 from .. import reference
 from . import cpu, named
-from .verify import UPDATED
 from .waist import KERNELS
 
 # Kernels that can be run again by themselves: their bindings call them through run_kernel.h. The
@@ -25,11 +23,10 @@ REPEATABLE = frozenset(
         *["min_pool2d_forward", "min_pool2d_backward", "avg_pool2d_forward"],
         *["avg_pool2d_backward", "adaptive_avg_pool2d_forward", "adaptive_avg_pool2d_backward"],
         *["batch_norm_forward", "batch_norm_backward", "cross_entropy_forward"],
-        *["add", "sub", "mul", "div", "sgd_step", "adam_step"],
+        *["add", "sub", "mul", "div", "sgd_step"],
         *[kernel for kernel in KERNELS if kernel in vars(reference.activation)],
     ]
 )
-OPTIMIZER_STEPS = ("sgd_step", "adam_step")
 
 
 def _leaves(values: Any) -> Iterator[Any]:
@@ -51,13 +48,12 @@ class TracingBackend:
 
     name = "recording"
 
-    def __init__(self, known: list[np.ndarray], with_optimizer: bool, noting: bool) -> None:
+    def __init__(self, known: list[np.ndarray], noting: bool) -> None:
         self.calls = cpu.Recording()
         self.kept: list[Any] = []  # arguments and results: the memory of the calls
-        self.updated: list[np.ndarray] = []  # arrays changed in place, each once
         self.trace: list[tuple[Any, ...]] = []
-        self._known = list(known)
-        self._with_optimizer, self._noting = with_optimizer, noting
+        self._known, self._results = list(known), list[np.ndarray]()
+        self._noting = noting
         self._thread = threading.get_ident()
 
     def __getattr__(self, kernel: str) -> Any:
@@ -70,29 +66,28 @@ class TracingBackend:
         def traced(*args: Any, **kwargs: Any) -> Any:
             if threading.get_ident() != self._thread:
                 return compiled(*args, **kwargs)
-            self._check_repeatable(kernel)
+            if kernel not in REPEATABLE:
+                self.refuse(kernel)
             run = self._note if self._noting else self._call
             result = run(kernel, compiled, args, kwargs)
             self._trace(kernel, args, kwargs)
             self.kept.append((args, kwargs, result))
             results = result if isinstance(result, tuple) else (result,)
-            self._known += [array for array in results if isinstance(array, np.ndarray)]
+            self._results += [array for array in results if isinstance(array, np.ndarray)]
             return result
 
         return traced
 
-    def is_known(self, array: np.ndarray) -> bool:
-        """Whether it shares memory with the known arrays or the results so far."""
-        return any(np.may_share_memory(array, known) for known in self._known)
+    def is_result(self, array: np.ndarray) -> bool:
+        """Whether it is, or shares memory with, what a kernel returned."""
+        if array.size == 0:
+            return True
+        return any(np.may_share_memory(array, result) for result in self._results)
 
-    def _check_repeatable(self, kernel: str) -> None:
-        if kernel not in REPEATABLE:
-            raise RuntimeError(f"record: the step must not call {kernel}, which is not repeatable")
-        if kernel in OPTIMIZER_STEPS and not self._with_optimizer:
-            raise RuntimeError(
-                f"record: the optimizer whose step calls {kernel} must be among those to watch, "
-                "got none"
-            )
+    def refuse(self, what: str) -> None:
+        """Raise, if this thread is the one that is traced, since `what` cannot be repeated."""
+        if threading.get_ident() == self._thread:
+            raise RuntimeError(f"record: the step must not call {what}, which is not repeatable")
 
     def _call(self, kernel: str, compiled: Any, args: Any, kwargs: Any) -> Any:
         return compiled(*args, **kwargs)
@@ -108,28 +103,16 @@ class TracingBackend:
             raise RuntimeError(f"record: {kernel} is not repeatable: {self.calls.refusal}")
         if self.calls.size == noted_before:
             raise RuntimeError(f"record: {kernel} ran without being noted")
-        self._note_updated(kernel, args, kwargs)
         return result
 
     def _trace(self, kernel: str, args: Any, kwargs: Any) -> None:
         numbers: list[Any] = []
         addresses: list[int] = []
-        named_values = {name: value for name, value in kwargs.items() if name != "step"}
-        for value in _leaves([*args, *named_values.values()]):
+        for value in _leaves([*args, *kwargs.values()]):
             if not isinstance(value, np.ndarray):
                 numbers.append(value)
-            elif not self.is_known(value):
+            elif not self.is_result(value) and not any(
+                np.may_share_memory(value, known) for known in self._known
+            ):
                 addresses.append(value.__array_interface__["data"][0])
-        self.trace.append((kernel, tuple(named_values), numbers, addresses))
-
-    def _note_updated(self, kernel: str, args: Any, kwargs: Any) -> None:
-        if kernel not in UPDATED:
-            return
-        given = inspect.signature(getattr(reference, kernel)).bind(*args, **kwargs).arguments
-        if not given.get("training", True):
-            return
-        for name in UPDATED[kernel]:
-            value = given.get(name)
-            for array in value if isinstance(value, list | tuple) else [value]:
-                if array is not None and not any(array is other for other in self.updated):
-                    self.updated.append(array)
+        self.trace.append((kernel, tuple(kwargs), numbers, addresses))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function, ndarray
-from ..backends import current
+from ..backends import RECORDED_ONE, current, refuse_while_recording
 
 
 class CrossEntropy(Function):
@@ -31,6 +31,8 @@ class CrossEntropy(Function):
         (dx,) = ctx.saved
         if dy.ndim == 1:
             return current(dy.dtype).mul(dx, dy[:, None])
+        if dy is not RECORDED_ONE:
+            refuse_while_recording("cross-entropy with a factor behind it")
         scale = float(dy)
         return dx if scale == 1.0 else current(dy.dtype).mul(dx, scale)
 

@@ -11,6 +11,17 @@ from ..backends import FLOAT32, current
 from .elementwise import unbroadcast
 
 
+def _flattens_channels_last(x: ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether images in channels-last memory become a row each, for which a copy is needed."""
+    n, c, h, w = x.shape
+    return (
+        shape in ((n, c * h * w), (n, -1), (-1, c * h * w))
+        and c > 1
+        and h * w > 1
+        and x.transpose(0, 2, 3, 1).flags.c_contiguous
+    )
+
+
 class Reshape(Function):
     """The same elements in another shape, a view where the strides allow it.
 
@@ -21,9 +32,7 @@ class Reshape(Function):
     __slots__ = ()
 
     def forward(ctx, x: ndarray, shape: tuple[int, ...]) -> ndarray:
-        flattens = (
-            x.ndim == 4 and len(shape) == 2 and x.dtype is FLOAT32 and not x.flags.c_contiguous
-        )
+        flattens = x.ndim == 4 and x.dtype is FLOAT32 and _flattens_channels_last(x, shape)
         ctx.saved = (x.shape, flattens)
         if flattens:
             x = current(x.dtype).reorder(x, False)

@@ -10,6 +10,7 @@ from .conv import Conv2d
 from .layer_errors import name_layer
 from .linear import Linear
 from .module import Module
+from .shape import Identity
 
 
 class _ModuleSequence(Module):
@@ -118,10 +119,13 @@ class Sequential(_ModuleSequence):
         while position < end:
             layer = layers[position]
             position += 1
-            if position < end and type(layers[position]) is ReLU and _fusable(layer):
-                if layers[position]._hooks is None:
+            if _fusable(layer):
+                after = position
+                while after < end and type(layers[after]) is Identity and not layers[after]._hooks:
+                    after += 1
+                if after < end and type(layers[after]) is ReLU and layers[after]._hooks is None:
                     input = _fused(layer, input)
-                    position += 1
+                    position = after + 1
                     continue
             input = layer(input)
         return input

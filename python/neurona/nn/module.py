@@ -18,6 +18,8 @@ from .layer_errors import name_layer
 from .parameter import Parameter
 from .state import IncompatibleKeys, load, named_state
 
+_changes = [0]  # see Module.changes
+
 
 class Module:
     """Base class of layers and models: set parameters and layers in `__init__`, code `forward`.
@@ -71,7 +73,14 @@ class Module:
 
     # ---- registration ----
 
+    @staticmethod
+    def changes() -> int:
+        """How often an attribute of any module was bound to another object, or deleted."""
+        return _changes[0]
+
     def __setattr__(self, name: str, value: Any) -> None:
+        if self.__dict__.get(name, _changes) is not value:
+            _changes[0] += 1
         if isinstance(value, Parameter):
             kind = "parameter"
         elif isinstance(value, Module):
@@ -90,6 +99,7 @@ class Module:
         self._register(name, value, kind)
 
     def __delattr__(self, name: str) -> None:
+        _changes[0] += 1
         object.__delattr__(self, name)
         self._kinds.pop(name, None)
         self._transient.discard(name)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..backends import refuse_while_recording
 from ..functions.math import Cast
 from .base import TensorBase, apply, plain
 
@@ -69,16 +70,19 @@ class ConvertMethods(TensorBase):
         """The only element as a Python number. ValueError for several elements."""
         if self.data.size != 1:
             raise ValueError(f"item: the tensor must have 1 element, got shape {self.data.shape}")
+        refuse_while_recording("item")
         return self.data.item()
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""
+        refuse_while_recording("tolist")
         return self.data.tolist()
 
     def numpy(self) -> np.ndarray:
         """The array, sharing memory. RuntimeError for a tensor that requires grad."""
         if self._requires_grad:
             raise RuntimeError("numpy: the tensor requires grad; use .detach().numpy()")
+        refuse_while_recording("numpy")
         return self.data
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:

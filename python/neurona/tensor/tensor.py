@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import autograd
+from ..backends import refuse_while_recording
 from .arithmetic import ArithmeticMethods
 from .base import plain
 from .convert import ConvertMethods
@@ -204,6 +205,7 @@ class Tensor(ArithmeticMethods, ReduceMethods, ShapeMethods, InPlaceMethods, Con
                 "bool: a tensor of several elements is neither true nor false, got shape "
                 f"{self.data.shape}; use .any() or .all()"
             )
+        refuse_while_recording("bool")
         return bool(self.data.item())
 
     def __float__(self) -> float:
@@ -218,6 +220,7 @@ class Tensor(ArithmeticMethods, ReduceMethods, ShapeMethods, InPlaceMethods, Con
                 f"index: the tensor must hold 1 integer, got {self.data.dtype} of shape "
                 f"{self.data.shape}"
             )
+        refuse_while_recording("index")
         return int(self.data.item())
 
     def __contains__(self, value: Any) -> bool:

@@ -120,7 +120,7 @@ def training_task(network: Network, make_optimizer: Callable[[Any], Any], record
             optimizer.step()
             return loss
 
-        state["step"] = record(step, model, optimizer) if record else step
+        state["step"] = record(model, cross_entropy, optimizer) if record else step
 
     def run() -> Any:
         return state["step"](x, labels)
@@ -149,7 +149,7 @@ def inference_task(network: Network, record: Any) -> Task:
 
     if record:  # prepared for inference, as ONNX Runtime prepares what it loads
         model = lib.fold_batch_norm(model, x)
-    predict = record(model, model) if record else model
+    predict = record(model) if record else model
 
     def infer() -> Any:
         with without_gradients():

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ....backends import refuse_while_recording
 from ....functions.cross_entropy import CrossEntropy, NLLLoss
 from ....functions.focal_loss import FocalLoss, SoftFocalLoss
 from ....tensor import Tensor
@@ -99,6 +100,7 @@ def cross_entropy(
         if reduction == "none":
             loss = loss.reshape(shape)
     if by_count:
+        refuse_while_recording("cross_entropy with a mean over the samples")
         count = np.count_nonzero(target.data != ignore_index)
         loss = loss / count if count else loss * math.nan
     return loss
