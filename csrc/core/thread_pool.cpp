@@ -38,7 +38,7 @@ thread_local bool inside_parallel_region = false;
 // admit a late worker to a chunk of the new one before that has begun.
 class Pool {
  public:
-  explicit Pool(int threads) {
+  explicit Pool(int threads) : oversubscribed_(threads > thread_budget().affinity) {
     workers_.reserve(threads - 1);
     for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
   }
@@ -77,7 +77,7 @@ class Pool {
     // The last chunks are running elsewhere; yield now and then in case one of them needs this very
     // core.
     for (int spins = 0; done_.load(std::memory_order_acquire) < chunks; ++spins) {
-      if (spins < 2000) {
+      if (spins < (oversubscribed_ ? 64 : 2000)) {
         cpu_pause();
       } else {
         std::this_thread::yield();
@@ -144,6 +144,7 @@ class Pool {
         if (changed()) return job;
         cpu_pause();
       }
+      if (oversubscribed_) std::this_thread::yield();
     } while (std::chrono::steady_clock::now() < deadline);
     std::unique_lock lock(sleep_mutex_);
     sleepers_.fetch_add(1);
@@ -152,6 +153,8 @@ class Pool {
     return job;
   }
 
+  // More threads than processors: who polls may hold the processor that a piece of the job needs.
+  const bool oversubscribed_;
   std::vector<std::thread> workers_;
   std::atomic<const Body*> body_{nullptr};
   std::atomic<int64_t> count_{0}, chunks_{0};

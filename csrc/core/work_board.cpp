@@ -1,10 +1,30 @@
 #include "core/work_board.h"
 
 #include <new>
+#include <thread>
 
 #include "core/cpu.h"
 
 namespace neurona {
+namespace {
+
+// Waits a little, then gives the core away now and then: with more threads than cores, who is
+// waited for may need this very one (a product of n = 1024 with 4 threads on 2 cores).
+class Patience {
+ public:
+  void wait() {
+    if (++waits_ < 64) {
+      cpu_pause();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+
+ private:
+  int waits_ = 0;
+};
+
+}  // namespace
 
 WorkBoard::WorkBoard(int64_t chunks, int64_t stages, int64_t pieces)
     : chunks_(chunks),
@@ -62,6 +82,7 @@ void WorkBoard::run_stage(int64_t chunk, int64_t stage, bool owner,
                           FunctionRef<void(int64_t, int64_t, int64_t)> run) {
   if (owner ? unclaimed(chunk, stage) == 0 : ready(chunk, stage) < kHelpFrom) return;
   prepare(chunk, stage);
+  Patience patience;
   do {
     for (int64_t i = 0; i < pieces_; ++i) {
       const int64_t piece = owner ? i : pieces_ - 1 - i;
@@ -70,7 +91,7 @@ void WorkBoard::run_stage(int64_t chunk, int64_t stage, bool owner,
       ended_[chunk * pieces_ + piece].store(static_cast<int32_t>(stage + 1),
                                             std::memory_order_release);
     }
-    cpu_pause();
+    if (owner && unclaimed(chunk, stage) > 0) patience.wait();
   } while (owner && unclaimed(chunk, stage) > 0);
 }
 
@@ -79,9 +100,10 @@ void WorkBoard::take_part(FunctionRef<void(int64_t, int64_t)> prepare,
   int64_t chunk;
   while ((chunk = next_chunk_.fetch_add(1, std::memory_order_relaxed)) < chunks_)
     for (int64_t stage = 0; stage < stages_; ++stage) run_stage(chunk, stage, true, prepare, run);
+  Patience patience;
   while ((chunk = chunk_to_help()) >= 0) {
     for (int64_t stage = 0; stage < stages_; ++stage) run_stage(chunk, stage, false, prepare, run);
-    cpu_pause();
+    patience.wait();
   }
 }
 
