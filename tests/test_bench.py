@@ -173,6 +173,7 @@ ALL_OPS = [
         for shape in [{"N": 2, "C": 3, "H": 4, "W": 5}]
     ),
     Row("maps", "affine", "F", None, {"N": 2, "C": 1, "H": 6, "W": 7}),
+    *(Row("order", "reorder", d, None, {"N": 2, "C": 3, "H": 6, "W": 7}) for d in "FB"),
     Row("d", "pairwise_distances", "F", None, {"N": 4, "D": 3}),
     *(Row("bn", "batch_norm_relu", d, None, {"N": 4, "C": 3, "H": 6, "W": 5}) for d in "FB"),
     Row("ce", "cross_entropy", "FB", None, {"N": 9, "C": 10}),

@@ -82,8 +82,7 @@ void WorkBoard::run_stage(int64_t chunk, int64_t stage, bool owner,
                           FunctionRef<void(int64_t, int64_t, int64_t)> run) {
   if (owner ? unclaimed(chunk, stage) == 0 : ready(chunk, stage) < kHelpFrom) return;
   prepare(chunk, stage);
-  Patience patience;
-  do {
+  for (Patience patience;; patience.wait()) {
     for (int64_t i = 0; i < pieces_; ++i) {
       const int64_t piece = owner ? i : pieces_ - 1 - i;
       if (!claim(chunk, stage, piece)) continue;
@@ -91,8 +90,8 @@ void WorkBoard::run_stage(int64_t chunk, int64_t stage, bool owner,
       ended_[chunk * pieces_ + piece].store(static_cast<int32_t>(stage + 1),
                                             std::memory_order_release);
     }
-    if (owner && unclaimed(chunk, stage) > 0) patience.wait();
-  } while (owner && unclaimed(chunk, stage) > 0);
+    if (!owner || unclaimed(chunk, stage) == 0) return;
+  }
 }
 
 void WorkBoard::take_part(FunctionRef<void(int64_t, int64_t)> prepare,

@@ -108,7 +108,6 @@ class _Recording:
         self._state = _State(recorded._model, recorded._optimizer)
         self._optimizer = recorded._optimizer
         self._stages: Iterator[Callable[..., Tensor]] = iter((self._run, self._note, self._check))
-        self._calls: Any = None
 
     def holds(self) -> bool:
         return self._state.holds()
@@ -169,6 +168,8 @@ class _Recording:
         try:
             self._noted.calls.replay()
             repeated = [array.copy(order="K") for array in [*changed, *self._outcome(self._result)]]
+        except ValueError:  # a wrong target: below, the step itself says so, having counted
+            repeated = []
         finally:
             for array, value in zip(changed, before, strict=True):
                 array[...] = value
@@ -200,14 +201,15 @@ class _Recording:
 
     def _repeat(self, inputs: tuple[Tensor, ...]) -> Tensor:
         self._copy_inputs(inputs)
+        # The forward pass counts, so a step that then fails at its loss has counted too.
+        for count, increment in zip(self._state.counts, self._increments, strict=True):
+            count[...] += increment
         self._noted.calls.replay()
         self._restore_gradients()
         if self._optimizer is not None:
             self._optimizer._step_count += 1
             for parameter in self._state.parameters:
                 parameter._version[0] += 1
-        for count, increment in zip(self._state.counts, self._increments, strict=True):
-            count[...] += increment
         return Tensor(self._result.data.copy(order="K"))
 
 

@@ -97,7 +97,7 @@ def work(row: Row) -> Work:
         return _upsample(p)
     if row.op in ("max_unpool2d", "bed_of_nails"):
         return _unpool(p, row.op)
-    if row.op == "affine":
+    if row.op in ("affine", "reorder"):
         return Work(0, 2 * FLOAT * p["N"] * p["C"] * p["H"] * p["W"])
     if row.op == "pairwise_distances":
         return Work(3 * p["N"] ** 2 * p["D"], FLOAT * 2 * p["N"] * p["D"] + 2 * FLOAT * p["N"] ** 2)

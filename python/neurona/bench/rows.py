@@ -26,6 +26,7 @@ FAMILIES = (
     "unpool",
     "upsample",
     "affine",
+    "reorder",
     "distance",
     "batch_norm",
     "activation",

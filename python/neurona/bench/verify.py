@@ -183,6 +183,10 @@ def _affine(row: Row, t: Arrays) -> dict[str, Expected]:
     return {"y": Expected(value, np.full(value.shape, 8 * UNIT * slope * reach))}
 
 
+def _reorder(row: Row, t: Arrays) -> dict[str, Expected]:
+    return _exact(y=t["x"])
+
+
 def _pairwise_distances(row: Row, t: Arrays) -> dict[str, Expected]:
     value = reference.pairwise_distances(t["x"], t["y"])
     return {"d": Expected(value, 2 * UNIT * value)}
@@ -289,6 +293,7 @@ OPS: dict[str, Callable[[Row, Arrays], dict[str, Expected]]] = {
     "bed_of_nails": _bed_of_nails,
     "upsample": _upsample,
     "affine": _affine,
+    "reorder": _reorder,
     "pairwise_distances": _pairwise_distances,
     "batch_norm_relu": _batch_norm_relu,
     "activation": _activation,

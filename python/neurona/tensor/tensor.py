@@ -224,6 +224,7 @@ class Tensor(ArithmeticMethods, ReduceMethods, ShapeMethods, InPlaceMethods, Con
         return int(self.data.item())
 
     def __contains__(self, value: Any) -> bool:
+        refuse_while_recording("in")
         return bool((self == value).data.any())
 
     def __repr__(self) -> str:

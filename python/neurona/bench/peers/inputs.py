@@ -146,6 +146,11 @@ def _affine(p: Parameters, direction: str, random: np.random.RandomState) -> Arr
     return {"images": images, "matrices": identity + change}
 
 
+def _reorder(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
+    """Forward from channels-last to C order, as flattening wants it, backward the other way."""
+    return {"x": _normal(random, p["N"], p["C"], p["H"], p["W"])}
+
+
 def _pairwise_distances(p: Parameters, direction: str, random: np.random.RandomState) -> Arrays:
     return {"x": _normal(random, p["N"], p["D"]), "y": _normal(random, p["N"], p["D"])}
 
@@ -219,6 +224,7 @@ BUILDERS = {
     "bed_of_nails": _bed_of_nails,
     "upsample": _upsample,
     "affine": _affine,
+    "reorder": _reorder,
     "pairwise_distances": _pairwise_distances,
     "batch_norm_relu": _batch_norm_relu,
     "activation": _activation,

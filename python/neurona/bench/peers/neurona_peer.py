@@ -165,6 +165,12 @@ def _affine(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Ta
     return Task(lambda: affine(images, matrices), _named("y"))
 
 
+def _reorder(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
+    back, reorder = direction == "B", kernels.reorder
+    x = np.ascontiguousarray(t["x"]) if back else t["x"]
+    return Task(lambda: reorder(x, back), _named("y"))
+
+
 def _pairwise_distances(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:
     x, y, distances = t["x"], t["y"], kernels.pairwise_distances
     return Task(lambda: distances(x, y), _named("d"))
@@ -232,6 +238,7 @@ OPS: dict[str, Callable[[Parameters, str, Arrays, str | None], Task]] = {
     "bed_of_nails": _bed_of_nails,
     "upsample": _upsample,
     "affine": _affine,
+    "reorder": _reorder,
     "pairwise_distances": _pairwise_distances,
     "batch_norm_relu": _batch_norm_relu,
     "activation": _activation,

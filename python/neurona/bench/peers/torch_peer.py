@@ -151,6 +151,13 @@ def _upsample(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
     return Task(lambda: backward(dy, large, shape, *corners), _named("dx"))
 
 
+def _reorder(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
+    layouts = torch.channels_last, torch.contiguous_format
+    before, after = layouts if direction == "F" else layouts[::-1]
+    x = t["x"].to(memory_format=before)
+    return Task(lambda: x.contiguous(memory_format=after), _named("y"))
+
+
 def _batch_norm_relu(p: Parameters, direction: str, t: Tensors, tuned: bool) -> Task:
     x, weight = t["x"], t["weight"]
     if direction == "F":
@@ -249,13 +256,14 @@ OPS: dict[str, Callable[[Parameters, str, Tensors, bool], Task]] = {
     "max_unpool2d": _max_unpool2d,
     "bed_of_nails": _bed_of_nails,
     "upsample": _upsample,
+    "reorder": _reorder,
     "batch_norm_relu": _batch_norm_relu,
     "activation": _activation,
     "cross_entropy": _cross_entropy,
     "pointwise_loss": _pointwise_loss,
     "optimizer": _optimizer,
 }
-SAME_WHEN_TUNED = ("gemm", "linear", "cross_entropy", "pointwise_loss")
+SAME_WHEN_TUNED = ("gemm", "linear", "reorder", "cross_entropy", "pointwise_loss")
 
 
 def _channels_last(value: Any) -> Any:
