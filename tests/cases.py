@@ -128,7 +128,10 @@ CONV2D_LARGE = [
     Conv2d(4, 16, 20, 20, 24, 3, 3, 1, 1),
     Conv2d(3, 32, 17, 17, 40, 1, 1),
     Conv2d(3, 17, 9, 14, 50, 3, 3, 1, 0),  # Winograd: partial vectors, tiles and panels
+    Conv2d(3, 17, 9, 14, 50, 5, 5, 1, 0),  # its tiles of 2x2 for 5x5 taps
     Conv2d(2, 33, 13, 6, 16, 3, 3, 1, 2),
+    Conv2d(2, 33, 13, 6, 16, 5, 5, 1, (4, 3)),
+    Conv2d(2, 68, 15, 14, 80, 5, 5, 1, 2),
     Conv2d(2, 64, 30, 29, 80, 3, 3, 1, 1),
     Conv2d(1, 1030, 29, 30, 5, 3, 3, 1, 1),  # several blocks of tiles, the last one partial
     Conv2d(2, 70, 9, 9, 130, 3, 3, 2, 1),  # a gradient of the weights that is cut for the threads

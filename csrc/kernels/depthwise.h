@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#include "kernels/gemm.h"
+
 namespace neurona {
 
 // A row of outputs, the row of inputs that it reads, and the taps between them.
@@ -10,7 +12,20 @@ struct DepthwiseRow {
   int64_t outputs, inputs, taps, stride, dilation, padding, channels;
 };
 
+// The rows of inputs that a row of outputs reads, the weights of each as [tap][channel], and what
+// is done to the sums; bias may be null.
+struct DepthwiseLines {
+  int64_t count;
+  const float* const* inputs;
+  const float* const* weights;
+  const float* bias;
+  TileActivation activation;
+};
+
 struct DepthwiseKernels {
+  // out[q][c] = act(bias[c] + sum over lines i and taps s of inputs[i][w][c] * weights[i][s][c]),
+  // for w = q * stride + s * dilation - padding inside. `out` is overwritten.
+  void (*row)(const DepthwiseRow& row, const DepthwiseLines& lines, float* out);
   // out[c] = bias[c] + sum over t < taps of sources[t][c] * weights[t][c]; bias may be null. `out`
   // is overwritten.
   void (*pixel)(const float* const* sources, const float* const* weights, int64_t taps,

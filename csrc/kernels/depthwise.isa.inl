@@ -1,5 +1,8 @@
 #include "kernels/depthwise.h"
 
+#include <algorithm>
+
+#include "kernels/activate.inl"
 #include "kernels/partial.inl"
 
 namespace neurona::NEURONA_ISA {
@@ -34,6 +37,78 @@ void pixel(const float* const* sources, const float* const* weights, int64_t tap
       store_partial(out + c, sum, n);
     }
   }
+}
+
+// Outputs [begin, end) of a row for n channels from c on. The weights of `Lines` lines of three
+// taps stay in registers; those of other shapes (Lines = 0) are loaded where they are used.
+// `inside`: no tap reads beyond the row. The arguments are copies, because a store could change
+// what is read through a reference.
+template <int Lines>
+NEURONA_INLINE void outputs(const DepthwiseRow row, const DepthwiseLines lines, int64_t c, int n,
+                            int64_t begin, int64_t end, bool inside, float* out) {
+  const Vec bias = lines.bias ? load_first(lines.bias + c, n) : Vec{};
+  const int64_t next = row.dilation * row.channels;
+  const float* lefts[Lines ? Lines : 1];
+  Vec kept[Lines ? Lines : 1][3];
+  if constexpr (Lines > 0) {
+#pragma GCC unroll 3
+    for (int i = 0; i < Lines; ++i) {
+      lefts[i] = lines.inputs[i] + c;
+#pragma GCC unroll 3
+      for (int s = 0; s < 3; ++s)
+        kept[i][s] = load_first(lines.weights[i] + c + s * row.channels, n);
+    }
+  }
+  for (int64_t q = begin; q < end; ++q) {
+    const int64_t first = q * row.stride - row.padding, left = first * row.channels;
+    const auto reads = [&](int64_t s) {
+      const int64_t w = first + s * row.dilation;
+      return inside || (w >= 0 && w < row.inputs);
+    };
+    Vec sum = bias;
+    if constexpr (Lines > 0) {
+#pragma GCC unroll 3
+      for (int i = 0; i < Lines; ++i)
+#pragma GCC unroll 3
+        for (int s = 0; s < 3; ++s)
+          if (reads(s)) sum += load_first(lefts[i] + left + s * next, n) * kept[i][s];
+    } else {
+      for (int64_t i = 0; i < lines.count; ++i)
+        for (int64_t s = 0; s < row.taps; ++s)
+          if (reads(s))
+            sum += load_first(lines.inputs[i] + c + left + s * next, n) *
+                   load_first(lines.weights[i] + c + s * row.channels, n);
+    }
+    store_first(out + q * row.channels, activate(sum, lines.activation), n);
+  }
+}
+
+template <int Lines>
+void row_of(const DepthwiseRow& row, const DepthwiseLines& lines, float* out) {
+  const int64_t reach = (row.taps - 1) * row.dilation;
+  // The outputs between those that read beyond the left end and those beyond the right one. As a
+  // gradient's, the padding may be negative.
+  const int64_t left = row.padding > 0 ? (row.padding + row.stride - 1) / row.stride : 0,
+                right = (row.inputs - 1 - reach + row.padding + row.stride) / row.stride;
+  const int64_t begin = std::min(left, row.outputs), end = std::clamp(right, begin, row.outputs);
+  for (int64_t c = 0; c < row.channels; c += kLanes) {
+    const int n = static_cast<int>(row.channels - c < kLanes ? row.channels - c : kLanes);
+    if (n == kLanes) {
+      outputs<Lines>(row, lines, c, kLanes, 0, begin, false, out + c);
+      outputs<Lines>(row, lines, c, kLanes, begin, end, true, out + c);
+      outputs<Lines>(row, lines, c, kLanes, end, row.outputs, false, out + c);
+    } else {
+      outputs<Lines>(row, lines, c, n, 0, begin, false, out + c);
+      outputs<Lines>(row, lines, c, n, begin, end, true, out + c);
+      outputs<Lines>(row, lines, c, n, end, row.outputs, false, out + c);
+    }
+  }
+}
+
+void row(const DepthwiseRow& row, const DepthwiseLines& lines, float* out) {
+  if (row.taps == 3 && lines.count == 3) return row_of<3>(row, lines, out);
+  if (row.taps == 3 && lines.count == 2) return row_of<2>(row, lines, out);
+  row_of<0>(row, lines, out);
 }
 
 // Taps whose sums stay in registers during a row.
@@ -85,6 +160,6 @@ void row_gradient(const DepthwiseRow& row, const float* x, const float* dy, floa
 
 }  // namespace
 
-DepthwiseKernels depthwise_kernels() { return {pixel, row_gradient}; }
+DepthwiseKernels depthwise_kernels() { return {row, pixel, row_gradient}; }
 
 }  // namespace neurona::NEURONA_ISA

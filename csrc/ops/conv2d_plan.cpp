@@ -44,12 +44,12 @@ const char* objection(const Conv2dShape& shape, Conv2dDirection direction, Conv2
       return conv2d_narrow_objection(shape);
     case Conv2dVariant::kWinograd:
     case Conv2dVariant::kWinogradColumns:
-      if (shape.r != 3 || shape.s != 3 || shape.stride != Pair{1, 1} ||
+      if (shape.r != shape.s || (shape.r != 3 && shape.r != 5) || shape.stride != Pair{1, 1} ||
           shape.dilation != Pair{1, 1} || shape.groups != 1)
-        return "it needs a 3x3 kernel, stride 1, dilation 1 and groups = 1";
+        return "it needs a 3x3 or 5x5 kernel, stride 1, dilation 1 and groups = 1";
       if (direction == Conv2dDirection::kBackwardData &&
-          (shape.padding[0] > 2 || shape.padding[1] > 2))
-        return "backward, it needs a padding of at most 2";
+          (shape.padding[0] >= shape.r || shape.padding[1] >= shape.s))
+        return "backward, it needs a padding smaller than the kernel";
       return nullptr;
     case Conv2dVariant::kIm2col: return shape.groups == 1 ? nullptr : "it needs groups = 1";
     default: return nullptr;

@@ -1,11 +1,9 @@
-// Convolutions forward and backward data by Winograd's F(4x4, 3x3), in either order of its steps.
+// Convolutions forward and backward data by Winograd's algorithm, in either order of its steps.
 #include "ops/conv2d_variants.h"
 #include "ops/winograd_convolution.h"
 
 namespace neurona {
 namespace {
-
-constexpr int64_t kTaps = 9;
 
 WinogradConvolution forward(const Conv2dShape& shape, const float* x, const float* weight,
                             const float* bias, TileActivation activation, float* y) {
@@ -16,27 +14,29 @@ WinogradConvolution forward(const Conv2dShape& shape, const float* x, const floa
           .out_height = shape.p,
           .out_width = shape.q,
           .out_channels = shape.k,
+          .taps = shape.r,
           .weight = weight,
-          .channel_stride = kTaps,
-          .out_channel_stride = kTaps * shape.c,
+          .channel_stride = shape.r * shape.r,
+          .out_channel_stride = shape.r * shape.r * shape.c,
           .turned = false,
           .bias = bias,
           .activation = activation};
 }
 
-// What lies outside of dy is zero: a padding of 2 pixels, less the image's own.
+// What lies outside of dy is zero: a padding of taps - 1 pixels, less the image's.
 WinogradConvolution backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
                                   const float* bias, float* dx) {
   return {.source = {dy, shape.p, shape.q, shape.k, shape.k},
           .batch = shape.n,
-          .padding = {2 - shape.padding[0], 2 - shape.padding[1]},
+          .padding = {shape.r - 1 - shape.padding[0], shape.r - 1 - shape.padding[1]},
           .out = dx,
           .out_height = shape.h,
           .out_width = shape.w,
           .out_channels = shape.c,
+          .taps = shape.r,
           .weight = weight,
-          .channel_stride = kTaps * shape.c,
-          .out_channel_stride = kTaps,
+          .channel_stride = shape.r * shape.r * shape.c,
+          .out_channel_stride = shape.r * shape.r,
           .turned = true,
           .bias = bias,
           .activation = TileActivation::kNone};

@@ -1,4 +1,4 @@
-// The weights' gradient of 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3), whose own
+// The weights' gradient of 3x3 and 5x5 convolutions of stride 1 by Winograd's algorithm, whose own
 // gradient it is: dg = G^T [sum over tiles of (B^T d B) . (A dy A^T)] G.
 //
 // A block of tiles at a time: its pixels are transformed to V[frequency][tile][channel] and its dy
@@ -28,13 +28,18 @@ constexpr int64_t kSmallBytes = 256 << 10, kPrivateBytes = 512 << 10, kParts = 1
 struct Plan {
   const Conv2dShape& shape;
   const GemmKernels& gemm;
-  const WinogradKernels& winograd;
+  const WinogradTransforms& winograd;
   TileGrid grid;
+  int64_t filter;  // taps of a channel pair
   int64_t parts, part_tiles, block_tiles, u_width;
   int64_t u_step, v_step, d_step;  // floats from one frequency to the next
 
   explicit Plan(const Conv2dShape& s)
-      : shape(s), gemm(kernels().gemm), winograd(kernels().winograd), grid{s.n, s.p, s.q} {
+      : shape(s),
+        gemm(kernels().gemm),
+        winograd(kernels().winograd.of(s.r)),
+        grid{s.n, s.p, s.q, winograd_tile(s.r)},
+        filter(s.r * s.r) {
     u_width = divide_up(shape.k, gemm.lanes) * gemm.lanes;
     u_step = spread(shape.c * u_width);
     const int64_t frequencies_bytes = kFrequencies * static_cast<int64_t>(sizeof(float));
@@ -65,7 +70,7 @@ void transform_tile(const Plan& plan, const float* dy, const float* x, int64_t f
              });
   with_patch(
       image_of_batch({dy, shape.p, shape.q, shape.k, shape.k}, place.image), place.row,
-      place.column, kWinogradTile, slab, [&](const float* patch, int64_t line, int64_t pixel) {
+      place.column, plan.grid.tile, slab, [&](const float* patch, int64_t line, int64_t pixel) {
         plan.winograd.transform_gradient(patch, line, pixel, shape.k, d + t * shape.k, plan.d_step);
       });
 }
@@ -113,9 +118,8 @@ void run_part(const Plan& plan, const float* dy, const float* x, int64_t part, f
 
 // G^T U G of the channels [begin, end), with U the sum of the parts', to dw in its own layout.
 void finish(const Plan& plan, int64_t begin, int64_t end, float* u, float* dw) {
-  constexpr int kTaps = 9;
   const int64_t channels = plan.shape.c, out_channels = plan.shape.k;
-  const Scratch<float> taps(kTaps * plan.u_width);
+  const Scratch<float> taps(plan.filter * plan.u_width);
   for (int64_t channel = begin; channel < end; ++channel) {
     float* sum = u + channel * plan.u_width;
     for (int64_t part = 1; part < plan.parts; ++part)
@@ -125,8 +129,8 @@ void finish(const Plan& plan, int64_t begin, int64_t end, float* u, float* dw) {
         for (int64_t k = 0; k < out_channels; ++k) row[k] += other[k];
       }
     plan.winograd.transform_weight_gradient(sum, plan.u_step, plan.u_width, taps.data());
-    plan.gemm.transpose(taps.data(), plan.u_width, kTaps, out_channels, dw + channel * kTaps,
-                        channels * kTaps);
+    plan.gemm.transpose(taps.data(), plan.u_width, plan.filter, out_channels,
+                        dw + channel * plan.filter, channels * plan.filter);
   }
 }
 

@@ -47,8 +47,8 @@ struct Plan {
 void transform_tile(const Plan& plan, int64_t tile, float* v, float* slab) {
   winograd_patch(plan.conv, tile, slab, [&](const float* x, int64_t line, int64_t pixel) {
     for (int64_t chunk = 0; chunk < plan.chunks; ++chunk)
-      kernels().winograd.transform_input(x + chunk * kChunk, line, pixel, plan.length(chunk),
-                                         v + chunk * kFrequencies * plan.v_step, plan.v_step);
+      plan.conv.transforms().transform_input(x + chunk * kChunk, line, pixel, plan.length(chunk),
+                                             v + chunk * kFrequencies * plan.v_step, plan.v_step);
   });
 }
 

@@ -67,7 +67,7 @@ void transform_weights(const Plan& plan, int64_t panel, int64_t chunk, float* u)
 
 void transform_tile(const Plan& plan, int64_t tile, float* v, float* slab) {
   winograd_patch(plan.conv, tile, slab, [&](const float* x, int64_t line, int64_t pixel) {
-    kernels().winograd.transform_input(x, line, pixel, plan.channels, v, plan.v_step);
+    plan.conv.transforms().transform_input(x, line, pixel, plan.channels, v, plan.v_step);
   });
 }
 

@@ -6,8 +6,7 @@ namespace neurona {
 namespace {
 
 constexpr int kMaxRows = 16, kMaxColumns = 64;  // of a tile of the product
-constexpr int kTaps = 9;
-constexpr int64_t kChannels = 16;  // whose taps are brought side by side together
+constexpr int64_t kTapsAtOnce = 16 * 9;  // brought side by side together: those of 16 or 5 channels
 
 // The hardware does not foresee a new page.
 void prefetch(const float* source, int64_t count) {
@@ -17,27 +16,28 @@ void prefetch(const float* source, int64_t count) {
 
 }  // namespace
 
-// The taps are brought side by side first: read one by one they would lie 9 C floats apart, and
-// lines a power of two apart meet in few sets of L1.
+// The taps are brought side by side first: read one by one they would lie 9 C or 25 C floats apart,
+// and lines a power of two apart meet in few sets of L1.
 void winograd_transform_weights(const WinogradConvolution& conv, const WeightPart& part, float* u,
                                 int64_t u_step) {
   const GemmKernels& gemm = kernels().gemm;
   const int64_t step = part.step, width = part.last - part.first;
-  const bool one_line = conv.channel_stride == kTaps;  // the taps of successive channels
-  float taps[kChannels * kTaps * kMaxColumns];
-  for (int64_t begin = part.begin; begin < part.end; begin += kChannels) {
-    const int64_t count = std::min(kChannels, part.end - begin);
+  const int64_t filter = conv.taps * conv.taps, together = kTapsAtOnce / filter;
+  const bool one_line = conv.channel_stride == filter;  // the taps of successive channels
+  float taps[kTapsAtOnce * kMaxColumns];
+  for (int64_t begin = part.begin; begin < part.end; begin += together) {
+    const int64_t count = std::min(together, part.end - begin);
     const float* source =
         conv.weight + begin * conv.channel_stride + part.first * conv.out_channel_stride;
     for (int64_t channel = 0; channel < (one_line ? 1 : count); ++channel) {
       if (!one_line && begin + channel + 1 < part.end)
-        prefetch(source + (channel + 1) * conv.channel_stride, kTaps * width);
+        prefetch(source + (channel + 1) * conv.channel_stride, filter * width);
       gemm.pack_lines(source + channel * conv.channel_stride, conv.out_channel_stride, width,
-                      one_line ? kTaps * count : kTaps, taps + channel * kTaps * step, step);
+                      one_line ? filter * count : filter, taps + channel * filter * step, step);
     }
     for (int64_t channel = 0; channel < count; ++channel)
-      kernels().winograd.transform_weight(taps + channel * kTaps * step, step, conv.turned,
-                                          u + (begin - part.begin + channel) * step, u_step);
+      conv.transforms().transform_weight(taps + channel * filter * step, step, conv.turned,
+                                         u + (begin - part.begin + channel) * step, u_step);
   }
 }
 
@@ -60,16 +60,17 @@ void winograd_multiply(const WinogradProduct& product, const float* v, const flo
 
 void winograd_finish_tile(const WinogradConvolution& conv, int64_t tile, int64_t first,
                           int64_t width, const float* m, int64_t m_step) {
-  const TilePlace place = conv.grid().place(tile);
+  const TileGrid grid = conv.grid();
+  const TilePlace place = grid.place(tile);
   const int64_t line = conv.out_width * conv.out_channels;
-  kernels().winograd.transform_output(
+  conv.transforms().transform_output(
       m, m_step, width,
       {.y = conv.out + (place.image * conv.out_height + place.row) * line +
             place.column * conv.out_channels + first,
        .line = line,
        .pixel = conv.out_channels,
-       .rows = static_cast<int>(std::min<int64_t>(kWinogradTile, conv.out_height - place.row)),
-       .columns = static_cast<int>(std::min<int64_t>(kWinogradTile, conv.out_width - place.column)),
+       .rows = static_cast<int>(std::min(grid.tile, conv.out_height - place.row)),
+       .columns = static_cast<int>(std::min(grid.tile, conv.out_width - place.column)),
        .bias = conv.bias ? conv.bias + first : nullptr,
        .activation = conv.activation});
 }

@@ -1,5 +1,5 @@
-// A 3x3 convolution of stride 1 by Winograd's F(4x4, 3x3), forward or backward data: the latter is
-// the former of dy with the taps turned by 180 degrees and the channels' roles exchanged.
+// A 3x3 or 5x5 convolution of stride 1 by Winograd's algorithm, forward or backward data: the
+// latter is the former of dy with the taps turned by 180 degrees and the channels' roles exchanged.
 //
 //   V[frequency][tile][channel]       the pixels that each output tile reads, transformed
 //   U[frequency][channel][column]     the taps, transformed; columns are output channels
@@ -18,15 +18,17 @@ struct WinogradConvolution {
   Pair padding;
   float* out;
   int64_t out_height, out_width, out_channels;
+  int64_t taps;  // in each direction, 3 or 5
   // Tap t of a channel pair at weight[channel * channel_stride + out_channel * out_channel_stride +
-  // t], or, turned, at 8 - t.
+  // t], or, turned, at taps^2 - 1 - t.
   const float* weight;
   int64_t channel_stride, out_channel_stride;
   bool turned;
   const float* bias;
   TileActivation activation;
 
-  TileGrid grid() const { return {batch, out_height, out_width}; }
+  TileGrid grid() const { return {batch, out_height, out_width, winograd_tile(taps)}; }
+  const WinogradTransforms& transforms() const { return kernels().winograd.of(taps); }
 };
 
 // Calls transform(data, line, pixel) for the 6x6 pixels that an output tile reads, as with_patch.

@@ -1,4 +1,4 @@
-// The 4x4 tiles of images, and the pixels around one of them.
+// The tiles of images, and the pixels around one of them.
 #pragma once
 
 #include "core/divide.h"
@@ -14,13 +14,14 @@ struct TilePlace {
 
 struct TileGrid {
   int64_t batch, height, width;  // of the images that the tiles cover
+  int64_t tile;                  // pixels of a tile, in each direction
 
-  int64_t rows() const { return divide_up(height, kWinogradTile); }
-  int64_t columns() const { return divide_up(width, kWinogradTile); }
+  int64_t rows() const { return divide_up(height, tile); }
+  int64_t columns() const { return divide_up(width, tile); }
   int64_t tiles() const { return batch * rows() * columns(); }
-  TilePlace place(int64_t tile) const {
-    const int64_t line = tile / columns();
-    return {line / rows(), line % rows() * kWinogradTile, tile % columns() * kWinogradTile};
+  TilePlace place(int64_t index) const {
+    const int64_t line = index / columns();
+    return {line / rows(), line % rows() * tile, index % columns() * tile};
   }
 };
 

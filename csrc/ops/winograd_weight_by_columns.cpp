@@ -16,7 +16,6 @@ namespace neurona {
 namespace {
 
 constexpr int kMaxRows = 16;
-constexpr int kTaps = 9;
 // Channels and columns of a part of U, about: whole tiles of the product. 36 x 64 x 64 floats are
 // 576 KiB.
 constexpr int64_t kPart = 64;
@@ -24,12 +23,19 @@ constexpr int64_t kPart = 64;
 struct Plan {
   const Conv2dShape& shape;
   const GemmKernels& gemm;
+  const WinogradTransforms& winograd;
   TileGrid grid;
+  int64_t filter;  // taps of a channel pair
   int64_t tiles, rows, columns, row_parts, column_parts;
   int64_t u_step, v_step, d_step;  // floats from one frequency to the next
 
   explicit Plan(const Conv2dShape& s)
-      : shape(s), gemm(kernels().gemm), grid{s.n, s.p, s.q}, tiles(grid.tiles()) {
+      : shape(s),
+        gemm(kernels().gemm),
+        winograd(kernels().winograd.of(s.r)),
+        grid{s.n, s.p, s.q, winograd_tile(s.r)},
+        filter(s.r * s.r),
+        tiles(grid.tiles()) {
     rows = kPart / gemm.rows * gemm.rows;
     columns = std::max<int64_t>(kPart, gemm.columns);
     row_parts = divide_up(s.c, rows);
@@ -44,7 +50,7 @@ struct Plan {
 void transform_tile(const Plan& plan, const float* dy, const float* x, int64_t tile, float* v,
                     float* d, float* slab) {
   const Conv2dShape& shape = plan.shape;
-  const WinogradKernels& winograd = kernels().winograd;
+  const WinogradTransforms& winograd = plan.winograd;
   const TilePlace place = plan.grid.place(tile);
   with_patch(image_of_batch({x, shape.h, shape.w, shape.c, shape.c}, place.image),
              place.row - shape.padding[0], place.column - shape.padding[1], kWinogradInput, slab,
@@ -55,7 +61,7 @@ void transform_tile(const Plan& plan, const float* dy, const float* x, int64_t t
              });
   with_patch(
       image_of_batch({dy, shape.p, shape.q, shape.k, shape.k}, place.image), place.row,
-      place.column, kWinogradTile, slab, [&](const float* patch, int64_t line, int64_t pixel) {
+      place.column, plan.grid.tile, slab, [&](const float* patch, int64_t line, int64_t pixel) {
         for (int64_t k = 0; k < shape.k; k += plan.columns, d += kFrequencies * plan.d_step)
           winograd.transform_gradient(patch + k, line, pixel, std::min(plan.columns, shape.k - k),
                                       d + tile * plan.columns, plan.d_step);
@@ -91,11 +97,11 @@ void run_part(const Plan& plan, int64_t row_part, int64_t column_part, const flo
   for (int f = 0; f < kFrequencies; ++f)
     multiply(plan, height, width, v + f * plan.v_step, d + f * plan.d_step, u + f * plan.u_step);
   for (int64_t i = 0; i < height; ++i)
-    kernels().winograd.transform_weight_gradient(u + i * plan.columns, plan.u_step, plan.columns,
-                                                 taps + i * kTaps * plan.columns);
-  const int64_t line = plan.shape.c * kTaps;
-  plan.gemm.transpose(taps, plan.columns, height * kTaps, width,
-                      dw + column * line + channel * kTaps, line);
+    plan.winograd.transform_weight_gradient(u + i * plan.columns, plan.u_step, plan.columns,
+                                            taps + i * plan.filter * plan.columns);
+  const int64_t line = plan.shape.c * plan.filter;
+  plan.gemm.transpose(taps, plan.columns, height * plan.filter, width,
+                      dw + column * line + channel * plan.filter, line);
 }
 
 }  // namespace
@@ -117,7 +123,8 @@ void conv2d_winograd_columns_backward_weight(const Conv2dShape& shape, const flo
                });
   parallel_for(plan.row_parts * plan.column_parts, 1, [&](int64_t begin, int64_t end) {
     // The columns behind out_channels may hold anything but what traps.
-    const Scratch<float> u(kFrequencies * plan.u_step), taps(plan.rows * kTaps * plan.columns);
+    const Scratch<float> u(kFrequencies * plan.u_step),
+        taps(plan.rows * plan.filter * plan.columns);
     for (int64_t i = begin; i < end; ++i)
       run_part(plan, i / plan.column_parts, i % plan.column_parts, v.data(), d.data(), u.data(),
                taps.data(), dw);

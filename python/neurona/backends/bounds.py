@@ -53,7 +53,7 @@ def _linear(op: str, terms: Callable[[Arguments], int], extra: int = 8) -> Rule:
 
 
 def _winograd(op: str, result: Rule) -> Rule:
-    """3 x 3 convolutions with stride 1 may run on transformed tiles, whose errors spread over the
+    """3 x 3 and 5 x 5 convolutions with stride 1 may run on transformed tiles, whose errors spread over the
     image: the bound is then that of the largest S of the image and channel.
     """
 
@@ -62,7 +62,7 @@ def _winograd(op: str, result: Rule) -> Rule:
         kernel = (
             arguments["weight"].shape[2:] if "weight" in arguments else arguments["kernel_size"]
         )
-        if tuple(np.broadcast_to(kernel, 2)) != (3, 3) or bounds[0].size == 0:
+        if tuple(np.broadcast_to(kernel, 2)) not in ((3, 3), (5, 5)) or bounds[0].size == 0:
             return bounds
         size = _magnitude(op, arguments)[0]
         if "weight" in arguments:
