@@ -313,6 +313,7 @@ void rows_tile(int m, int n, const float* const* a_rows, const int64_t* run_offs
                const TileOutput& out) {
   Vec acc[M][V];
   clear(acc);
+  if (run_count * run_length >= kPrefetchFrom) prefetch_output<V, 3>(m, out);
   for (int64_t r = 0; r < run_count; ++r) {
     const float* a[M];
 #pragma GCC unroll 16

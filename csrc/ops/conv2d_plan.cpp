@@ -7,6 +7,7 @@
 
 #include "core/divide.h"
 #include "core/errors.h"
+#include "kernels/winograd.h"
 #include "ops/conv2d_variants.h"
 
 namespace neurona {
@@ -56,42 +57,57 @@ const char* objection(const Conv2dShape& shape, Conv2dDirection direction, Conv2
   }
 }
 
-constexpr int64_t kTile = 4;  // Winograd's, in pixels
-
-int64_t winograd_tiles(int64_t height, int64_t width) {
-  return divide_up(height, kTile) * divide_up(width, kTile);
+int64_t winograd_tiles(const Conv2dShape& shape, int64_t height, int64_t width) {
+  const int64_t tile = winograd_tile(shape.r);
+  return divide_up(height, tile) * divide_up(width, tile);
 }
 
-// Whether Winograd's algorithm is the faster one (AVX-512, two threads, 1 and 32 images of 3
-// to 28 pixels with 16 to 256 channels). A tile costs the same however much of it is inside: less
+// The direct gradient of an image runs all taps at each of its pixels, also those that no output
+// used: with 5x5 taps and 12x12 pixels, of 8x8 outputs, more than half of them.
+bool few_outputs(const Conv2dShape& shape) {
+  return 10 * shape.h * shape.w >= 17 * shape.p * shape.q * shape.stride[0] * shape.stride[1];
+}
+
+// Whether Winograd's algorithm is the faster one (AVX-512, one and two threads, 1 to 32 images of 3
+// to 28 pixels with 8 to 256 channels). A tile costs the same however much of it is inside: less
 // than 9/16 (6 of 8 pixels in each direction, or 3 of 4) is too little. With few channels the
-// transforms, whose work grows with C + K, cost what the products save. Forward and backward data
-// do not count the images: a sample must give the same bits alone and in a batch.
+// transforms, whose work grows with C + K, cost what the products save; with 5x5 taps four outputs
+// share them in the place of 16 (16 -> 16 channels: 1.0 times as fast, 16 -> 32: 1.3 times, 64 ->
+// 64: 1.9 times; 3x3 does better on large images only). Forward and backward data do not count the
+// images: a sample must give the same bits alone and in a batch.
 bool winograd_pays(const Conv2dShape& shape, Conv2dDirection direction) {
   const int64_t channels = std::min(shape.c, shape.k);
+  const bool large = shape.r == 5;
+  if (channels < 16 || (large && shape.c + shape.k < 48)) return false;
   if (direction == Conv2dDirection::kBackwardWeight)
-    return channels >= 128 || (channels >= 16 && shape.n * winograd_tiles(shape.p, shape.q) >= 8);
+    return channels >= 128 || shape.n * winograd_tiles(shape, shape.p, shape.q) >= (large ? 16 : 8);
   const bool data = direction == Conv2dDirection::kBackwardData;
   const int64_t height = data ? shape.h : shape.p, width = data ? shape.w : shape.q;
-  const int64_t whole = kTile * kTile * winograd_tiles(height, width);
+  const int64_t tile = winograd_tile(shape.r),
+                whole = tile * tile * winograd_tiles(shape, height, width);
   if (16 * height * width < 9 * whole) return false;
-  return channels >= 32 || (channels >= 16 && std::min(height, width) >= 16);
+  if (large) return !data || !few_outputs(shape);
+  return channels >= 32 || std::min(height, width) >= 16;
 }
 
 // In which order: the transformed weights are made once and kept, or made where they are used. The
 // factors are the channel pairs per tile from which the latter is the faster one.
 Conv2dPlan plan_winograd(const Conv2dShape& shape, Conv2dDirection direction) {
   const bool data = direction == Conv2dDirection::kBackwardData;
-  const int64_t tiles =
-      shape.n * (data ? winograd_tiles(shape.h, shape.w) : winograd_tiles(shape.p, shape.q));
+  const int64_t tiles = shape.n * (data ? winograd_tiles(shape, shape.h, shape.w)
+                                        : winograd_tiles(shape, shape.p, shape.q));
   const int64_t pairs = shape.c * shape.k;
   const bool few_tiles = direction == Conv2dDirection::kBackwardWeight
                              ? pairs > 1000 * tiles
                              : pairs > 240 * tiles || tiles < 16;
+  const bool large = shape.r == 5;
   if (few_tiles)
-    return {Conv2dVariant::kWinogradColumns,
-            "3x3, stride 1, many channels: a quarter of the products, a few columns at a time"};
-  return {Conv2dVariant::kWinograd, "3x3, stride 1: a quarter of the products"};
+    return {
+        Conv2dVariant::kWinogradColumns,
+        large ? "5x5, stride 1, many channels: 36 % of the products, a few columns at a time"
+              : "3x3, stride 1, many channels: a quarter of the products, a few columns at a time"};
+  return {Conv2dVariant::kWinograd, large ? "5x5, stride 1: 36 % of the products"
+                                          : "3x3, stride 1: a quarter of the products"};
 }
 
 }  // namespace
@@ -154,10 +170,8 @@ Conv2dPlan plan_conv2d(const char* op, const Conv2dShape& shape, Conv2dDirection
     if (shape.c < 12)
       return {Conv2dVariant::kScatter,
               "few input channels: the columns of a tile are taps times channels"};
-    // The direct gradient runs all taps at each pixel of the image, also those that no output used:
-    // with 5x5 taps and 12x12 pixels, of 8x8 outputs, more than half of them (20 -> 40 channels,
-    // batch 100: 3.3 ms instead of 1.8; 20x20 pixels: as fast).
-    if (10 * shape.h * shape.w >= 17 * shape.p * shape.q * shape.stride[0] * shape.stride[1])
+    // 20 -> 40 channels, batch 100: 1.8 ms instead of the direct 3.3; on 20x20 pixels as fast.
+    if (few_outputs(shape))
       return {Conv2dVariant::kScatter, "few outputs for the image's size: each one is spread out"};
   }
   return {Conv2dVariant::kDirect, "matrix tiles on rows of pixels"};

@@ -18,7 +18,7 @@ enum class Conv2dVariant {
   kScatter,          // backward data only: each output pixel's gradient is spread over what it read
   kDepthwise,        // one filter per channel, vectors along the channels
   kNarrow,           // one input channel, few output channels: a vector holds several pixels
-  kWinograd,         // 3x3, stride 1: a quarter of the products, at twice the rounding error
+  kWinograd,         // 3x3 or 5x5, stride 1: a quarter of the products, more rounding error
   kWinogradColumns,  // the same in another order, for many channels and few pixels
 };
 

@@ -135,11 +135,12 @@ def get_num_threads() -> int:
 
 
 def set_conv_precision(precision: str) -> None:
-    """Choose how 3x3 convolutions of stride 1 are computed: "fast" (the default) or "exact".
+    """Choose how 3x3 and 5x5 convolutions of stride 1 are computed: "fast" (the default) or "exact".
 
-    "fast" lets those with enough channels, 16 at least, run by Winograd's F(4x4, 3x3): a quarter of
-    the products, and an error about twice that of a plain sum, near 1e-6 of the output's standard
-    deviation. A NaN or an infinity then reaches the whole 4x4 tile. "exact" keeps to plain sums.
+    "fast" lets those with enough channels, 16 at least, run by Winograd's F(4x4, 3x3) or F(2x2,
+    5x5): 25 or 36 % of the products, and an error of one to three times that of a plain sum, below
+    1e-6 of the output's standard deviation. A NaN or an infinity then reaches the whole tile of 4x4
+    or 2x2 outputs. "exact" keeps to plain sums.
     ValueError for another name. Source: Lavin and Gray, Fast algorithms for convolutional neural
     networks (2016).
 
@@ -157,7 +158,7 @@ def set_conv_precision(precision: str) -> None:
 
 
 def get_conv_precision() -> str:
-    """How 3x3 convolutions are computed, "fast" or "exact"; see `set_conv_precision`."""
+    """How 3x3 and 5x5 convolutions are computed, "fast" or "exact"; see `set_conv_precision`."""
     return "fast" if _cpu.core.fast_convolutions() else "exact"
 
 
