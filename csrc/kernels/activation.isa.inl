@@ -16,6 +16,7 @@
 #include "kernels/activation.h"
 
 #include "kernels/math.inl"
+#include "kernels/stream.inl"
 
 namespace neurona::NEURONA_ISA {
 namespace {
@@ -110,39 +111,46 @@ struct Softplus {
 // Two vectors at a time: enough to overlap the latencies of the polynomials, and memory limits the
 // cheap functions anyway.
 template <typename Function>
-void forward(const float* x, float* y, int64_t count, float first_value, float second_value) {
+void forward(const float* x, float* y, int64_t count, float first_value, float second_value,
+             bool past_caches) {
   const Vec first = broadcast(first_value), second = broadcast(second_value);
-  int64_t i = 0;
+  const auto some = [&](int64_t i, int64_t n) __attribute__((always_inline)) {
+    const int lanes = static_cast<int>(n);
+    store_partial(y + i, Function::forward(load_partial(x + i, lanes), first, second), lanes);
+  };
+  int64_t i = past_caches ? floats_to_vector(y, count) : 0;
+  if (i > 0) some(0, i);
   for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
     const Vec low = Function::forward(load(x + i), first, second);
     const Vec high = Function::forward(load(x + i + kLanes), first, second);
-    store(y + i, low);
-    store(y + i + kLanes, high);
+    store_or_stream(y + i, low, past_caches);
+    store_or_stream(y + i + kLanes, high, past_caches);
   }
-  for (; i < count; i += kLanes) {
-    const int n = count - i < kLanes ? static_cast<int>(count - i) : kLanes;
-    store_partial(y + i, Function::forward(load_partial(x + i, n), first, second), n);
-  }
+  for (; i < count; i += kLanes) some(i, count - i < kLanes ? count - i : kLanes);
+  end_stream(past_caches);
 }
 
 template <typename Function>
 void backward(const float* dy, const float* saved, float* dx, int64_t count, float first_value,
-              float second_value) {
+              float second_value, bool past_caches) {
   const Vec first = broadcast(first_value), second = broadcast(second_value);
-  int64_t i = 0;
+  const auto some = [&](int64_t i, int64_t n) __attribute__((always_inline)) {
+    const int lanes = static_cast<int>(n);
+    const Vec slope = Function::backward(load_partial(dy + i, lanes),
+                                         load_partial(saved + i, lanes), first, second);
+    store_partial(dx + i, slope, lanes);
+  };
+  int64_t i = past_caches ? floats_to_vector(dx, count) : 0;
+  if (i > 0) some(0, i);
   for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
     const Vec low = Function::backward(load(dy + i), load(saved + i), first, second);
     const Vec high =
         Function::backward(load(dy + i + kLanes), load(saved + i + kLanes), first, second);
-    store(dx + i, low);
-    store(dx + i + kLanes, high);
+    store_or_stream(dx + i, low, past_caches);
+    store_or_stream(dx + i + kLanes, high, past_caches);
   }
-  for (; i < count; i += kLanes) {
-    const int n = count - i < kLanes ? static_cast<int>(count - i) : kLanes;
-    store_partial(
-        dx + i,
-        Function::backward(load_partial(dy + i, n), load_partial(saved + i, n), first, second), n);
-  }
+  for (; i < count; i += kLanes) some(i, count - i < kLanes ? count - i : kLanes);
+  end_stream(past_caches);
 }
 
 }  // namespace

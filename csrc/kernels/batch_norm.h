@@ -14,12 +14,14 @@ struct BatchNormKernels {
   // Per channel: sums of dy and dy (x - mean).
   void (*gradient_sums)(const float* dy, const float* x, int64_t rows, int64_t row_step,
                         int64_t width, const float* mean, float* sum, float* product);
-  // y = (x - mean) scale + bias, for rows that follow each other without gaps.
+  // y = (x - mean) scale + bias, for rows that follow each other without gaps. past_caches: how to
+  // store, see stream.inl.
   void (*normalize)(const float* x, int64_t rows, int64_t width, const float* mean,
-                    const float* scale, const float* bias, float* y);
+                    const float* scale, const float* bias, float* y, bool past_caches);
   // dx = dy scale + (x - mean) slope + offset, likewise.
   void (*gradient)(const float* dy, const float* x, int64_t rows, int64_t width, const float* mean,
-                   const float* scale, const float* slope, const float* offset, float* dx);
+                   const float* scale, const float* slope, const float* offset, float* dx,
+                   bool past_caches);
 };
 
 }  // namespace neurona

@@ -2,7 +2,7 @@
 #include "kernels/batch_norm.h"
 
 #include "kernels/partial.inl"
-#include "kernels/simd.inl"
+#include "kernels/stream.inl"
 
 namespace neurona::NEURONA_ISA {
 namespace {
@@ -103,21 +103,36 @@ NEURONA_INLINE void for_each_vector(int64_t rows, int64_t width, const Body& bod
   }
 }
 
+// Past the caches only if all rows begin with a whole vector of memory.
+NEURONA_INLINE bool can_stream(const float* y, int64_t width, bool past_caches) {
+  return past_caches && width % kLanes == 0 && floats_to_vector(y, kLanes) == 0;
+}
+
+NEURONA_INLINE void put(float* p, Vec v, int n, bool past_caches) {
+  if (n == kLanes) return store_or_stream(p, v, past_caches);
+  store_partial(p, v, n);
+}
+
 void normalize(const float* x, int64_t rows, int64_t width, const float* mean, const float* scale,
-               const float* bias, float* y) {
+               const float* bias, float* y, bool past_caches) {
+  const bool stream = can_stream(y, width, past_caches);
   for_each_vector(rows, width, [&](int64_t at, int64_t c, int n) __attribute__((always_inline)) {
     const Vec centred = load_first(x + at, n) - load_first(mean + c, n);
-    store_first(y + at, centred * load_first(scale + c, n) + load_first(bias + c, n), n);
+    put(y + at, centred * load_first(scale + c, n) + load_first(bias + c, n), n, stream);
   });
+  end_stream(stream);
 }
 
 void gradient(const float* dy, const float* x, int64_t rows, int64_t width, const float* mean,
-              const float* scale, const float* slope, const float* offset, float* dx) {
+              const float* scale, const float* slope, const float* offset, float* dx,
+              bool past_caches) {
+  const bool stream = can_stream(dx, width, past_caches);
   for_each_vector(rows, width, [&](int64_t at, int64_t c, int n) __attribute__((always_inline)) {
     const Vec centred = load_first(x + at, n) - load_first(mean + c, n);
     const Vec rest = centred * load_first(slope + c, n) + load_first(offset + c, n);
-    store_first(dx + at, load_first(dy + at, n) * load_first(scale + c, n) + rest, n);
+    put(dx + at, load_first(dy + at, n) * load_first(scale + c, n) + rest, n, stream);
   });
+  end_stream(stream);
 }
 
 }  // namespace

@@ -17,9 +17,10 @@ struct ConstRows {
 
 struct ElementwiseKernels {
   // y is contiguous, rows * length floats. Steps of 1 and 0 (one value for the whole row) are
-  // vectorised, others go element by element with the same result.
+  // vectorised, others go element by element with the same result. past_caches: how the former are
+  // stored, see stream.inl.
   void (*arithmetic[kArithmeticCount])(const ConstRows& a, const ConstRows& b, float* y,
-                                       int64_t rows, int64_t length);
+                                       int64_t rows, int64_t length, bool past_caches);
 };
 
 }  // namespace neurona

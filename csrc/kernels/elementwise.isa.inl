@@ -1,7 +1,7 @@
 // y = a op b, row by row; y is overwritten.
 #include "kernels/elementwise.h"
 
-#include "kernels/simd.inl"
+#include "kernels/stream.inl"
 
 namespace neurona::NEURONA_ISA {
 namespace {
@@ -48,21 +48,28 @@ struct Repeated {
 };
 
 template <typename Operation, typename A, typename B>
-void vector_rows(const ConstRows& a, const ConstRows& b, float* y, int64_t rows, int64_t length) {
+void vector_rows(const ConstRows& a, const ConstRows& b, float* y, int64_t rows, int64_t length,
+                 bool past_caches) {
   for (int64_t row = 0; row < rows; ++row, y += length) {
     const A left = A::of(a.data + row * a.row_stride);
     const B right = B::of(b.data + row * b.row_stride);
-    int64_t i = 0;
+    const auto some = [&](int64_t i, int64_t n) __attribute__((always_inline)) {
+      const int lanes = static_cast<int>(n);
+      store_partial(y + i, Operation::apply(left.part(i, lanes), right.part(i, lanes)), lanes);
+    };
+    int64_t i = past_caches ? floats_to_vector(y, length) : 0;
+    if (i > 0) some(0, i);
     for (; i + 4 * kLanes <= length; i += 4 * kLanes)
 #pragma GCC unroll 4
       for (int j = 0; j < 4; ++j)
-        store(y + i + j * kLanes,
-              Operation::apply(left.at(i + j * kLanes), right.at(i + j * kLanes)));
+        store_or_stream(y + i + j * kLanes,
+                        Operation::apply(left.at(i + j * kLanes), right.at(i + j * kLanes)),
+                        past_caches);
     for (; i + kLanes <= length; i += kLanes)
       store(y + i, Operation::apply(left.at(i), right.at(i)));
-    if (const int n = static_cast<int>(length - i); n > 0)
-      store_partial(y + i, Operation::apply(left.part(i, n), right.part(i, n)), n);
+    if (i < length) some(i, length - i);
   }
+  end_stream(past_caches);
 }
 
 template <typename Operation>
@@ -76,13 +83,14 @@ void strided_rows(const ConstRows& a, const ConstRows& b, float* y, int64_t rows
 }
 
 template <typename Operation>
-void arithmetic(const ConstRows& a, const ConstRows& b, float* y, int64_t rows, int64_t length) {
+void arithmetic(const ConstRows& a, const ConstRows& b, float* y, int64_t rows, int64_t length,
+                bool past_caches) {
   if (a.step == 1 && b.step == 1)
-    return vector_rows<Operation, Contiguous, Contiguous>(a, b, y, rows, length);
+    return vector_rows<Operation, Contiguous, Contiguous>(a, b, y, rows, length, past_caches);
   if (a.step == 1 && b.step == 0)
-    return vector_rows<Operation, Contiguous, Repeated>(a, b, y, rows, length);
+    return vector_rows<Operation, Contiguous, Repeated>(a, b, y, rows, length, past_caches);
   if (a.step == 0 && b.step == 1)
-    return vector_rows<Operation, Repeated, Contiguous>(a, b, y, rows, length);
+    return vector_rows<Operation, Repeated, Contiguous>(a, b, y, rows, length, past_caches);
   strided_rows<Operation>(a, b, y, rows, length);
 }
 

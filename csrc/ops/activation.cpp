@@ -1,5 +1,6 @@
 #include "ops/activation.h"
 
+#include "core/cpu.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
 
@@ -19,16 +20,18 @@ int64_t grain(Activation activation) {
 void activation_forward(Activation activation, const float* x, float* y, int64_t count, float first,
                         float second) {
   const auto kernel = kernels().activation.forward[static_cast<int>(activation)];
+  const bool past_caches = y != x && outgrows_caches(2 * count * int64_t{sizeof(float)});
   parallel_for(count, grain(activation), [&](int64_t begin, int64_t end) {
-    kernel(x + begin, y + begin, end - begin, first, second);
+    kernel(x + begin, y + begin, end - begin, first, second, past_caches);
   });
 }
 
 void activation_backward(Activation activation, const float* dy, const float* saved, float* dx,
                          int64_t count, float first, float second) {
   const auto kernel = kernels().activation.backward[static_cast<int>(activation)];
+  const bool past_caches = outgrows_caches(3 * count * int64_t{sizeof(float)});
   parallel_for(count, grain(activation), [&](int64_t begin, int64_t end) {
-    kernel(dy + begin, saved + begin, dx + begin, end - begin, first, second);
+    kernel(dy + begin, saved + begin, dx + begin, end - begin, first, second, past_caches);
   });
 }
 

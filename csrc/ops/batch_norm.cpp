@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/arena.h"
+#include "core/cpu.h"
 #include "core/errors.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
@@ -156,11 +157,17 @@ void for_each_row_range(const BatchNormShape& shape, const WideRows& wide, int64
   if (wide.rest) body(wide.rest_offset(), wide.rest, shape.channels);
 }
 
+int64_t bytes_of(const BatchNormShape& shape) {
+  return shape.rows * shape.channels * int64_t{sizeof(float)};
+}
+
 void normalize(const BatchNormShape& shape, const WideRows& wide, const Coefficients& coefficients,
                const float* x, float* y) {
   const auto kernel = kernels().batch_norm.normalize;
+  const bool past_caches = y != x && outgrows_caches(2 * bytes_of(shape));
   for_each_row_range(shape, wide, 8, [&](int64_t offset, int64_t rows, int64_t width) {
-    kernel(x + offset, rows, width, coefficients[0], coefficients[1], coefficients[2], y + offset);
+    kernel(x + offset, rows, width, coefficients[0], coefficients[1], coefficients[2], y + offset,
+           past_caches);
   });
 }
 
@@ -280,9 +287,10 @@ void batch_norm_backward(const BatchNormShape& shape, bool training, const float
   }
   if (!training) return normalize(shape, wide, coefficients, dy, gradients.dx);
   const auto gradient = kernels().batch_norm.gradient;
+  const bool past_caches = outgrows_caches(3 * bytes_of(shape));
   for_each_row_range(shape, wide, 12, [&](int64_t offset, int64_t rows, int64_t width) {
     gradient(dy + offset, x + offset, rows, width, coefficients[0], coefficients[1],
-             coefficients[2], coefficients[3], gradients.dx + offset);
+             coefficients[2], coefficients[3], gradients.dx + offset, past_caches);
   });
 }
 

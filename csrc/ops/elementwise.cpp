@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/cpu.h"
 #include "core/errors.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
@@ -62,7 +63,7 @@ void short_rows(Arithmetic operation, bool a_repeats, const float* varying, cons
   const auto run = [&](int64_t first_row, int64_t count, int64_t width) {
     const ConstRows moving{varying + first_row * length, width, 1}, fixed{pattern, 0, 1};
     kernel(a_repeats ? fixed : moving, a_repeats ? moving : fixed, y + first_row * length, count,
-           width);
+           width, false);
   };
   parallel_for(rows, kGrain / length, [&](int64_t begin, int64_t end) {
     const int64_t whole = (end - begin) / repeats;
@@ -92,7 +93,7 @@ void stacked_rows(Arithmetic operation, const std::vector<Axis>& axes, const flo
         rest /= axes[i].extent;
       }
       kernel({a + a_start, stack.a, row.a}, {b + b_start, stack.b, row.b}, y + begin * row.extent,
-             count, row.extent);
+             count, row.extent, false);
       begin += count;
     }
   });
@@ -100,9 +101,12 @@ void stacked_rows(Arithmetic operation, const std::vector<Axis>& axes, const flo
 
 void flat(Arithmetic operation, const ConstRows& a, const ConstRows& b, float* y, int64_t count) {
   const auto kernel = kernels().elementwise.arithmetic[static_cast<int>(operation)];
+  const bool in_place = y == a.data || y == b.data;
+  const bool past_caches =
+      !in_place && outgrows_caches((1 + a.step + b.step) * count * int64_t{sizeof(float)});
   parallel_for(count, kGrain, [&](int64_t begin, int64_t end) {
     kernel({a.data + begin * a.step, 0, a.step}, {b.data + begin * b.step, 0, b.step}, y + begin, 1,
-           end - begin);
+           end - begin, past_caches);
   });
 }
 

@@ -74,7 +74,7 @@ struct Problem {
         own[i] = static_cast<float>(row.slope * row.rest * gradient_scale);
       }
       if (!gradient) continue;
-      multiply({gradient, c, 1}, {factor, 1, 0}, gradient, count, c);
+      multiply({gradient, c, 1}, {factor, 1, 0}, gradient, count, c, false);
       for (int64_t i = 0; i < count; ++i) {
         const int64_t label = labels[first + i];
         if (label == kIgnoredLabel) {

@@ -135,7 +135,7 @@ def get_num_threads() -> int:
 
 
 def set_conv_precision(precision: str) -> None:
-    """Choose how 3x3 and 5x5 convolutions of stride 1 are computed: "fast" (the default) or "exact".
+    """How 3x3 and 5x5 convolutions of stride 1 are computed: "fast" (the default) or "exact".
 
     "fast" lets those with enough channels, 16 at least, run by Winograd's F(4x4, 3x3) or F(2x2,
     5x5): 25 or 36 % of the products, and an error of one to three times that of a plain sum, below

@@ -53,8 +53,8 @@ def _linear(op: str, terms: Callable[[Arguments], int], extra: int = 8) -> Rule:
 
 
 def _winograd(op: str, result: Rule) -> Rule:
-    """3 x 3 and 5 x 5 convolutions with stride 1 may run on transformed tiles, whose errors spread over the
-    image: the bound is then that of the largest S of the image and channel.
+    """3 x 3 and 5 x 5 convolutions with stride 1 may run on transformed tiles, whose errors spread
+    over the image: the bound is then that of the largest S of the image and channel.
     """
 
     def rule(arguments: Arguments, expected: Results) -> tuple[Any, ...]:
