@@ -133,6 +133,30 @@ def test_optional_arguments(backend: Any) -> None:
     )
 
 
+@CASES
+@MODES
+def test_a_relu_in_the_same_pass(backend: Any, shape: tuple[int, ...], training: bool) -> None:
+    """The bits of batch norm and relu one after the other, forward and backward, NaN included."""
+    x, weight, bias, *running = operands(shape)
+    x.flat[:1] = np.nan
+    dy = harness.normals(harness.rng_of("batch_norm relu", shape), shape)
+    runs = []
+    for relu in (False, True):
+        statistics = [running[0].copy(), running[1].copy()]
+        runs.append(
+            backend.batch_norm_forward(x, weight, bias, *statistics, training=training, relu=relu)
+        )
+    (y, mean, invstd), fused = runs
+    for a, b in zip((backend.relu_forward(y), mean, invstd), fused, strict=True):
+        assert_same_bits(b, a, what=f"batch_norm+relu {shape} on {backend}")
+    gated = backend.relu_backward(dy, fused[0])
+    arguments = x, weight, mean, invstd
+    apart = backend.batch_norm_backward(gated, *arguments, training=training)
+    together = backend.batch_norm_backward(dy, *arguments, training=training, y=fused[0])
+    for a, b in zip(apart, together, strict=True):
+        assert_same_bits(b, a, what=f"batch_norm_backward+relu {shape} on {backend}")
+
+
 def test_evaluation_changes_no_statistics(backend: Any) -> None:
     """Running statistics are updated in training alone, with the momentum given."""
     x, weight, bias, running_mean, running_var = operands((4, 3, 5))

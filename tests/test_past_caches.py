@@ -52,7 +52,9 @@ def test_batch_norm(compiled: Any, channels: int) -> None:
     mean, var, weight, bias = (abs(harness.normals(rng, (channels,))) + 0.1 for _ in range(4))
 
     def forward(part: np.ndarray) -> np.ndarray:
-        y: np.ndarray = compiled.batch_norm_forward(part, weight, bias, mean, var, training=False)[0]
+        y: np.ndarray = compiled.batch_norm_forward(part, weight, bias, mean, var, training=False)[
+            0
+        ]
         return y
 
     y = forward(x)

@@ -49,7 +49,7 @@ void check_variance(const char* op, const float* variance, int64_t channels) {
 py::tuple batch_norm_forward(py::object x_object, py::object weight_object, py::object bias_object,
                              py::object running_mean, py::object running_var,
                              py::object training_object, py::object momentum_object,
-                             py::object eps_object) {
+                             py::object eps_object, py::object relu_object) {
   constexpr const char* kOp = "batch_norm";
   const Input x = checked_input(kOp, "x", x_object);
   const BatchNormShape shape = shape_of(x);
@@ -63,6 +63,7 @@ py::tuple batch_norm_forward(py::object x_object, py::object weight_object, py::
                tracked ? "an array" : "None", " and ", tracked ? "None" : "an array");
   const double momentum = float_parameter(kOp, "momentum", momentum_object),
                eps = float_parameter(kOp, "eps", eps_object);
+  const bool relu = bool_parameter(kOp, "relu", relu_object);
   check_batch_norm(kOp, momentum, eps);
   if (training && shape.rows == 1)
     fail_value(kOp, "x must have more than 1 value per channel in training, got shape ",
@@ -83,13 +84,13 @@ py::tuple batch_norm_forward(py::object x_object, py::object weight_object, py::
   if (training) {
     run_kernel([=, x = x.data, weight = weight.data, bias = bias.data, running_mean = new_mean.data,
                 running_var = new_var.data] {
-      batch_norm_training(shape, {weight, bias, running_mean, running_var, momentum, eps}, x,
+      batch_norm_training(shape, {weight, bias, running_mean, running_var, momentum, eps, relu}, x,
                           y_data, mean_data, invstd_data);
     });
   } else {
     run_kernel([=, x = x.data, weight = weight.data, bias = bias.data, running_mean = old_mean.data,
                 running_var = old_var.data] {
-      batch_norm_evaluation(shape, weight, bias, running_mean, running_var, eps, x, y_data,
+      batch_norm_evaluation(shape, weight, bias, running_mean, running_var, eps, relu, x, y_data,
                             mean_data, invstd_data);
     });
   }
@@ -98,13 +99,18 @@ py::tuple batch_norm_forward(py::object x_object, py::object weight_object, py::
 
 py::tuple batch_norm_backward_binding(py::object dy_object, py::object x_object,
                                       py::object weight_object, py::object mean_object,
-                                      py::object invstd_object, py::object training_object) {
+                                      py::object invstd_object, py::object training_object,
+                                      py::object y_object) {
   constexpr const char* kOp = "batch_norm_backward";
   const Input x = checked_input(kOp, "x", x_object);
   const Input dy = input_array(kOp, "dy", dy_object, Order::kChannelsLast);
   if (dy.shape != x.shape)
     fail_value(kOp, "dy must have shape ", shape_text(x.shape.data(), x.ndim()), ", got shape ",
                shape_text(dy.shape.data(), dy.ndim()));
+  const Input y = optional_array(kOp, "y", y_object, Order::kChannelsLast);
+  if (!y_object.is_none() && y.shape != x.shape)
+    fail_value(kOp, "y must have shape ", shape_text(x.shape.data(), x.ndim()), ", got shape ",
+               shape_text(y.shape.data(), y.ndim()));
   const BatchNormShape shape = shape_of(x);
   const Input weight = per_channel(kOp, "weight", weight_object, shape.channels);
   const Input mean = input_array(kOp, "mean", mean_object, Order::kC);
@@ -116,10 +122,10 @@ py::tuple batch_norm_backward_binding(py::object dy_object, py::object x_object,
             dweight = new_floats({shape.channels}, Order::kC),
             dbias = new_floats({shape.channels}, Order::kC);
   const BatchNormGradients gradients{floats(dx), floats(dweight), floats(dbias)};
-  run_kernel(
-      [=, dy = dy.data, x = x.data, weight = weight.data, mean = mean.data, invstd = invstd.data] {
-        batch_norm_backward(shape, training, dy, x, weight, mean, invstd, gradients);
-      });
+  run_kernel([=, dy = dy.data, gate = y.data, x = x.data, weight = weight.data, mean = mean.data,
+              invstd = invstd.data] {
+    batch_norm_backward(shape, training, dy, gate, x, weight, mean, invstd, gradients);
+  });
   return py::make_tuple(dx, dweight, dbias);
 }
 
@@ -128,12 +134,13 @@ py::tuple batch_norm_backward_binding(py::object dy_object, py::object x_object,
 void register_batch_norm(py::module_& m) {
   m.def("batch_norm_forward", &batch_norm_forward, py::arg("x"), py::arg("weight"), py::arg("bias"),
         py::arg("running_mean"), py::arg("running_var"), py::kw_only(), py::arg("training"),
-        py::arg("momentum") = 0.1, py::arg("eps") = 1e-5,
+        py::arg("momentum") = 0.1, py::arg("eps") = 1e-5, py::arg("relu") = false,
         "(y, mean (C,), invstd (C,)) of x (N, C), (N, C, L) or (N, C, H, W); updates running_* in "
-        "place when training.");
+        "place when training. relu: y is max(0, ..).");
   m.def("batch_norm_backward", &batch_norm_backward_binding, py::arg("dy"), py::arg("x"),
         py::arg("weight"), py::arg("mean"), py::arg("invstd"), py::kw_only(), py::arg("training"),
-        "(dx, dweight (C,), dbias (C,)).");
+        py::arg("y") = py::none(),
+        "(dx, dweight (C,), dbias (C,)). y: the output, if that is of relu=True.");
 }
 
 }  // namespace neurona

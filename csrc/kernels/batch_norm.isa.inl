@@ -61,22 +61,31 @@ void moments(const float* x, int64_t rows, int64_t row_step, int64_t width, floa
   });
 }
 
-void gradient_sums(const float* dy, const float* x, int64_t rows, int64_t row_step, int64_t width,
-                   const float* mean, float* sum, float* product) {
+// dy, or 0 where a relu behind was not above 0 (a NaN passes, as in relu's own gradient).
+template <bool Gated>
+NEURONA_INLINE Vec load_gated(const float* dy, const float* gate, int n) {
+  const Vec value = load_first(dy, n);
+  return Gated ? select(load_first(gate, n) <= Vec{}, Vec{}, value) : value;
+}
+
+template <bool Gated>
+void sums_of_gradient(const float* dy, const float* gate, const float* x, int64_t rows,
+                      int64_t row_step, int64_t width, const float* mean, float* sum,
+                      float* product) {
   for_each_block(width, [&]<int kVecs>(int64_t c, int n) __attribute__((always_inline)) {
     Vec total[kVecs] = {}, products[kVecs] = {}, centre[kVecs];
 #pragma GCC unroll 4
     for (int v = 0; v < kVecs; ++v) centre[v] = load_first(mean + c + v * kLanes, n);
-    const float *dy_row = dy + c, *x_row = x + c;
+    int64_t at = c;
     for (int64_t i = 0; i < rows;) {
       Vec group_total[kVecs] = {}, group_products[kVecs] = {};
-      for (const int64_t end = group_end(i, rows); i < end;
-           ++i, dy_row += row_step, x_row += row_step)
+      for (const int64_t end = group_end(i, rows); i < end; ++i, at += row_step)
 #pragma GCC unroll 4
         for (int v = 0; v < kVecs; ++v) {
-          const Vec gradient = load_first(dy_row + v * kLanes, n);
+          const int64_t here = at + v * kLanes;
+          const Vec gradient = load_gated<Gated>(dy + here, gate + here, n);
           group_total[v] += gradient;
-          group_products[v] += gradient * (load_first(x_row + v * kLanes, n) - centre[v]);
+          group_products[v] += gradient * (load_first(x + here, n) - centre[v]);
         }
 #pragma GCC unroll 4
       for (int v = 0; v < kVecs; ++v) {
@@ -90,6 +99,12 @@ void gradient_sums(const float* dy, const float* x, int64_t rows, int64_t row_st
       store_first(product + c + v * kLanes, products[v], n);
     }
   });
+}
+
+void gradient_sums(const float* dy, const float* gate, const float* x, int64_t rows,
+                   int64_t row_step, int64_t width, const float* mean, float* sum, float* product) {
+  const auto run = gate ? sums_of_gradient<true> : sums_of_gradient<false>;
+  run(dy, gate, x, rows, row_step, width, mean, sum, product);
 }
 
 // Calls body(c, n) for the vectors of each row in turn: the coefficients stay in L1 and memory is
@@ -113,25 +128,45 @@ NEURONA_INLINE void put(float* p, Vec v, int n, bool past_caches) {
   store_partial(p, v, n);
 }
 
-void normalize(const float* x, int64_t rows, int64_t width, const float* mean, const float* scale,
-               const float* bias, float* y, bool past_caches) {
-  const bool stream = can_stream(y, width, past_caches);
+template <bool Relu, bool Gated>
+void normalize_rows(const float* x, const float* gate, int64_t rows, int64_t width,
+                    const float* mean, const float* scale, const float* bias, float* y,
+                    bool stream) {
   for_each_vector(rows, width, [&](int64_t at, int64_t c, int n) __attribute__((always_inline)) {
-    const Vec centred = load_first(x + at, n) - load_first(mean + c, n);
-    put(y + at, centred * load_first(scale + c, n) + load_first(bias + c, n), n, stream);
+    const Vec centred = load_gated<Gated>(x + at, gate + at, n) - load_first(mean + c, n);
+    const Vec value = centred * load_first(scale + c, n) + load_first(bias + c, n);
+    put(y + at, Relu ? select(value <= Vec{}, Vec{}, value) : value, n, stream);
   });
+}
+
+void normalize(const float* x, const float* gate, int64_t rows, int64_t width, const float* mean,
+               const float* scale, const float* bias, bool relu, float* y, bool past_caches) {
+  const bool stream = can_stream(y, width, past_caches);
+  const auto run = relu   ? normalize_rows<true, false>
+                   : gate ? normalize_rows<false, true>
+                          : normalize_rows<false, false>;
+  run(x, gate, rows, width, mean, scale, bias, y, stream);
   end_stream(stream);
 }
 
-void gradient(const float* dy, const float* x, int64_t rows, int64_t width, const float* mean,
-              const float* scale, const float* slope, const float* offset, float* dx,
-              bool past_caches) {
-  const bool stream = can_stream(dx, width, past_caches);
+template <bool Gated>
+void gradient_rows(const float* dy, const float* gate, const float* x, int64_t rows, int64_t width,
+                   const float* mean, const float* scale, const float* slope, const float* offset,
+                   float* dx, bool stream) {
   for_each_vector(rows, width, [&](int64_t at, int64_t c, int n) __attribute__((always_inline)) {
     const Vec centred = load_first(x + at, n) - load_first(mean + c, n);
     const Vec rest = centred * load_first(slope + c, n) + load_first(offset + c, n);
-    put(dx + at, load_first(dy + at, n) * load_first(scale + c, n) + rest, n, stream);
+    const Vec own = load_gated<Gated>(dy + at, gate + at, n);
+    put(dx + at, own * load_first(scale + c, n) + rest, n, stream);
   });
+}
+
+void gradient(const float* dy, const float* gate, const float* x, int64_t rows, int64_t width,
+              const float* mean, const float* scale, const float* slope, const float* offset,
+              float* dx, bool past_caches) {
+  const bool stream = can_stream(dx, width, past_caches);
+  const auto run = gate ? gradient_rows<true> : gradient_rows<false>;
+  run(dy, gate, x, rows, width, mean, scale, slope, offset, dx, stream);
   end_stream(stream);
 }
 

@@ -1,7 +1,5 @@
 #include "kernels/depthwise.h"
 
-#include <algorithm>
-
 #include "kernels/activate.inl"
 #include "kernels/partial.inl"
 
@@ -90,7 +88,8 @@ void row_of(const DepthwiseRow& row, const DepthwiseLines& lines, float* out) {
   // gradient's, the padding may be negative.
   const int64_t left = row.padding > 0 ? (row.padding + row.stride - 1) / row.stride : 0,
                 right = (row.inputs - 1 - reach + row.padding + row.stride) / row.stride;
-  const int64_t begin = std::min(left, row.outputs), end = std::clamp(right, begin, row.outputs);
+  const int64_t begin = left < row.outputs ? left : row.outputs,
+                stop = right < row.outputs ? right : row.outputs, end = stop < begin ? begin : stop;
   for (int64_t c = 0; c < row.channels; c += kLanes) {
     const int n = static_cast<int>(row.channels - c < kLanes ? row.channels - c : kLanes);
     if (n == kLanes) {

@@ -161,13 +161,16 @@ int64_t bytes_of(const BatchNormShape& shape) {
   return shape.rows * shape.channels * int64_t{sizeof(float)};
 }
 
+// A gate that is absent stays so, wherever a piece begins.
+const float* from(const float* gate, int64_t offset) { return gate ? gate + offset : nullptr; }
+
 void normalize(const BatchNormShape& shape, const WideRows& wide, const Coefficients& coefficients,
-               const float* x, float* y) {
+               const float* x, const float* gate, bool relu, float* y) {
   const auto kernel = kernels().batch_norm.normalize;
-  const bool past_caches = y != x && outgrows_caches(2 * bytes_of(shape));
+  const bool past_caches = y != x && outgrows_caches((gate ? 3 : 2) * bytes_of(shape));
   for_each_row_range(shape, wide, 8, [&](int64_t offset, int64_t rows, int64_t width) {
-    kernel(x + offset, rows, width, coefficients[0], coefficients[1], coefficients[2], y + offset,
-           past_caches);
+    kernel(x + offset, from(gate, offset), rows, width, coefficients[0], coefficients[1],
+           coefficients[2], relu, y + offset, past_caches);
   });
 }
 
@@ -212,12 +215,12 @@ void batch_norm_training(const BatchNormShape& shape, const BatchNormTraining& o
                                                   options.momentum * m2s[c] / (count - 1));
     }
   }
-  normalize(shape, wide, coefficients, x, y);
+  normalize(shape, wide, coefficients, x, nullptr, options.relu, y);
 }
 
 void batch_norm_evaluation(const BatchNormShape& shape, const float* weight, const float* bias,
                            const float* running_mean, const float* running_var, double eps,
-                           const float* x, float* y, float* mean, float* invstd) {
+                           bool relu, const float* x, float* y, float* mean, float* invstd) {
   const WideRows wide(shape);
   Coefficients coefficients(shape, wide, 3);
   for (int64_t c = 0; c < shape.channels; ++c) {
@@ -227,11 +230,11 @@ void batch_norm_evaluation(const BatchNormShape& shape, const float* weight, con
     mean[c] = running_mean[c];
     invstd[c] = static_cast<float>(inverse);
   }
-  normalize(shape, wide, coefficients, x, y);
+  normalize(shape, wide, coefficients, x, nullptr, relu, y);
 }
 
 void batch_norm_backward(const BatchNormShape& shape, bool training, const float* dy,
-                         const float* x, const float* weight, const float* mean,
+                         const float* gate, const float* x, const float* weight, const float* mean,
                          const float* invstd, const BatchNormGradients& gradients) {
   const WideRows wide(shape);
   const int64_t blocks = wide.blocks(), channels = shape.channels;
@@ -247,8 +250,8 @@ void batch_norm_backward(const BatchNormShape& shape, bool training, const float
     std::fill(block_product, block_product + columns, 0.0);
     for (int64_t row = 0; row < rows; row += kChunkRows) {
       const int64_t at = first + row * row_step + column;
-      gradient_sums(dy + at, x + at, std::min(kChunkRows, rows - row), row_step, columns,
-                    coefficients[0] + column, sum, product);
+      gradient_sums(dy + at, from(gate, at), x + at, std::min(kChunkRows, rows - row), row_step,
+                    columns, coefficients[0] + column, sum, product);
       for (int64_t c = 0; c < columns; ++c) {
         block_sum[c] += sum[c];
         block_product[c] += product[c];
@@ -285,12 +288,12 @@ void batch_norm_backward(const BatchNormShape& shape, bool training, const float
       coefficients.set(2, c, 0);
     }
   }
-  if (!training) return normalize(shape, wide, coefficients, dy, gradients.dx);
+  if (!training) return normalize(shape, wide, coefficients, dy, gate, false, gradients.dx);
   const auto gradient = kernels().batch_norm.gradient;
-  const bool past_caches = outgrows_caches(3 * bytes_of(shape));
+  const bool past_caches = outgrows_caches((gate ? 4 : 3) * bytes_of(shape));
   for_each_row_range(shape, wide, 12, [&](int64_t offset, int64_t rows, int64_t width) {
-    gradient(dy + offset, x + offset, rows, width, coefficients[0], coefficients[1],
-             coefficients[2], coefficients[3], gradients.dx + offset, past_caches);
+    gradient(dy + offset, from(gate, offset), x + offset, rows, width, coefficients[0],
+             coefficients[1], coefficients[2], coefficients[3], gradients.dx + offset, past_caches);
   });
 }
 

@@ -5,6 +5,7 @@
 //   training:   dx = weight invstd (dy - mean(dy) - xhat mean(dy xhat))
 //   evaluation: dx = weight invstd dy
 //   dweight = sum(dy xhat), dbias = sum(dy)
+// A relu behind it runs in the same pass: y = max(0, ..), and backward dy counts where y > 0.
 // Sums are float32 over at most 128 values and double above that, in an order that depends on the
 // shape alone.
 #pragma once
@@ -27,6 +28,7 @@ struct BatchNormTraining {
   const float *weight, *bias;
   float *running_mean, *running_var;
   double momentum, eps;
+  bool relu;
 };
 void batch_norm_training(const BatchNormShape& shape, const BatchNormTraining& options,
                          const float* x, float* y, float* mean, float* invstd);
@@ -34,13 +36,14 @@ void batch_norm_training(const BatchNormShape& shape, const BatchNormTraining& o
 // The same from given statistics; mean and invstd are outputs here too.
 void batch_norm_evaluation(const BatchNormShape& shape, const float* weight, const float* bias,
                            const float* running_mean, const float* running_var, double eps,
-                           const float* x, float* y, float* mean, float* invstd);
+                           bool relu, const float* x, float* y, float* mean, float* invstd);
 
 struct BatchNormGradients {
   float *dx, *dweight, *dbias;
 };
+// `gate` is y of a forward pass with relu, or null.
 void batch_norm_backward(const BatchNormShape& shape, bool training, const float* dy,
-                         const float* x, const float* weight, const float* mean,
+                         const float* gate, const float* x, const float* weight, const float* mean,
                          const float* invstd, const BatchNormGradients& gradients);
 
 }  // namespace neurona

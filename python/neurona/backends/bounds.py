@@ -255,7 +255,7 @@ def _batch_norm_backward(a: Arguments, expected: Results) -> tuple[Any, ...]:
     count = x.size // x.shape[1]
     mean, invstd = (_by_channel(np.abs(a[name]), ndim) for name in ("mean", "invstd"))
     xhat = (np.abs(x) + mean) * invstd
-    dy = np.abs(a["dy"])
+    dy = np.abs(a["dy"] if a["y"] is None else np.where(a["y"] <= 0, 0, a["dy"]))
     sum_dy, sum_dy_xhat = dy.sum(axis=axes), (dy * xhat).sum(axis=axes)
     total = dy
     if a["training"]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Linear, MaxPool2d, Module, Sequential, init
 from ..nn import functional as F
+from ..nn.fusion import with_relu
 from ..tensor import Tensor
 from .sizes import check_choice, check_image, check_int
 
@@ -44,7 +45,7 @@ class BasicBlock(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, C, H, W) -> y (N, K, H/stride, W/stride)."""
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        y = self.bn2(self.conv2(with_relu(self.bn1, self.conv1(x))))
         if self.residual:
             y = y + (x if self.downsample is None else self.downsample(x))
         return F.relu(y)
@@ -108,7 +109,7 @@ class ResNet(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, num_classes) of images (N, in_channels, S, S) of any size."""
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = with_relu(self.bn1, self.conv1(x))
         if self.maxpool is not None:
             x = self.maxpool(x)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
@@ -157,6 +158,6 @@ class ResCNN(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, num_classes) of images (N, in_channels, S, S)."""
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = with_relu(self.bn1, self.conv1(x))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.fc(self.avgpool(x).flatten(1))

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
 from .activation import ReLU
-from .conv import Conv2d
-from .layer_errors import name_layer
-from .linear import Linear
+from .fusion import fusable, with_relu
 from .module import Module
 from .shape import Identity
 
@@ -113,35 +111,24 @@ class Sequential(_ModuleSequence):
             self.add_module(str(position), item)
 
     def forward(self, input: Any) -> Any:
-        """Run the chain; a Linear or Conv2d and the ReLU after it run as one kernel, same bits."""
+        """Run the chain; a Linear, Conv2d or batch norm and the ReLU behind it run as one, to the
+        same bits.
+        """
         layers = self._layers()
         position, end = 0, len(layers)
         while position < end:
             layer = layers[position]
             position += 1
-            if _fusable(layer):
+            if fusable(layer):
                 after = position
                 while after < end and type(layers[after]) is Identity and not layers[after]._hooks:
                     after += 1
                 if after < end and type(layers[after]) is ReLU and layers[after]._hooks is None:
-                    input = _fused(layer, input)
+                    input = with_relu(layer, input)
                     position = after + 1
                     continue
             input = layer(input)
         return input
-
-
-def _fusable(layer: Module) -> bool:
-    """A subclass may compute something else, and hooks must see what they watch."""
-    return layer._hooks is None and type(layer) in (Linear, Conv2d)
-
-
-def _fused(layer: Any, input: Any) -> Any:
-    try:
-        return layer.forward_fused(input, "relu")
-    except (TypeError, ValueError) as error:
-        name_layer(layer, error, (input,))
-        raise
 
 
 class ModuleList(_ModuleSequence):

@@ -76,37 +76,33 @@ class _BatchNorm(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise over all axes but the channels; the shape stays."""
+        return self.forward_fused(input, None)
+
+    def forward_fused(self, input: Tensor, activation: str | None) -> Tensor:
+        """`forward` and an activation, None or "relu", in one pass of the kernel."""
         if input.ndim not in self._ranks:
             raise ValueError(f"input must be {self._layout}, got shape {tuple(input.shape)}")
-        if not self.training:
-            use_batch = self.running_mean is None
-            return F.batch_norm(
-                input,
-                self.running_mean,
-                self.running_var,
-                self.weight,
-                self.bias,
-                use_batch,
-                0.0,
-                self.eps,
-            )
-        momentum = 0.0 if self.momentum is None else self.momentum
-        count = self.num_batches_tracked
-        if count is None:
-            return F.batch_norm(input, None, None, self.weight, self.bias, True, momentum, self.eps)
-        if self.momentum is None:
-            momentum = 1.0 / (int(count.data) + 1)
+        mean, var, count = self.running_mean, self.running_var, self.num_batches_tracked
+        training, momentum = self.training, self.momentum
+        if not training:
+            training, momentum, count = mean is None, 0.0, None
+        elif count is None:
+            mean = var = None
+        if momentum is None:
+            momentum = 0.0 if count is None else 1.0 / (int(count.data) + 1)
         output = F.batch_norm(
             input,
-            self.running_mean,
-            self.running_var,
+            mean,
+            var,
             self.weight,
             self.bias,
-            True,
+            training,
             momentum,
             self.eps,
+            activation=activation,
         )
-        count.data[...] += 1  # after the call, so that a refused batch is not counted
+        if count is not None:  # after the call, so that a refused batch is not counted
+            count.data[...] += 1
         return output
 
     def _expected_input(self, shape: tuple[int, ...]) -> str | None:

@@ -8,6 +8,8 @@ uses the running statistics.
     training:   dx = weight invstd (dy - mean(dy) - xhat mean(dy xhat))
     evaluation: dx = weight invstd dy
     dweight = sum(dy xhat), dbias = sum(dy)
+
+A relu behind it can run in the same pass: y = max(0, ..), and backward dy counts where y > 0.
 """
 
 from __future__ import annotations
@@ -61,8 +63,9 @@ def batch_norm_forward(
     training: bool,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    relu: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return y of x's shape and the mean and invstd (C,) that were used.
+    """Return y of x's shape, with `relu` max(0, y), and the mean and invstd (C,) that were used.
 
     weight and bias (C,) may be None (1 and 0); running_mean and running_var (C,) may be None in
     training and are updated in place. Raises TypeError for a wrong dtype; ValueError for shapes or
@@ -113,6 +116,8 @@ def batch_norm_forward(
         y = y * weight.reshape(channels)
     if bias is not None:
         y = y + bias.reshape(channels)
+    if relu:
+        y = np.where(y <= 0, 0, y)
     return y.astype(x.dtype), mean.astype(x.dtype), invstd.astype(x.dtype)
 
 
@@ -125,9 +130,10 @@ def batch_norm_backward(
     invstd: np.ndarray,
     *,
     training: bool,
+    y: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return dx of x's shape, dweight (C,) and dbias (C,); mean and invstd (C,) come from the
-    forward pass.
+    forward pass, and so does y if that had a relu.
 
     Raises TypeError for a wrong dtype, ValueError for shapes that do not fit.
 
@@ -141,6 +147,11 @@ def batch_norm_backward(
     dy = check.array(op, "dy", dy)
     check.same_dtype(op, "dy", dy, "x", x)
     check.shape(op, "dy", dy, x.shape)
+    if y is not None:
+        y = check.array(op, "y", y)
+        check.same_dtype(op, "y", y, "x", x)
+        check.shape(op, "y", y, x.shape)
+        dy = np.where(y <= 0, x.dtype.type(0), dy)
     weight = _per_channel(op, "weight", weight, x)
     for name, value in (("mean", mean), ("invstd", invstd)):
         _per_channel(op, name, check.array(op, name, value), x)

@@ -180,20 +180,19 @@ def _batch_norm_relu(p: Parameters, direction: str, t: Arrays, variant: str | No
     x, weight = t["x"], t["weight"]
     if direction == "F":
         bias, mean, var = t["bias"], t["running_mean"], t["running_var"]
+        forward_kernel = kernels.batch_norm_forward
 
         def forward() -> Array:
-            y = kernels.batch_norm_forward(x, weight, bias, mean, var, training=True)[0]
-            z: Array = kernels.relu_forward(y)
-            return z
+            y: Array = forward_kernel(x, weight, bias, mean, var, training=True, relu=True)[0]
+            return y
 
         return Task(forward, _named("y"))
     y, dy, mean, invstd = t["y"], t["dy"], t["mean"], t["invstd"]
-
-    def backward() -> Any:
-        dz = kernels.relu_backward(dy, y)
-        return kernels.batch_norm_backward(dz, x, weight, mean, invstd, training=True)
-
-    return Task(backward, _named("dx", "dw", "db"))
+    backward = kernels.batch_norm_backward
+    return Task(
+        lambda: backward(dy, x, weight, mean, invstd, training=True, y=y),
+        _named("dx", "dw", "db"),
+    )
 
 
 def _activation(p: Parameters, direction: str, t: Arrays, variant: str | None) -> Task:

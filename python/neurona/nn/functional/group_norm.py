@@ -21,7 +21,7 @@ def _standardise(x: Tensor, rows: int, eps: float) -> Tensor:
     if x.data.size == rows:
         return x - x  # a value alone is its own mean
     parts = x.reshape(1, rows, x.data.size // rows)
-    options = {"training": True, "momentum": 0.0, "eps": eps}
+    options = {"training": True, "momentum": 0.0, "eps": eps, "relu": False}
     return apply(BatchNorm, parts, None, None, None, None, options).reshape(*shape)
 
 

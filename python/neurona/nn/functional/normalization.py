@@ -20,14 +20,17 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    *,
+    activation: str | None = None,
 ) -> Tensor:
     """y = weight (x - mean) / sqrt(var + eps) + bias per channel of (N, C), (N, C, L) or (N, C, H,
     W).
 
     In training mean and (biased) variance are those of the batch, and running_* move in place by
     running = (1 - momentum) running + momentum batch, with the unbiased variance; otherwise running
-    statistics are used. Raises ValueError for one value per channel in training, for lengths other
-    than C and for missing statistics. Paper: Ioffe & Szegedy 2015.
+    statistics are used. `activation="relu"` gives max(0, y) in the same pass, with the bits of
+    `F.relu(F.batch_norm(..))`; there is no other. Raises ValueError for one value per channel in
+    training, for lengths other than C and for missing statistics. Paper: Ioffe & Szegedy 2015.
 
     >>> import neurona
     >>> from neurona.nn import functional as F
@@ -39,12 +42,14 @@ def batch_norm(
         raise ValueError(
             "batch_norm: running_mean and running_var must be given outside training, got None"
         )
+    if activation not in (None, "relu"):
+        raise ValueError(f"batch_norm: activation must be None or 'relu', got {activation!r}")
     shape = x.data.shape
     if training and len(shape) > 1 and shape[0] * math.prod(shape[2:]) == 1:
         raise ValueError(
             f"batch_norm: training needs more than 1 value per channel, got shape {shape}"
         )
-    options = {"training": training, "momentum": momentum, "eps": eps}
+    options = {"training": training, "momentum": momentum, "eps": eps, "relu": activation == "relu"}
     return apply(BatchNorm, x, weight, bias, running_mean, running_var, options)
 
 
