@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter, is_
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from .optim import SGD
 from .tensor import Tensor
 
 _tracing = threading.Lock()  # the active backend is one for the whole process
+_DATA, _REQUIRES_GRAD = attrgetter("data"), attrgetter("_requires_grad")
+_HOOKS, _TRAINING = attrgetter("_hooks"), attrgetter("training")
 
 
 class _State:
@@ -39,17 +42,20 @@ class _State:
         counts = [getattr(module, "num_batches_tracked", None) for module in self.modules]
         self.counts = [count.data for count in counts if count is not None]
 
-    def _fingerprint(self) -> list[Any]:
-        """Objects to compare by identity, then values: all that later calls depend on."""
-        found: list[Any] = [Module.changes(), cpu.fast_convolutions()]
-        found += [(module.training, id(module._hooks)) for module in self.modules]
-        found += [(id(tensor.data), tensor._requires_grad) for tensor in self._tensors]
+    def _fingerprint(self) -> tuple[list[Any], list[Any]]:
+        """All that later calls depend on: objects to compare by identity, and values. Gathered by
+        `map`, because it is done in each call.
+        """
+        objects = [*map(_DATA, self._tensors), *map(_HOOKS, self.modules)]
+        values = [Module.changes(), cpu.fast_convolutions()]
+        values += map(_TRAINING, self.modules)
+        values += map(_REQUIRES_GRAD, self._tensors)
         if self._optimizer is not None:
             for group in self._optimizer.param_groups:
-                found.append({name: v for name, v in group.items() if name != "params"})
-                found += [id(parameter) for parameter in group["params"]]
-            found += [id(buffer.data) for buffer in self.velocities()]
-        return found
+                values.append({name: v for name, v in group.items() if name != "params"})
+                objects += group["params"]
+            objects += map(_DATA, self.velocities())
+        return objects, values
 
     def velocities(self) -> list[Tensor]:
         """The optimizer's buffers, in the order of its parameters."""
@@ -64,7 +70,13 @@ class _State:
         return [buffer for buffer in buffers if buffer is not None]
 
     def holds(self) -> bool:
-        return self._fingerprint() == self._before
+        objects, values = self._fingerprint()
+        objects_before, values_before = self._before
+        return (
+            values == values_before
+            and len(objects) == len(objects_before)
+            and all(map(is_, objects, objects_before))
+        )
 
     def objection(self) -> str | None:
         """Why the model cannot be recorded at all."""
@@ -252,7 +264,7 @@ class Recorded:
         with self._lock:
             if active_name() != "cpu":
                 return self._step(*inputs)
-            key = tuple((tensor.data.shape, tensor.data.dtype.str) for tensor in inputs)
+            key = tuple([(tensor.data.shape, tensor.data.dtype.char) for tensor in inputs])
             recording = self._recordings.pop(key, None)
             if recording is None or not recording.holds():
                 recording = _Recording(self)
