@@ -181,6 +181,8 @@ def test_fused_activations_equal_separate_ones(either: str) -> None:
             assert_close(fused.data, expected, bound, what=f"fused {name} on {either}")
     with pytest.raises(ValueError, match="activation"):
         F.linear(x, weight, activation="sofmax")
+    with pytest.raises(ValueError, match="activation must be None or 'relu', got 'tanh'"):
+        F.batch_norm(x, None, None, training=True, activation="tanh")
 
 
 def test_same_padding_puts_the_odd_pixel_at_the_end(either: str) -> None:

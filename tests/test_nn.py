@@ -309,7 +309,16 @@ def test_clip_grad_norm_inf_nan_and_bad_arguments() -> None:
 @pytest.mark.parametrize("watched", [0, 1])
 def test_fused_relu_gives_the_same_bits(watched: int, kernels: str) -> None:
     """A hook on either layer keeps them apart; outputs and gradients have the same bits."""
-    for layer, shape in ((nn.Linear(7, 5), (6, 7)), (nn.Conv2d(3, 5, 3, padding=1), (2, 3, 6, 6))):
+    image = (2, 3, 6, 6)
+    layers: list[tuple[nn.Module, tuple[int, ...]]] = [
+        (nn.Linear(7, 5), (6, 7)),
+        (nn.Conv2d(3, 5, 3, padding=1), image),
+        (nn.BatchNorm1d(5), (6, 5)),
+        (nn.BatchNorm2d(3), image),
+        (nn.BatchNorm2d(3).eval(), image),
+        (nn.BatchNorm2d(3, affine=False, track_running_stats=False), image),
+    ]
+    for layer, shape in layers:
         fill_parameters(layer)
         net = nn.Sequential(layer, nn.ReLU())
         results = []
