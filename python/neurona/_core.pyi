@@ -79,13 +79,13 @@ def avg_pool2d_forward(x: typing.Any, kernel_size: typing.Any, *, stride: typing
     """
     The average of each window, y (N, C, P, Q).
     """
-def batch_norm_backward(dy: typing.Any, x: typing.Any, weight: typing.Any, mean: typing.Any, invstd: typing.Any, *, training: typing.Any) -> tuple:
+def batch_norm_backward(dy: typing.Any, x: typing.Any, weight: typing.Any, mean: typing.Any, invstd: typing.Any, *, training: typing.Any, y: typing.Any = None) -> tuple:
     """
-    (dx, dweight (C,), dbias (C,)).
+    (dx, dweight (C,), dbias (C,)). y: the output, if that is of relu=True.
     """
-def batch_norm_forward(x: typing.Any, weight: typing.Any, bias: typing.Any, running_mean: typing.Any, running_var: typing.Any, *, training: typing.Any, momentum: typing.Any = 0.1, eps: typing.Any = 1e-05) -> tuple:
+def batch_norm_forward(x: typing.Any, weight: typing.Any, bias: typing.Any, running_mean: typing.Any, running_var: typing.Any, *, training: typing.Any, momentum: typing.Any = 0.1, eps: typing.Any = 1e-05, relu: typing.Any = False) -> tuple:
     """
-    (y, mean (C,), invstd (C,)) of x (N, C), (N, C, L) or (N, C, H, W); updates running_* in place when training.
+    (y, mean (C,), invstd (C,)) of x (N, C), (N, C, L) or (N, C, H, W); updates running_* in place when training. relu: y is max(0, ..).
     """
 def bed_of_nails_forward(x: typing.Any, kernel_size: typing.Any) -> numpy.ndarray:
     """
