@@ -314,11 +314,17 @@ void rows_tile(int m, int n, const float* const* a_rows, const int64_t* run_offs
   Vec acc[M][V];
   clear(acc);
   if (run_count * run_length >= kPrefetchFrom) prefetch_output<V, 3>(m, out);
-  for (int64_t r = 0; r < run_count; ++r) {
-    const float* a[M];
+  const float* a[M];
 #pragma GCC unroll 16
-    for (int i = 0; i < M; ++i) a[i] = a_rows[i] + run_offsets[r];
-    int64_t k = 0, left = run_length;
+  for (int i = 0; i < M; ++i) a[i] = a_rows[i];
+  for (int64_t r = 0; r < run_count; ++r) {
+    // All rows share the index of two vectors' steps, which takes a run's offset as well; with one
+    // vector the pointers themselves move (7x7 taps of 3 channels, 21 steps a run: 2 %).
+    int64_t k = V > 1 ? run_offsets[r] : 0, left = run_length;
+    if constexpr (V == 1) {
+#pragma GCC unroll 16
+      for (int i = 0; i < M; ++i) a[i] = a_rows[i] + run_offsets[r];
+    }
     if (b_step == V * kLanes)  // a packed panel: constant steps, unrolled as in columns_tile
       for (; left >= 4; left -= 4, b += 4 * V * kLanes) {
         prefetch_panel<V * kLanes>(b, left);
