@@ -63,9 +63,29 @@ void read_row(const ResampleTaps& taps, int64_t channels, const float* x, const 
   read_channels<false>(taps, channels, x, x_end, y, y_end);
 }
 
+// Vectors that are summed together, so that a term's weight and place are looked up once for all.
+constexpr int kBlock = 4;
+
+// y[0..kBlock vectors) = sum over k of x[source[k] * stride ..] * weight[k].
+NEURONA_INLINE void sum_block(const int32_t* source, const float* weight, int64_t terms,
+                              const float* x, int64_t stride, float* y) {
+  Vec sum[kBlock] = {};
+  for (int64_t k = 0; k < terms; ++k) {
+    const float* from = x + source[k] * stride;
+    const Vec share = broadcast(weight[k]);
+#pragma GCC unroll 4
+    for (int v = 0; v < kBlock; ++v) sum[v] = sum[v] + load(from + v * kLanes) * share;
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < kBlock; ++v) store(y + v * kLanes, sum[v]);
+}
+
 void sum_rows(const int32_t* source, const float* weight, int64_t terms, const float* x, float* y,
               int64_t count) {
-  for (int64_t i = 0; i < count; i += kLanes) {
+  int64_t i = 0;
+  for (; i + kBlock * kLanes <= count; i += kBlock * kLanes)
+    sum_block(source, weight, terms, x + i, count, y + i);
+  for (; i < count; i += kLanes) {
     const int n = count - i < kLanes ? static_cast<int>(count - i) : kLanes;
     Vec sum = {};
     for (int64_t k = 0; k < terms; ++k)
@@ -84,7 +104,10 @@ void sum_row(const ResampleSums& sums, int64_t channels, const float* dy, const 
       *dx = sum;
       continue;
     }
-    for (int64_t c = 0; c < channels; c += kLanes) {
+    int64_t c = 0;
+    for (; c + kBlock * kLanes <= channels; c += kBlock * kLanes)
+      sum_block(sums.source + first, sums.weight + first, end - first, dy + c, channels, dx + c);
+    for (; c < channels; c += kLanes) {
       const int part = static_cast<int>(channels - c < kLanes ? channels - c : kLanes);
       const int kept = dx_end - (dx + c) >= kLanes ? kLanes : part;
       Vec sum = {};
