@@ -14,7 +14,7 @@ from neurona.cli import main
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 RUNS = {
-    "zen-5": ("zen-5-2-cores",),
+    "zen-5": ("zen-5-2-cores-third", "zen-5-2-cores-second", "zen-5-2-cores"),
     "cascade-lake": ("cascade-lake-2-cores", "cascade-lake-2-cores-second"),
 }
 

@@ -110,29 +110,34 @@ struct Softplus {
 
 // Two vectors at a time: enough to overlap the latencies of the polynomials, and memory limits the
 // cheap functions anyway.
-template <typename Function>
-void forward(const float* x, float* y, int64_t count, float first_value, float second_value,
-             bool past_caches) {
+template <typename Function, bool kPastCaches>
+void forward_all(const float* x, float* y, int64_t count, float first_value, float second_value) {
   const Vec first = broadcast(first_value), second = broadcast(second_value);
   const auto some = [&](int64_t i, int64_t n) __attribute__((always_inline)) {
     const int lanes = static_cast<int>(n);
     store_partial(y + i, Function::forward(load_partial(x + i, lanes), first, second), lanes);
   };
-  int64_t i = past_caches ? floats_to_vector(y, count) : 0;
+  int64_t i = kPastCaches ? floats_to_vector(y, count) : 0;
   if (i > 0) some(0, i);
   for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
     const Vec low = Function::forward(load(x + i), first, second);
     const Vec high = Function::forward(load(x + i + kLanes), first, second);
-    store_or_stream(y + i, low, past_caches);
-    store_or_stream(y + i + kLanes, high, past_caches);
+    store_or_stream<kPastCaches>(y + i, low);
+    store_or_stream<kPastCaches>(y + i + kLanes, high);
   }
   for (; i < count; i += kLanes) some(i, count - i < kLanes ? count - i : kLanes);
-  end_stream(past_caches);
+  end_stream<kPastCaches>();
 }
 
 template <typename Function>
-void backward(const float* dy, const float* saved, float* dx, int64_t count, float first_value,
-              float second_value, bool past_caches) {
+void forward(const float* x, float* y, int64_t count, float first, float second, bool past_caches) {
+  const auto run = past_caches ? forward_all<Function, true> : forward_all<Function, false>;
+  run(x, y, count, first, second);
+}
+
+template <typename Function, bool kPastCaches>
+void backward_all(const float* dy, const float* saved, float* dx, int64_t count, float first_value,
+                  float second_value) {
   const Vec first = broadcast(first_value), second = broadcast(second_value);
   const auto some = [&](int64_t i, int64_t n) __attribute__((always_inline)) {
     const int lanes = static_cast<int>(n);
@@ -140,17 +145,24 @@ void backward(const float* dy, const float* saved, float* dx, int64_t count, flo
                                          load_partial(saved + i, lanes), first, second);
     store_partial(dx + i, slope, lanes);
   };
-  int64_t i = past_caches ? floats_to_vector(dx, count) : 0;
+  int64_t i = kPastCaches ? floats_to_vector(dx, count) : 0;
   if (i > 0) some(0, i);
   for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
     const Vec low = Function::backward(load(dy + i), load(saved + i), first, second);
     const Vec high =
         Function::backward(load(dy + i + kLanes), load(saved + i + kLanes), first, second);
-    store_or_stream(dx + i, low, past_caches);
-    store_or_stream(dx + i + kLanes, high, past_caches);
+    store_or_stream<kPastCaches>(dx + i, low);
+    store_or_stream<kPastCaches>(dx + i + kLanes, high);
   }
   for (; i < count; i += kLanes) some(i, count - i < kLanes ? count - i : kLanes);
-  end_stream(past_caches);
+  end_stream<kPastCaches>();
+}
+
+template <typename Function>
+void backward(const float* dy, const float* saved, float* dx, int64_t count, float first,
+              float second, bool past_caches) {
+  const auto run = past_caches ? backward_all<Function, true> : backward_all<Function, false>;
+  run(dy, saved, dx, count, first, second);
 }
 
 }  // namespace

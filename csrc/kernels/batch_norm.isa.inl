@@ -123,51 +123,57 @@ NEURONA_INLINE bool can_stream(const float* y, int64_t width, bool past_caches) 
   return past_caches && width % kLanes == 0 && floats_to_vector(y, kLanes) == 0;
 }
 
-NEURONA_INLINE void put(float* p, Vec v, int n, bool past_caches) {
-  if (n == kLanes) return store_or_stream(p, v, past_caches);
+template <bool kStream>
+NEURONA_INLINE void put(float* p, Vec v, int n) {
+  if (n == kLanes) return store_or_stream<kStream>(p, v);
   store_partial(p, v, n);
 }
 
-template <bool Relu, bool Gated>
+template <bool Relu, bool Gated, bool kStream>
 void normalize_rows(const float* x, const float* gate, int64_t rows, int64_t width,
-                    const float* mean, const float* scale, const float* bias, float* y,
-                    bool stream) {
+                    const float* mean, const float* scale, const float* bias, float* y) {
   for_each_vector(rows, width, [&](int64_t at, int64_t c, int n) __attribute__((always_inline)) {
     const Vec centred = load_gated<Gated>(x + at, gate + at, n) - load_first(mean + c, n);
     const Vec value = centred * load_first(scale + c, n) + load_first(bias + c, n);
-    put(y + at, Relu ? select(value <= Vec{}, Vec{}, value) : value, n, stream);
+    put<kStream>(y + at, Relu ? select(value <= Vec{}, Vec{}, value) : value, n);
   });
+  end_stream<kStream>();
+}
+
+template <bool kStream>
+auto normalizer(bool relu, bool gated) {
+  return relu    ? normalize_rows<true, false, kStream>
+         : gated ? normalize_rows<false, true, kStream>
+                 : normalize_rows<false, false, kStream>;
 }
 
 void normalize(const float* x, const float* gate, int64_t rows, int64_t width, const float* mean,
                const float* scale, const float* bias, bool relu, float* y, bool past_caches) {
-  const bool stream = can_stream(y, width, past_caches);
-  const auto run = relu   ? normalize_rows<true, false>
-                   : gate ? normalize_rows<false, true>
-                          : normalize_rows<false, false>;
-  run(x, gate, rows, width, mean, scale, bias, y, stream);
-  end_stream(stream);
+  const auto run = can_stream(y, width, past_caches) ? normalizer<true>(relu, gate)
+                                                     : normalizer<false>(relu, gate);
+  run(x, gate, rows, width, mean, scale, bias, y);
 }
 
-template <bool Gated>
+template <bool Gated, bool kStream>
 void gradient_rows(const float* dy, const float* gate, const float* x, int64_t rows, int64_t width,
                    const float* mean, const float* scale, const float* slope, const float* offset,
-                   float* dx, bool stream) {
+                   float* dx) {
   for_each_vector(rows, width, [&](int64_t at, int64_t c, int n) __attribute__((always_inline)) {
     const Vec centred = load_first(x + at, n) - load_first(mean + c, n);
     const Vec rest = centred * load_first(slope + c, n) + load_first(offset + c, n);
     const Vec own = load_gated<Gated>(dy + at, gate + at, n);
-    put(dx + at, own * load_first(scale + c, n) + rest, n, stream);
+    put<kStream>(dx + at, own * load_first(scale + c, n) + rest, n);
   });
+  end_stream<kStream>();
 }
 
 void gradient(const float* dy, const float* gate, const float* x, int64_t rows, int64_t width,
               const float* mean, const float* scale, const float* slope, const float* offset,
               float* dx, bool past_caches) {
-  const bool stream = can_stream(dx, width, past_caches);
-  const auto run = gate ? gradient_rows<true> : gradient_rows<false>;
-  run(dy, gate, x, rows, width, mean, scale, slope, offset, dx, stream);
-  end_stream(stream);
+  const auto stored = gate ? gradient_rows<true, false> : gradient_rows<false, false>,
+             streamed = gate ? gradient_rows<true, true> : gradient_rows<false, true>;
+  const auto run = can_stream(dx, width, past_caches) ? streamed : stored;
+  run(dy, gate, x, rows, width, mean, scale, slope, offset, dx);
 }
 
 }  // namespace

@@ -47,9 +47,8 @@ struct Repeated {
   inline __attribute__((always_inline)) Vec part(int64_t, int) const { return value; }
 };
 
-template <typename Operation, typename A, typename B>
-void vector_rows(const ConstRows& a, const ConstRows& b, float* y, int64_t rows, int64_t length,
-                 bool past_caches) {
+template <typename Operation, typename A, typename B, bool kPastCaches>
+void some_rows(const ConstRows& a, const ConstRows& b, float* y, int64_t rows, int64_t length) {
   for (int64_t row = 0; row < rows; ++row, y += length) {
     const A left = A::of(a.data + row * a.row_stride);
     const B right = B::of(b.data + row * b.row_stride);
@@ -57,19 +56,27 @@ void vector_rows(const ConstRows& a, const ConstRows& b, float* y, int64_t rows,
       const int lanes = static_cast<int>(n);
       store_partial(y + i, Operation::apply(left.part(i, lanes), right.part(i, lanes)), lanes);
     };
-    int64_t i = past_caches ? floats_to_vector(y, length) : 0;
+    int64_t i = kPastCaches ? floats_to_vector(y, length) : 0;
     if (i > 0) some(0, i);
     for (; i + 4 * kLanes <= length; i += 4 * kLanes)
 #pragma GCC unroll 4
       for (int j = 0; j < 4; ++j)
-        store_or_stream(y + i + j * kLanes,
-                        Operation::apply(left.at(i + j * kLanes), right.at(i + j * kLanes)),
-                        past_caches);
+        store_or_stream<kPastCaches>(
+            y + i + j * kLanes,
+            Operation::apply(left.at(i + j * kLanes), right.at(i + j * kLanes)));
     for (; i + kLanes <= length; i += kLanes)
       store(y + i, Operation::apply(left.at(i), right.at(i)));
     if (i < length) some(i, length - i);
   }
-  end_stream(past_caches);
+  end_stream<kPastCaches>();
+}
+
+template <typename Operation, typename A, typename B>
+void vector_rows(const ConstRows& a, const ConstRows& b, float* y, int64_t rows, int64_t length,
+                 bool past_caches) {
+  const auto run =
+      past_caches ? some_rows<Operation, A, B, true> : some_rows<Operation, A, B, false>;
+  run(a, b, y, rows, length);
 }
 
 template <typename Operation>

@@ -15,20 +15,23 @@ NEURONA_INLINE int64_t floats_to_vector(const float* p, int64_t count) {
   return missing < count ? missing : count;
 }
 
-// Past the caches, p must be the start of a whole vector of memory.
-NEURONA_INLINE void store_or_stream(float* p, Vec v, bool past_caches) {
+// Past the caches, p must be the start of a whole vector of memory. A constant for each loop: asked
+// per vector, the question is a third of relu's instructions.
+template <bool kPastCaches>
+NEURONA_INLINE void store_or_stream(float* p, Vec v) {
 #if defined(__AVX512F__)
-  if (past_caches) return _mm512_stream_ps(p, v);
+  if constexpr (kPastCaches) return _mm512_stream_ps(p, v);
 #elif defined(__AVX__)
-  if (past_caches) return _mm256_stream_ps(p, v);
+  if constexpr (kPastCaches) return _mm256_stream_ps(p, v);
 #endif
   store(p, v);
 }
 
 // Makes stores past the caches visible before any later store, as ordinary ones are.
-NEURONA_INLINE void end_stream(bool past_caches) {
+template <bool kPastCaches>
+NEURONA_INLINE void end_stream() {
 #if defined(__AVX__)
-  if (past_caches) _mm_sfence();
+  if constexpr (kPastCaches) _mm_sfence();
 #endif
 }
 
