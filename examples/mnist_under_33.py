@@ -70,7 +70,7 @@ class Member(NamedTuple):
 
 # Epochs for about 12 minutes each, SINGLE's on Cascade Lake, the voters' on Zen 5. The voters were
 # chosen on 40,000 held-out digits, after training on the other 20,000: these five, in this order,
-# made 147, 150, 166, 189 and 156 errors there, and voting 118 (any five of twelve such networks:
+# made 147, 150, 166, 189 and 156 errors there, and voting 118 (any five of eleven such networks:
 # 131 on average). The erased one is the weakest and helps the vote the most. Long training pays
 # ("large" made 181 errors after 24 epochs and 153 after 80), and so do averages of the weights
 # ("strided" 153 for 161, "pooled" 161 for 171).
