@@ -325,6 +325,9 @@ REJECTED = [
     Bad(BACKWARD, ValueError, ("mean",), (X, X, C4, C4[:3], C4), TRAIN),
     Bad(BACKWARD, ValueError, ("invstd",), (X, X, C4, C4, C4[:3]), TRAIN),
     Bad(BACKWARD, TypeError, ("mean",), (X, X, C4, None, C4), TRAIN),
+    Bad(BACKWARD, ValueError, ("y",), (X, X, C4, C4, C4), {**TRAIN, "y": X[:2]}),
+    Bad(BACKWARD, TypeError, ("y",), (X, X, C4, C4, C4), {**TRAIN, "y": X.astype(int)}),
+    Bad(BACKWARD, TypeError, ("y",), (X, X, C4, C4, C4), {**TRAIN, "y": "relu"}),
 ]
 
 

@@ -63,9 +63,9 @@ void moments(const float* x, int64_t rows, int64_t row_step, int64_t width, floa
 
 // dy, or 0 where a relu behind was not above 0 (a NaN passes, as in relu's own gradient).
 template <bool Gated>
-NEURONA_INLINE Vec load_gated(const float* dy, const float* gate, int n) {
-  const Vec value = load_first(dy, n);
-  return Gated ? select(load_first(gate, n) <= Vec{}, Vec{}, value) : value;
+NEURONA_INLINE Vec load_gated(const float* dy, const float* gate, int64_t at, int n) {
+  const Vec value = load_first(dy + at, n);
+  return Gated ? select(load_first(gate + at, n) <= Vec{}, Vec{}, value) : value;
 }
 
 template <bool Gated>
@@ -83,7 +83,7 @@ void sums_of_gradient(const float* dy, const float* gate, const float* x, int64_
 #pragma GCC unroll 4
         for (int v = 0; v < kVecs; ++v) {
           const int64_t here = at + v * kLanes;
-          const Vec gradient = load_gated<Gated>(dy + here, gate + here, n);
+          const Vec gradient = load_gated<Gated>(dy, gate, here, n);
           group_total[v] += gradient;
           group_products[v] += gradient * (load_first(x + here, n) - centre[v]);
         }
@@ -133,7 +133,7 @@ template <bool Relu, bool Gated, bool kStream>
 void normalize_rows(const float* x, const float* gate, int64_t rows, int64_t width,
                     const float* mean, const float* scale, const float* bias, float* y) {
   for_each_vector(rows, width, [&](int64_t at, int64_t c, int n) __attribute__((always_inline)) {
-    const Vec centred = load_gated<Gated>(x + at, gate + at, n) - load_first(mean + c, n);
+    const Vec centred = load_gated<Gated>(x, gate, at, n) - load_first(mean + c, n);
     const Vec value = centred * load_first(scale + c, n) + load_first(bias + c, n);
     put<kStream>(y + at, Relu ? select(value <= Vec{}, Vec{}, value) : value, n);
   });
@@ -161,7 +161,7 @@ void gradient_rows(const float* dy, const float* gate, const float* x, int64_t r
   for_each_vector(rows, width, [&](int64_t at, int64_t c, int n) __attribute__((always_inline)) {
     const Vec centred = load_first(x + at, n) - load_first(mean + c, n);
     const Vec rest = centred * load_first(slope + c, n) + load_first(offset + c, n);
-    const Vec own = load_gated<Gated>(dy + at, gate + at, n);
+    const Vec own = load_gated<Gated>(dy, gate, at, n);
     put<kStream>(dx + at, own * load_first(scale + c, n) + rest, n);
   });
   end_stream<kStream>();

@@ -69,12 +69,12 @@ NEURONA_INLINE void outputs(const DepthwiseRow row, const DepthwiseLines lines, 
       for (int i = 0; i < Lines; ++i)
 #pragma GCC unroll 3
         for (int s = 0; s < 3; ++s)
-          if (reads(s)) sum += load_first(lefts[i] + left + s * next, n) * kept[i][s];
+          if (reads(s)) sum += load_first(lefts[i] + (left + s * next), n) * kept[i][s];
     } else {
       for (int64_t i = 0; i < lines.count; ++i)
         for (int64_t s = 0; s < row.taps; ++s)
           if (reads(s))
-            sum += load_first(lines.inputs[i] + c + left + s * next, n) *
+            sum += load_first(lines.inputs[i] + (c + left + s * next), n) *
                    load_first(lines.weights[i] + c + s * row.channels, n);
     }
     store_first(out + q * row.channels, activate(sum, lines.activation), n);
