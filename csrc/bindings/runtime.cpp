@@ -108,6 +108,8 @@ void register_runtime(py::module_& m) {
   m.def("count_wrong_jobs", &count_wrong_jobs, py::arg("jobs"),
         py::call_guard<py::gil_scoped_release>(),
         "Runs many small jobs on the threads; how many did not run each item exactly once.");
+  m.def("set_cache_limit", &set_cache_limit, py::arg("bytes"),
+        "From how many bytes on a kernel stores its results past the caches; below 0: the L3.");
   m.def(
       "count_wrong_boards", &count_wrong_boards, py::arg("boards"),
       py::call_guard<py::gil_scoped_release>(),

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -93,6 +94,8 @@ ThreadBudget find_budget() {
   return budget;
 }
 
+std::atomic<int64_t> cache_limit{-1};
+
 // What Linux says of a data cache of the first processor ("1024K"); 0 where it does not.
 int64_t cache_from_sysfs(int level) {
   for (int index = 0; index < 8; ++index) {
@@ -164,6 +167,13 @@ const CacheSizes& cache_sizes() {
                                 cache_size(3, kNames[2], 8 << 20)};
   return sizes;
 }
+
+bool outgrows_caches(int64_t bytes) {
+  const int64_t limit = cache_limit.load(std::memory_order_relaxed);
+  return bytes > (limit < 0 ? cache_sizes().l3 : limit);
+}
+
+void set_cache_limit(int64_t bytes) { cache_limit.store(bytes, std::memory_order_relaxed); }
 
 const ThreadBudget& thread_budget() {
   static const ThreadBudget budget = find_budget();
