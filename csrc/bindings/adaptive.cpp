@@ -5,7 +5,7 @@
 
 #include "bindings/array_lists.h"
 #include "bindings/register.h"
-#include "ops/optim_options.h"
+#include "ops/optim_rules.h"
 
 namespace neurona {
 namespace {

@@ -1,7 +1,6 @@
 // Affine maps of images.
 #include "ops/affine.h"
 
-#include <cmath>
 #include <limits>
 
 #include "bindings/array.h"
@@ -22,8 +21,7 @@ py::array sample(py::object images_object, py::object matrices_object, py::objec
     if (matrices.shape[axis] != expected[axis])
       fail_value(kOp, "matrices must have shape ", shape_text(expected, 3), ", got shape ",
                  shape_text(matrices.shape.data(), 3));
-  for (int64_t i = 0; i < matrices.size(); ++i)
-    if (!std::isfinite(matrices.data[i])) fail_value(kOp, "matrices must be finite");
+  if (!all_finite(matrices.data, matrices.size())) fail_value(kOp, "matrices must be finite");
   const auto fill = static_cast<float>(float_parameter(kOp, "fill", fill_object));
   const float* moves = nullptr;
   Input displacements;

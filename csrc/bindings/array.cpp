@@ -4,8 +4,8 @@
 #include <new>
 #include <utility>
 
+#include "bindings/memory.h"
 #include "bindings/run_kernel.h"
-#include "core/arena.h"
 
 namespace neurona {
 namespace {
@@ -64,7 +64,7 @@ PyTypeObject* ndarray_type() {
 }
 
 // The array behind `object`, known to be float32 in either byte order.
-py::array float_array(const char* op, const char* argument, py::handle object) {
+py::array any_float_array(const char* op, const char* argument, py::handle object) {
   if (!py::isinstance<py::array>(object))
     fail_type(op, argument, " must be a NumPy array of float32, got ", type_name(object));
   // Subclasses may change what the elements mean; a masked array would silently lose its mask.
@@ -78,12 +78,24 @@ py::array float_array(const char* op, const char* argument, py::handle object) {
   return array;
 }
 
-py::array copy_to(const py::array& source, const std::vector<int64_t>& shape, Order order) {
-  refuse_recording("an array had to be copied into another memory order");
-  py::array copy = new_floats(shape, order);
-  static PyObject* copyto = py::object(py::module_::import("numpy").attr("copyto")).release().ptr();
-  py::reinterpret_borrow<py::object>(copyto)(copy, source);
-  return copy;
+// The same, known to lie where the kernels reach it.
+py::array float_array(const char* op, const char* argument, py::handle object) {
+  py::array array = any_float_array(op, argument, object);
+  check_home(op, argument, array);
+  return array;
+}
+
+// The array behind `object`, known to be int64 in either byte order.
+py::array any_int64_array(const char* op, const char* argument, py::handle object) {
+  if (!py::isinstance<py::array>(object))
+    fail_type(op, argument, " must be a NumPy array of int64, got ", type_name(object));
+  if (Py_TYPE(object.ptr()) != ndarray_type() && py::hasattr(object, "mask"))
+    fail_type(op, argument, " must be a plain array, got ", type_name(object));
+  auto array = py::reinterpret_borrow<py::array>(object);
+  const py::dtype dtype = array.dtype();
+  if (dtype.kind() != 'i' || dtype.itemsize() != 8)
+    fail_type(op, argument, " must have dtype int64, got ", std::string(py::str(dtype)));
+  return array;
 }
 
 Input dense_input(py::array array, Order order) {
@@ -94,7 +106,7 @@ Input dense_input(py::array array, Order order) {
   const bool native = byte_order == '=' || byte_order == '|' ||
                       byte_order == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '<' : '>');
   if (!native || !is_aligned(input.holder) || !is_dense(input.holder, input.shape, order))
-    input.holder = copy_to(input.holder, input.shape, order);
+    input.holder = copied(input.holder, order);
   input.data = static_cast<const float*>(input.holder.data());
   return input;
 }
@@ -119,25 +131,35 @@ Input optional_array(const char* op, const char* argument, py::handle object, Or
 }
 
 IntInput int_array(const char* op, const char* argument, py::handle object, Order order) {
-  if (!py::isinstance<py::array>(object))
-    fail_type(op, argument, " must be a NumPy array of int64, got ", type_name(object));
-  if (Py_TYPE(object.ptr()) != ndarray_type() && py::hasattr(object, "mask"))
-    fail_type(op, argument, " must be a plain array, got ", type_name(object));
   IntInput input;
-  input.holder = py::reinterpret_borrow<py::array>(object);
+  input.holder = any_int64_array(op, argument, object);
+  check_home(op, argument, input.holder);
   input.shape = shape_of(input.holder);
-  const py::dtype dtype = input.holder.dtype();
-  if (dtype.kind() != 'i' || dtype.itemsize() != 8)
-    fail_type(op, argument, " must have dtype int64, got ", std::string(py::str(dtype)));
-  const char byte_order = dtype.byteorder();
+  const char byte_order = input.holder.dtype().byteorder();
   if (byte_order == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? '>' : '<') ||
-      !is_aligned(input.holder) || !is_dense(input.holder, input.shape, order)) {
-    refuse_recording("an array had to be copied into another memory order");
-    const py::array copy = new_array(py::dtype::of<int64_t>(), input.shape, order);
-    py::module_::import("numpy").attr("copyto")(copy, input.holder);
-    input.holder = copy;
-  }
+      !is_aligned(input.holder) || !is_dense(input.holder, input.shape, order))
+    input.holder = copied(input.holder, order);
   input.data = static_cast<const int64_t*>(input.holder.data());
+  return input;
+}
+
+IntInput int_table(const char* op, const char* argument, py::handle object) {
+  const py::array array = any_int64_array(op, argument, object);
+  check_on_host(op, argument, array);
+  IntInput input;
+  input.holder = py::array_t<int64_t, py::array::c_style | py::array::forcecast>(array);
+  input.shape = shape_of(input.holder);
+  input.data = static_cast<const int64_t*>(input.holder.data());
+  return input;
+}
+
+Input float_table(const char* op, const char* argument, py::handle object) {
+  const py::array array = any_float_array(op, argument, object);
+  check_on_host(op, argument, array);
+  Input input;
+  input.holder = py::array_t<float, py::array::c_style | py::array::forcecast>(array);
+  input.shape = shape_of(input.holder);
+  input.data = static_cast<const float*>(input.holder.data());
   return input;
 }
 
@@ -150,7 +172,7 @@ StridedInput strided_array(const char* op, const char* argument, py::handle obje
                   is_aligned(input.holder);
   for (py::ssize_t axis = 0; axis < input.holder.ndim(); ++axis)
     walkable = walkable && input.holder.strides(axis) % input.holder.itemsize() == 0;
-  if (!walkable) input.holder = copy_to(input.holder, input.shape, Order::kC);
+  if (!walkable) input.holder = copied(input.holder, Order::kC);
   input.data = static_cast<const float*>(input.holder.data());
   for (py::ssize_t axis = 0; axis < input.holder.ndim(); ++axis)
     input.strides.push_back(input.holder.strides(axis) / input.holder.itemsize());
@@ -195,10 +217,10 @@ InOut inout_array(const char* op, const char* argument, py::handle object) {
 py::array new_array(const py::dtype& dtype, const std::vector<int64_t>& shape, Order order) {
   double wanted = static_cast<double>(dtype.itemsize());  // exact sizes may overflow 64 bits
   for (int64_t extent : shape) wanted *= static_cast<double>(extent);
-  void* memory = nullptr;
+  py::capsule owner;
   try {
     if (wanted > 0x1p46) throw std::bad_alloc();
-    memory = arena_allocate(static_cast<size_t>(wanted));
+    owner = new_memory(static_cast<size_t>(wanted));
   } catch (const std::bad_alloc&) {
     const std::string text = shape_text(shape.data(), static_cast<int64_t>(shape.size()));
     char message[256];
@@ -208,9 +230,15 @@ py::array new_array(const py::dtype& dtype, const std::vector<int64_t>& shape, O
     py::set_error(PyExc_MemoryError, message);
     throw py::error_already_set();
   }
-  py::capsule owner(memory, [](void* block) { arena_free(block); });
   return py::array(dtype, std::vector<py::ssize_t>(shape.begin(), shape.end()),
-                   dense_strides(shape, order, dtype.itemsize()), memory, owner);
+                   dense_strides(shape, order, dtype.itemsize()), owner.get_pointer(), owner);
+}
+
+py::array copied(const py::array& source, Order order) {
+  refuse_recording("an array had to be copied into another memory order");
+  py::array copy = new_array(source.dtype().attr("newbyteorder")("="), shape_of(source), order);
+  copy_elements(copy, source);
+  return copy;
 }
 
 py::array new_floats(const std::vector<int64_t>& shape, Order order) {

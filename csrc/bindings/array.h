@@ -55,6 +55,10 @@ struct IntInput {
 };
 IntInput int_array(const char* op, const char* argument, py::handle object, Order order);
 
+// Tables that the bindings themselves read, always in the host's memory and in C order.
+IntInput int_table(const char* op, const char* argument, py::handle object);
+Input float_table(const char* op, const char* argument, py::handle object);
+
 // A float32 input for ops that can walk any strides: copies only for alignment or byte order.
 struct StridedInput {
   py::array holder;
@@ -90,9 +94,11 @@ struct InOut {
 InOut inout_array(const char* op, const char* argument,
                   py::handle object);  // dense in any order of its axes
 
-// New arrays on memory of the arena; the contents are undefined. MemoryError names the bytes.
+// New arrays; the contents are undefined. MemoryError names the bytes.
 py::array new_floats(const std::vector<int64_t>& shape, Order order);
 py::array new_array(const py::dtype& dtype, const std::vector<int64_t>& shape, Order order);
+// An array with the elements of `source`, in native byte order.
+py::array copied(const py::array& source, Order order);
 inline float* floats(py::array& array) { return static_cast<float*>(array.mutable_data()); }
 
 // Parameters. Booleans and floats are TypeErrors, numbers that do not fit 64 bits or break the rule

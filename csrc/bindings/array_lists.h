@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bindings/array.h"
+#include "bindings/memory.h"
 
 namespace neurona {
 
@@ -59,9 +60,7 @@ class ArrayLists {
   }
 
   void write_back() const {
-    if (copies_.empty()) return;
-    const py::object copyto = py::module_::import("numpy").attr("copyto");
-    for (const auto& [target, copy] : copies_) copyto(target, copy);
+    for (const auto& [target, copy] : copies_) copy_elements(target, copy);
   }
 
  private:
@@ -125,7 +124,7 @@ class ArrayLists {
   // The array in the order of its parameter: itself, when it can be used as it is.
   py::array dense(const char* name, size_t i, py::handle object, bool is_updated) {
     py::array usable = orders_[i] == Order::kC && is_plain(object)
-                           ? py::reinterpret_borrow<py::array>(object)
+                           ? at_home(name, i, object)
                            : input_array(op_, position(name, i).c_str(), object, orders_[i]).holder;
     const auto array = py::reinterpret_borrow<py::array>(object);
     const auto param = py::reinterpret_borrow<py::array>(params_[i]);
@@ -139,6 +138,12 @@ class ArrayLists {
     if (is_updated && !usable.is(array)) copies_.emplace_back(array, usable);
     holders_.push_back(usable);
     return usable;
+  }
+
+  py::array at_home(const char* name, size_t i, py::handle object) const {
+    auto array = py::reinterpret_borrow<py::array>(object);
+    if constexpr (kHomesDiffer) check_home(op_, position(name, i).c_str(), array);
+    return array;
   }
 
   float* updated(const char* name, size_t i, py::handle object) {

@@ -1,11 +1,10 @@
 // Batch normalisation of (N, C), (N, C, L) and (N, C, H, W).
 #include "ops/batch_norm.h"
 
-#include <algorithm>
-
 #include "bindings/array.h"
 #include "bindings/register.h"
 #include "bindings/run_kernel.h"
+#include "core/batch_norm_rules.h"
 
 namespace neurona {
 namespace {
@@ -39,13 +38,6 @@ Input per_channel(const char* op, const char* name, py::handle object, int64_t c
   return input;
 }
 
-void check_variance(const char* op, const float* variance, int64_t channels) {
-  for (int64_t c = 0; c < channels; ++c)
-    if (variance[c] < 0)
-      fail_value(op, "running_var must be >= 0, got ",
-                 *std::min_element(variance, variance + channels));
-}
-
 py::tuple batch_norm_forward(py::object x_object, py::object weight_object, py::object bias_object,
                              py::object running_mean, py::object running_var,
                              py::object training_object, py::object momentum_object,
@@ -72,7 +64,7 @@ py::tuple batch_norm_forward(py::object x_object, py::object weight_object, py::
     fail_value(kOp, "running_mean and running_var must be given in evaluation, got None");
   const Input old_mean = per_channel(kOp, "running_mean", running_mean, channels);
   const Input old_var = per_channel(kOp, "running_var", running_var, channels);
-  if (tracked) check_variance(kOp, old_var.data, channels);
+  if (tracked) check_running_var(kOp, old_var.data, channels);
   InOut new_mean, new_var;
   if (training && tracked) {
     new_mean = inout_array(kOp, "running_mean", running_mean);

@@ -6,6 +6,7 @@
 #include "bindings/array.h"
 #include "bindings/register.h"
 #include "bindings/run_kernel.h"
+#include "core/broadcast_rules.h"
 
 namespace neurona {
 namespace {

@@ -1,12 +1,11 @@
 // gemm and the three products of a linear layer.
 #include "ops/gemm.h"
 
-#include <algorithm>
-
 #include "bindings/activation_name.h"
 #include "bindings/array.h"
 #include "bindings/register.h"
 #include "bindings/run_kernel.h"
+#include "ops/elementwise.h"
 
 namespace neurona {
 namespace {
@@ -40,9 +39,7 @@ py::array gemm_binding(py::object a_object, py::object b_object, py::object tran
   float* y = floats(result);
   {
     py::gil_scoped_release release;
-    if (accumulate)
-      std::transform(c.data, c.data + shape.m * shape.n, y,
-                     [beta](float value) { return beta * value; });
+    if (accumulate) arithmetic_scalar(Arithmetic::kMul, c.data, beta, y, shape.m * shape.n);
     gemm(shape, {a.data, a.shape[1], trans_a}, {b.data, b.shape[1], trans_b}, y, shape.n,
          {alpha, accumulate, bias.data, in_tile(after)});
     finish_activation(after, y, shape.m * shape.n);

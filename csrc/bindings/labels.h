@@ -2,7 +2,7 @@
 #pragma once
 
 #include "bindings/array.h"
-#include "bindings/run_kernel.h"
+#include "bindings/memory.h"
 
 namespace neurona {
 
@@ -14,9 +14,8 @@ inline py::array label_array(const char* op, py::array target, int64_t n) {
   const bool ready = (target.flags() & py::array::c_style) != 0 &&
                      target.dtype().byteorder() != '>' &&
                      reinterpret_cast<uintptr_t>(target.data()) % target.itemsize() == 0;
-  if (!ready) refuse_recording("target had to be copied");
-  return ready ? target
-               : py::array(target.attr("astype")(target.dtype().attr("newbyteorder")("=")));
+  check_home(op, "target", target);
+  return ready ? target : copied(target, Order::kC);
 }
 
 }  // namespace neurona

@@ -2,6 +2,7 @@
 #include "ops/pool2d.h"
 
 #include "bindings/array.h"
+#include "bindings/memory.h"
 #include "bindings/pool2d_parameters.h"
 #include "bindings/register.h"
 #include "bindings/run_kernel.h"
@@ -34,13 +35,8 @@ Offsets offsets_argument(const char* op, py::handle object, const Pool2dWindow& 
   const py::dtype native = bytes ? py::dtype::of<uint8_t>() : py::dtype::of<int32_t>();
   const bool ready = natural_order(array) == Order::kChannelsLast && dtype.is(native) &&
                      reinterpret_cast<uintptr_t>(array.data()) % dtype.itemsize() == 0;
-  if (ready) {
-    offsets.holder = array;
-  } else {
-    refuse_recording("offsets had to be copied into channels-last order");
-    offsets.holder = new_array(native, {array.shape(), array.shape() + 4}, Order::kChannelsLast);
-    py::module_::import("numpy").attr("copyto")(offsets.holder, array);
-  }
+  check_home(op, "offsets", array);
+  offsets.holder = ready ? array : copied(array, Order::kChannelsLast);
   return offsets;
 }
 

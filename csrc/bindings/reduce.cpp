@@ -81,7 +81,7 @@ py::object max(py::object x_object, py::object dim, py::object keepdim_object) {
   if (everything) {
     const int64_t count = x.size();
     py::gil_scoped_release release;
-    *values_data = max_all(x.data, count);
+    max_all(x.data, count, values_data);
     return values;
   }
   py::array indices = new_array(py::dtype::of<int64_t>(), shape, Order::kC);

@@ -33,7 +33,7 @@ int64_t size_of(const std::vector<int64_t>& shape) {
 
 std::vector<int32_t> positions(const char* op, const char* name, py::handle object,
                                int64_t length) {
-  const IntInput given = int_array(op, name, object, Order::kC);
+  const IntInput given = int_table(op, name, object);
   if (given.ndim() != 1)
     fail_value(op, name, " must hold positions of shape (P,), got shape ",
                shape_text(given.shape.data(), given.ndim()));
@@ -67,7 +67,10 @@ ResampleAxis taps_parameter(const char* op, const char* name, py::handle object,
     fail_type(op, name, " must have both above and part, or None for both");
   if (above.is_none()) return axis;
   axis.above = positions(op, name, above, length);
-  const Input shares = input_array(op, name, part, Order::kC, 1, "(P,)");
+  const Input shares = float_table(op, name, part);
+  if (shares.ndim() != 1)
+    fail_value(op, name, " must have shape (P,), got ",
+               shape_text(shares.shape.data(), shares.ndim()));
   if (axis.above.size() != axis.below.size() || shares.shape[0] != axis.count())
     fail_value(op, name, " must hold three arrays of one length, got ", axis.below.size(), ", ",
                axis.above.size(), " and ", shares.shape[0]);

@@ -73,6 +73,13 @@ void check_window(const char* op, const Pool2dWindow& window) {
                text(window.kernel));
 }
 
+void fail_offset(const char* op, const Pool2dShape& shape, int64_t at, int64_t offset) {
+  const int64_t position[4] = {at / (shape.c * shape.q * shape.p), at % shape.c,
+                               at / (shape.c * shape.q) % shape.p, at / shape.c % shape.q};
+  fail_value(op, "offsets must point into the image of size ", text({shape.h, shape.w}), ", got ",
+             offset, " at ", shape_text(position, 4));
+}
+
 void check_not_empty(const char* op, const char* argument, const std::array<int64_t, 4>& shape,
                      const char* layout) {
   for (int axis = 1; axis < 4; ++axis)

@@ -43,4 +43,8 @@ void check_not_empty(const char* op, const char* argument, const std::array<int6
 void check_range(const char* op, const char* name, const std::array<int64_t, 2>& pair,
                  int64_t minimum);
 
+// ValueError: element `at` of the offsets, counted in memory, is `offset`, which is none of its
+// window or outside the image.
+[[noreturn]] void fail_offset(const char* op, const Pool2dShape& shape, int64_t at, int64_t offset);
+
 }  // namespace neurona

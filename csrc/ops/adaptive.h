@@ -17,17 +17,9 @@
 #include <cstdint>
 #include <vector>
 
-namespace neurona {
+#include "ops/adaptive_rules.h"
 
-struct AdaptiveOptions {
-  double lr = 0, eps = 0, weight_decay = 0;
-  double decay = 0;       // alpha, rho or beta2
-  double mean_decay = 0;  // beta1
-  double momentum = 0, lr_decay = 0;
-  double gradient_rate = 0, mean_rate = 0;
-  bool decoupled = false, maximize = false, eps_inside = false;
-  int64_t step = 1;  // counts from 1
-};
+namespace neurona {
 
 // One parameter with its state, all of `size` elements in the same order.
 struct AdaptiveTensor {

@@ -1,9 +1,16 @@
 #include "ops/affine.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "core/thread_pool.h"
 #include "kernels/select.h"
 
 namespace neurona {
+
+bool all_finite(const float* values, int64_t count) {
+  return std::all_of(values, values + count, [](float value) { return std::isfinite(value); });
+}
 
 void affine_sample(int64_t images, int64_t channels, int64_t height, int64_t width, const float* x,
                    const float* matrices, float fill, const float* displacements, float* y) {

@@ -7,6 +7,7 @@
 
 namespace neurona {
 
+bool all_finite(const float* values, int64_t count);
 void affine_sample(int64_t images, int64_t channels, int64_t height, int64_t width, const float* x,
                    const float* matrices, float fill, const float* displacements, float* y);
 

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "core/arena.h"
+#include "core/batch_norm_rules.h"
 #include "core/cpu.h"
-#include "core/errors.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
 
@@ -187,10 +187,8 @@ void set_normalization(Coefficients& coefficients, int64_t channel, double mean,
 
 }  // namespace
 
-void check_batch_norm(const char* op, double momentum, double eps) {
-  if (!(momentum >= 0 && momentum <= 1))
-    fail_value(op, "momentum must be between 0 and 1, got ", momentum);
-  if (!(eps > 0 && std::isfinite(eps))) fail_value(op, "eps must be finite and > 0, got ", eps);
+void check_running_var(const char* op, const float* variance, int64_t channels) {
+  check_variances(op, variance, channels);
 }
 
 void batch_norm_training(const BatchNormShape& shape, const BatchNormTraining& options,

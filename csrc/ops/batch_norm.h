@@ -18,8 +18,8 @@ struct BatchNormShape {
   int64_t rows, channels;
 };
 
-// ValueError unless 0 <= momentum <= 1 and 0 < eps.
-void check_batch_norm(const char* op, double momentum, double eps);
+// ValueError unless all are >= 0.
+void check_running_var(const char* op, const float* variance, int64_t channels);
 
 // weight and bias may be null (1 and 0). Writes y and the mean and invstd of the batch, and updates
 // running_* unless null: running = (1 - momentum) running + momentum batch, with the unbiased

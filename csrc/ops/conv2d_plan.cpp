@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
-#include <sstream>
 
 #include "core/divide.h"
 #include "core/errors.h"
@@ -14,11 +12,6 @@ namespace neurona {
 namespace {
 
 std::atomic<bool> fast{true};
-
-constexpr Conv2dVariant kVariants[] = {
-    Conv2dVariant::kNaive,     Conv2dVariant::kDirect,   Conv2dVariant::kIm2col,
-    Conv2dVariant::kPointwise, Conv2dVariant::kScatter,  Conv2dVariant::kDepthwise,
-    Conv2dVariant::kNarrow,    Conv2dVariant::kWinograd, Conv2dVariant::kWinogradColumns};
 
 // Why a variant cannot run a shape, or null when it can.
 const char* objection(const Conv2dShape& shape, Conv2dDirection direction, Conv2dVariant variant) {
@@ -115,34 +108,13 @@ Conv2dPlan plan_winograd(const Conv2dShape& shape, Conv2dDirection direction) {
 void set_fast_convolutions(bool allowed) { fast = allowed; }
 bool fast_convolutions() { return fast; }
 
-const char* variant_name(Conv2dVariant variant) {
-  switch (variant) {
-    case Conv2dVariant::kNaive: return "naive";
-    case Conv2dVariant::kDirect: return "direct";
-    case Conv2dVariant::kIm2col: return "im2col";
-    case Conv2dVariant::kPointwise: return "pointwise";
-    case Conv2dVariant::kScatter: return "scatter";
-    case Conv2dVariant::kDepthwise: return "depthwise";
-    case Conv2dVariant::kNarrow: return "narrow";
-    case Conv2dVariant::kWinograd: return "winograd";
-    case Conv2dVariant::kWinogradColumns: return "winograd_columns";
-  }
-  return "";
-}
-
 Conv2dPlan plan_conv2d(const char* op, const Conv2dShape& shape, Conv2dDirection direction,
                        const char* variant) {
   if (variant) {
-    for (Conv2dVariant candidate : kVariants) {
-      if (std::strcmp(variant, variant_name(candidate)) != 0) continue;
-      if (const char* reason = objection(shape, direction, candidate))
-        fail_value(op, "variant '", variant, "' cannot run this shape: ", reason);
-      return {candidate, "asked for"};
-    }
-    fail_value(op,
-               "variant must be one of 'naive', 'direct', 'im2col', 'pointwise', 'scatter', "
-               "'depthwise', 'narrow', 'winograd', 'winograd_columns' or None, got '",
-               variant, "'");
+    const Conv2dVariant asked = named_variant(op, variant);
+    if (const char* reason = objection(shape, direction, asked))
+      fail_value(op, "variant '", variant, "' cannot run this shape: ", reason);
+    return {asked, "asked for"};
   }
   if (shape.groups > 1 && !objection(shape, direction, Conv2dVariant::kDepthwise))
     return {Conv2dVariant::kDepthwise,
@@ -175,17 +147,6 @@ Conv2dPlan plan_conv2d(const char* op, const Conv2dShape& shape, Conv2dDirection
       return {Conv2dVariant::kScatter, "few outputs for the image's size: each one is spread out"};
   }
   return {Conv2dVariant::kDirect, "matrix tiles on rows of pixels"};
-}
-
-std::string plan_text(const Conv2dShape& shape, Conv2dDirection direction, const Conv2dPlan& plan) {
-  static constexpr const char* kDirections[] = {"forward", "backward_data", "backward_weight"};
-  std::ostringstream text;
-  text << "conv2d " << kDirections[static_cast<int>(direction)] << " x (" << shape.n << ", "
-       << shape.c << ", " << shape.h << ", " << shape.w << ") weight (" << shape.k << ", "
-       << shape.group_c() << ", " << shape.r << ", " << shape.s << ") -> y (" << shape.n << ", "
-       << shape.k << ", " << shape.p << ", " << shape.q << "): " << variant_name(plan.variant)
-       << " (" << plan.reason << "), " << 2 * shape.multiply_adds() / 1e6 << " Mflop";
-  return text.str();
 }
 
 }  // namespace neurona

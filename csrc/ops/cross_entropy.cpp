@@ -12,9 +12,9 @@
 #include "ops/cross_entropy.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/arena.h"
-#include "core/errors.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
 #include "ops/labels.h"
@@ -26,17 +26,6 @@ constexpr const char* kOp = "cross_entropy";
 // Rows per call of the kernel: a multiple of every vector width, statistics on the stack, 64 KiB of
 // logits at most.
 constexpr int64_t kBlockRows = 64, kBlockFloats = 16384;
-
-double checked_weight_sum(const float* weight, int64_t classes) {
-  if (!weight) return static_cast<double>(classes);
-  double total = 0;
-  for (int64_t i = 0; i < classes; ++i) {
-    if (!(weight[i] >= 0))
-      fail_value(kOp, "weight must be >= 0 for every class, got ", weight[i], " for class ", i);
-    total += weight[i];
-  }
-  return total;
-}
 
 // What all rows share.
 struct Problem {
@@ -123,11 +112,12 @@ struct Problem {
 
 void cross_entropy(const float* x, int64_t n, int64_t c, const CrossEntropyTarget& target,
                    const CrossEntropyOptions& options, float* loss, float* dx) {
-  const double weight_sum = checked_weight_sum(options.weight, c);
   const Scratch<int64_t> labels(target.labels ? n : 0);
-  if (target.labels)
-    read_labels(kOp, {target.labels, target.label_bytes, target.label_signed}, n, c,
-                options.ignore_index, labels.data());
+  read_labels(kOp, {target.labels, target.label_bytes, target.label_signed}, n,
+              {c, options.weight, options.ignore_index}, labels.data());
+  const double weight_sum = options.weight
+                                ? std::accumulate(options.weight, options.weight + c, 0.0)
+                                : static_cast<double>(c);
   const Scratch<float> row_losses(options.reduction == Reduction::kNone ? 0 : n);
   float* losses = options.reduction == Reduction::kNone ? loss : row_losses.data();
 

@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "core/cpu.h"
-#include "core/errors.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
 
@@ -111,21 +110,6 @@ void flat(Arithmetic operation, const ConstRows& a, const ConstRows& b, float* y
 }
 
 }  // namespace
-
-std::vector<int64_t> broadcast_shape(const char* op, const std::vector<int64_t>& a,
-                                     const std::vector<int64_t>& b) {
-  std::vector<int64_t> shape(std::max(a.size(), b.size()));
-  for (size_t i = 0; i < shape.size(); ++i) {
-    const int64_t from_a = i < a.size() ? a[a.size() - 1 - i] : 1,
-                  from_b = i < b.size() ? b[b.size() - 1 - i] : 1;
-    if (from_a != from_b && from_a != 1 && from_b != 1)
-      fail_value(op, "a and b must have shapes that broadcast, got ",
-                 shape_text(a.data(), static_cast<int64_t>(a.size())), " and ",
-                 shape_text(b.data(), static_cast<int64_t>(b.size())));
-    shape[shape.size() - 1 - i] = from_a == 1 ? from_b : from_a;
-  }
-  return shape;
-}
 
 void arithmetic_dense(Arithmetic operation, const float* a, const float* b, float* y,
                       int64_t count) {

@@ -14,10 +14,6 @@ struct Broadcast {
   std::vector<int64_t> strides;  // in elements
 };
 
-// The shape that NumPy's rules give two shapes; ValueError naming both when there is none.
-std::vector<int64_t> broadcast_shape(const char* op, const std::vector<int64_t>& a,
-                                     const std::vector<int64_t>& b);
-
 // y[i] = a[i] op b[i] for arrays that are dense in one and the same order.
 void arithmetic_dense(Arithmetic operation, const float* a, const float* b, float* y,
                       int64_t count);

@@ -13,7 +13,6 @@
 #include <cmath>
 
 #include "core/arena.h"
-#include "core/errors.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
 
@@ -91,12 +90,8 @@ struct Problem {
 
 void focal_loss(const float* x, int64_t n, int64_t c, const Labels& target,
                 const FocalLossOptions& options, float* loss, float* dx) {
-  for (int64_t i = 0; options.weight && i < c; ++i)
-    if (!(options.weight[i] >= 0))
-      fail_value(kOp, "weight must be >= 0 for every class, got ", options.weight[i], " for class ",
-                 i);
   const Scratch<int64_t> labels(n);
-  read_labels(kOp, target, n, c, options.ignore_index, labels.data());
+  read_labels(kOp, target, n, {c, options.weight, options.ignore_index}, labels.data());
   const bool rowwise = options.reduction == Reduction::kNone;
   const Scratch<float> row_losses(rowwise ? 0 : n);
   float* losses = rowwise ? loss : row_losses.data();

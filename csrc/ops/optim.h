@@ -1,11 +1,11 @@
 // One optimizer step over all parameters, in place and in one pass, float32; corrections are
 // computed in double.
 //
-//   SGD:  g += weight_decay p;  b = momentum b + (1 - dampening) g;  g = g + momentum b (nesterov)
-//   or b;  p -= lr g Adam: g += weight_decay p (or p -= lr weight_decay p, AdamW);  m = beta1 m +
-//   (1 - beta1) g;
-//         v = beta2 v + (1 - beta2) g^2;  p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t)
-//         + eps)
+//   SGD   g += weight_decay p;  b = momentum b + (1 - dampening) g;  g = b, or g + momentum b
+//         (nesterov);  p -= lr g
+//   Adam  g += weight_decay p, or p -= lr weight_decay p (AdamW);  m = beta1 m + (1 - beta1) g;
+//         v = beta2 v + (1 - beta2) g^2;
+//         p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //
 // Kingma and Ba 2015; AdamW: Loshchilov and Hutter 2019; amsgrad (the running maximum of v in place
 // of v): Reddi et al. 2018.
@@ -14,18 +14,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "ops/optim_rules.h"
+
 namespace neurona {
-
-struct SgdOptions {
-  double lr, momentum, dampening, weight_decay;
-  bool nesterov, maximize, first;
-};
-
-struct AdamOptions {
-  double lr, beta1, beta2, eps, weight_decay;
-  bool decoupled, maximize;
-  int64_t step;  // counts from 1
-};
 
 // One parameter with what belongs to it, all of `size` elements in the same order.
 struct SgdTensor {
@@ -41,10 +32,6 @@ struct AdamTensor {
   const float* g;
   float *m, *v, *largest;  // largest is null without amsgrad
 };
-
-// ValueError when an option is out of range.
-void check_options(const char* op, const SgdOptions& options);
-void check_options(const char* op, const AdamOptions& options);
 
 void sgd_step(const SgdOptions& options, const std::vector<SgdTensor>& tensors);
 void adam_step(const AdamOptions& options, const std::vector<AdamTensor>& tensors);

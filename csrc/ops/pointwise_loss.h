@@ -6,8 +6,8 @@
 //   smooth_l1        d^2 / (2 beta) where |d| < beta, else |d| - beta / 2; beta 0 gives l1
 //   hinge            max(0, margin - t x)                              slope 0 at the kink
 //   bce              -(t log x + (1 - t) log(1 - x))                   logarithms are -100 at least
-//   bce_with_logits  (1 - t) x + (1 + (w - 1) t) softplus(-x)          w the weight of the
-//   positives kl_div           t (log t - x)                                     0 log 0 = 0
+//   bce_with_logits  (1 - t) x + (1 + (w - 1) t) softplus(-x)          w weighs the positives
+//   kl_div           t (log t - x)                                     0 log 0 = 0
 //   kl_div_log       e^t (t - x)
 #pragma once
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 
-#include "core/errors.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
 
@@ -144,11 +143,7 @@ void check_offsets(const char* op, const Pool2dShape& shape, const void* offsets
   });
   const int64_t at = first.load();
   if (at < 0) return;
-  const int64_t position[4] = {at / (shape.c * shape.q * shape.p), at % shape.c,
-                               at / (shape.c * shape.q) % shape.p, at / shape.c % shape.q};
-  const int64_t image[2] = {shape.h, shape.w};
-  fail_value(op, "offsets must point into the image of size ", shape_text(image, 2), ", got ",
-             offset_at(shape, offsets, at), " at ", shape_text(position, 4));
+  fail_offset(op, shape, at, offset_at(shape, offsets, at));
 }
 
 }  // namespace neurona

@@ -1,8 +1,8 @@
 #include "ops/random.h"
 
 #include <algorithm>
-#include <cmath>
 
+#include "core/dropout_rules.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
 
@@ -49,11 +49,9 @@ void random_normal(const RandomStream& stream, int64_t count, float mean, float 
 
 void dropout(const RandomStream& stream, int64_t count, const float* x, double p, float* y) {
   const auto kernel = kernels().random.dropout;
-  // u >= p for a whole number u 2^24 means u 2^24 >= ceil(p 2^24); the product is exact.
-  const auto threshold = static_cast<int32_t>(std::ceil(p * 0x1p24));
-  const auto scale = static_cast<float>(p < 1 ? 1 / (1 - p) : 0.0);
+  const DropoutRule rule = dropout_rule(p);
   for_each_share(count, [&](int64_t block, int64_t first, int64_t n) {
-    kernel(stream, block, n, x + first, threshold, scale, y + first);
+    kernel(stream, block, n, x + first, rule.threshold, rule.scale, y + first);
   });
 }
 

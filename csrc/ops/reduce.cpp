@@ -170,7 +170,7 @@ void sum_axes(const std::vector<ReduceAxis>& axes, const float* x, double diviso
   }
 }
 
-float max_all(const float* x, int64_t count) {
+void max_all(const float* x, int64_t count, float* y) {
   const auto max_rows = kernels().reduce.max_rows;
   const int64_t pieces = (count + kPiece - 1) / kPiece;
   const Scratch<float> largest(pieces);
@@ -179,9 +179,7 @@ float max_all(const float* x, int64_t count) {
       max_rows(x + i * kPiece, 1, std::min(kPiece, count - i * kPiece), largest.data() + i,
                nullptr);
   });
-  float result = 0;
-  max_rows(largest.data(), 1, pieces, &result, nullptr);
-  return result;
+  max_rows(largest.data(), 1, pieces, y, nullptr);
 }
 
 void max_axis(const AxisView& view, const float* x, float* values, int64_t* indices) {

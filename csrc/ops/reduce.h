@@ -19,8 +19,8 @@ struct ReduceAxis {
 // double; the order depends on the shape alone.
 void sum_axes(const std::vector<ReduceAxis>& axes, const float* x, double divisor, float* y);
 
-// The largest of count >= 1 elements; NaN wins.
-float max_all(const float* x, int64_t count);
+// y[0] = the largest of count >= 1 elements; NaN wins.
+void max_all(const float* x, int64_t count, float* y);
 // The largest element along the axis and its first position, values and indices being outer x
 // inner; NaN wins.
 void max_axis(const AxisView& view, const float* x, float* values, int64_t* indices);

@@ -15,35 +15,10 @@ ResampleTaps taps_of(const ResampleAxis& axis) {
   return {axis.below.data(), mixed ? axis.above.data() : nullptr, axis.part.data(), axis.count()};
 }
 
-// The adjoint of an axis: for each row of x the rows of y that read it, those below first.
-struct Readers {
-  std::vector<int64_t> start;
-  std::vector<int32_t> source;
-  std::vector<float> weight;
-
-  explicit Readers(const ResampleAxis& axis) : start(static_cast<size_t>(axis.length) + 2) {
-    const bool mixed = !axis.above.empty();
-    const size_t terms = axis.below.size() + axis.above.size();
-    source.resize(terms);
-    weight.resize(terms);
-    // start[i + 1] counts, then says where row i goes on, and in the end where row i + 1 begins.
-    for (int32_t row : axis.below) ++start[static_cast<size_t>(row) + 2];
-    for (int32_t row : axis.above) ++start[static_cast<size_t>(row) + 2];
-    for (size_t i = 2; i < start.size(); ++i) start[i] += start[i - 1];
-    const auto put = [&](int32_t row, size_t reader, float share) {
-      const auto at = static_cast<size_t>(start[static_cast<size_t>(row) + 1]++);
-      source[at] = static_cast<int32_t>(reader);
-      weight[at] = share;
-    };
-    for (size_t i = 0; i < axis.below.size(); ++i)
-      put(axis.below[i], i, mixed ? 1.0f - axis.part[i] : 1.0f);
-    for (size_t i = 0; i < axis.above.size(); ++i) put(axis.above[i], i, axis.part[i]);
-  }
-
-  ResampleSums sums() const {
-    return {start.data(), source.data(), weight.data(), static_cast<int64_t>(start.size()) - 2};
-  }
-};
+ResampleSums sums_of(const ResampleReaders& readers) {
+  return {readers.start.data(), readers.source.data(), readers.weight.data(),
+          static_cast<int64_t>(readers.start.size()) - 2};
+}
 
 }  // namespace
 
@@ -80,8 +55,8 @@ void resample2d_forward(int64_t images, int64_t channels, const ResampleAxis& ro
 void resample2d_backward(int64_t images, int64_t channels, const ResampleAxis& rows,
                          const ResampleAxis& columns, const float* dy, float* dx) {
   const int64_t dx_row = columns.length * channels, dy_row = columns.count() * channels;
-  const Readers row_readers(rows), column_readers(columns);
-  const ResampleSums row_sums = row_readers.sums(), column_sums = column_readers.sums();
+  const ResampleReaders row_readers(rows), column_readers(columns);
+  const ResampleSums row_sums = sums_of(row_readers), column_sums = sums_of(column_readers);
   const auto& kernel = kernels().resample;
   const int64_t terms = static_cast<int64_t>(row_readers.source.size()) / rows.length + 1;
   parallel_for(images * rows.length, grain_for(4 * (dx_row + terms * dy_row)),

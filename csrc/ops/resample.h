@@ -8,19 +8,10 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+
+#include "core/resample_rules.h"
 
 namespace neurona {
-
-// For each row (column) of y the rows of x that it is mixed from; `above` and `part` are empty
-// where it is one row.
-struct ResampleAxis {
-  int64_t length = 0;  // rows of x
-  std::vector<int32_t> below, above;
-  std::vector<float> part;
-
-  int64_t count() const { return static_cast<int64_t>(below.size()); }
-};
 
 void resample2d_forward(int64_t images, int64_t channels, const ResampleAxis& rows,
                         const ResampleAxis& columns, const float* x, float* y);

@@ -1,0 +1,30 @@
+// Switches of the emulated device.
+#include "cuda/emulation/engine.h"
+
+#include "bindings/array.h"
+#include "bindings/device.h"
+
+namespace neurona {
+
+void register_emulation(py::module_& m) {
+  m.def(
+      "set_schedule",
+      [](const std::string& order, uint64_t seed) {
+        emulation::Schedule schedule;
+        schedule.seed = seed;
+        if (order == "forward") {
+          schedule.order = emulation::Order::kForward;
+        } else if (order == "reverse") {
+          schedule.order = emulation::Order::kReverse;
+        } else if (order == "shuffled") {
+          schedule.order = emulation::Order::kShuffled;
+        } else {
+          fail_value("set_schedule", "order must be 'forward', 'reverse' or 'shuffled', got '",
+                     order, "'");
+        }
+        emulation::set_schedule(schedule);
+      },
+      py::arg("order"), py::arg("seed") = 0, "In which order threads and blocks take their turns.");
+}
+
+}  // namespace neurona

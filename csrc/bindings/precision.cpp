@@ -1,0 +1,29 @@
+// How exactly the device computes products.
+#include "cuda/precision.h"
+
+#include "bindings/array.h"
+#include "bindings/device.h"
+
+namespace neurona {
+namespace {
+
+constexpr const char* kNames[] = {"highest", "high", "medium"};
+
+void set_precision(const std::string& name) {
+  for (int i = 0; i < 3; ++i)
+    if (name == kNames[i]) return set_product_precision(static_cast<ProductPrecision>(i));
+  fail_value("set_product_precision", "precision must be 'highest', 'high' or 'medium', got '",
+             name, "'");
+}
+
+}  // namespace
+
+void register_precision(py::module_& m) {
+  m.def("set_product_precision", &set_precision, py::arg("precision"),
+        "'highest' (float32), 'high' (TF32) or 'medium' (bfloat16), sums always in float32.");
+  m.def(
+      "product_precision", [] { return kNames[static_cast<int>(product_precision())]; },
+      "What set_product_precision was told.");
+}
+
+}  // namespace neurona
