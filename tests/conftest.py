@@ -1,7 +1,10 @@
-"""Fixtures: kernel tests run on the reference in float32 and on each ISA that the machine has."""
+"""Fixtures: kernel tests run on the reference in float32, on each ISA that the machine has, and on
+the CUDA kernels as the host emulates them, under three schedules of their threads.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -9,16 +12,20 @@ from typing import Any
 import pytest
 
 import compare
+import emulated
 import neurona._core as core
 import neurona.reference as reference
 
 ISAS: list[str] = core.available_isas()
+DEVICES = [
+    f"cuda-{schedule}" for schedule in (("gpu",) if emulated.ON_A_GPU else emulated.SCHEDULES)
+]
 
 
 class Backend:
     """The functions of the waist, and the name to print when one of them is wrong."""
 
-    def __init__(self, name: str, ops: ModuleType) -> None:
+    def __init__(self, name: str, ops: ModuleType | emulated.DeviceOps) -> None:
         self.name = name
         self.ops = ops
 
@@ -29,9 +36,20 @@ class Backend:
         return self.name
 
 
+@functools.cache
+def _device() -> emulated.DeviceOps:
+    return emulated.DeviceOps(emulated.device_module())
+
+
 def _use(name: str) -> Iterator[Backend]:
     if name == "reference":
         yield Backend(name, reference)
+        return
+    if name in DEVICES:
+        device = _device()
+        if not emulated.ON_A_GPU:
+            device.module.set_schedule(name.removeprefix("cuda-"), seed=1)
+        yield Backend(name, device)
         return
     before = core.isa()
     core.set_isa(name)
@@ -39,7 +57,7 @@ def _use(name: str) -> Iterator[Backend]:
     core.set_isa(before)
 
 
-@pytest.fixture(params=["reference", *ISAS])
+@pytest.fixture(params=["reference", *ISAS, *DEVICES])
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """Each implementation of the kernels in turn."""
     yield from _use(request.param)

@@ -100,6 +100,17 @@ def test_ignore_index_of_a_valid_class(backend: Any) -> None:
     assert_exact(dx[~kept], np.zeros_like(dx[~kept]), what=f"cross_entropy on {backend}")
 
 
+def test_many_rows(backend: Any) -> None:
+    """The divisor and the sum of the losses, over more rows than one piece of work."""
+    x, target, weight = operands(5000, 3, "ignored")
+    for reduction in ("mean", "sum"):
+        expected, expected_dx = harness.truth(call(reduction=reduction), (x, target, weight))
+        loss, dx = call(reduction=reduction)(backend, x, target, weight)
+        assert_close(loss, expected, 100 * U * expected, what=f"cross_entropy rows on {backend}")
+        bound = 100 * U * np.abs(expected_dx).max()
+        assert_close(dx, expected_dx, bound, what=f"cross_entropy rows on {backend}")
+
+
 def test_nothing_to_average(backend: Any) -> None:
     """All rows ignored or no rows at all: the mean is nan, the sum 0."""
     x, target, _ = operands(4, 3, "classes")
@@ -179,6 +190,7 @@ REJECTED = [
         for v in (4, -1, 2**40, 2**32, -(2**63))
     ],
     Bad(OP, ValueError, ("target", "18446744073709551615"), (X, label(2**64 - 1, np.uint64))),
+    Bad(OP, ValueError, ("target", "got 9 at position 1"), (X, np.array([0, 9, -5]))),
     Bad(OP, ValueError, ("target",), (X, TARGET[:2])),
     Bad(OP, ValueError, ("target",), (X, TARGET[:, None])),
     *[
@@ -192,6 +204,7 @@ REJECTED = [
         Bad(OP, ValueError, ("weight",), (X, TARGET), {"weight": w})
         for w in (np.ones(3, F32), np.ones((4, 1), F32), -np.ones(4, F32), np.full(4, np.nan, F32))
     ],
+    Bad(OP, ValueError, ("weight", "-2"), (X, TARGET), {"weight": np.array([1, -2, 1, -3], F32)}),
     Bad(OP, TypeError, ("weight",), (X, TARGET), {"weight": np.ones(4)}),
     *[
         Bad(OP, ValueError, ("label_smoothing",), (X, TARGET), {"label_smoothing": v})

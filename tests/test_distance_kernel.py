@@ -22,6 +22,7 @@ SHAPES = [
     (5, 9, 2),
     (3, 70, 17),
     (33, 7, 64),
+    (40, 70, 33),
     (0, 4, 3),
     (4, 0, 3),
     (3, 4, 0),
@@ -71,17 +72,22 @@ def test_near_rows_keep_their_digits(backend: Any) -> None:
 
 
 @EACH
-def test_layouts_threads_and_nan(compiled: Any, distance: str, squared: bool) -> None:
+def test_threads(compiled: Any, distance: str, squared: bool) -> None:
+    rng = harness.rng_of("distance threads")
+    big = harness.normals(rng, (203, 40)), harness.normals(rng, (301, 40))
+    harness.check_threads(compiled, call(distance, squared), big, what="pairwise_distances")
+
+
+@EACH
+def test_layouts_and_nan(backend: Any, distance: str, squared: bool) -> None:
     rng = harness.rng_of("distance layouts")
     form = call(distance, squared)
     x, y = harness.normals(rng, (6, 5)), harness.normals(rng, (11, 5))
-    harness.check_layouts(compiled, form, (x, y), what="pairwise_distances")
-    big = harness.normals(rng, (203, 40)), harness.normals(rng, (301, 40))
-    harness.check_threads(compiled, form, big, what="pairwise_distances")
+    harness.check_layouts(backend, form, (x, y), what="pairwise_distances")
     for value in (np.nan, np.inf):
         x[2, 3] = value
         with np.errstate(all="ignore"):
-            assert_close(form(compiled, x, y), naive(x, y, distance, squared), 1e-9, what="nan")
+            assert_close(form(backend, x, y), naive(x, y, distance, squared), 1e-9, what="nan")
 
 
 def test_float32_and_float64_agree() -> None:

@@ -82,6 +82,17 @@ def test_aliased_inputs(backend: Any, op: str) -> None:
 
 
 @OPS
+def test_views_begin_anywhere(backend: Any, op: str) -> None:
+    """Dense views one element into their memory: aligned to a float, and to no more."""
+    a, b = operands((1003,), (1003,))
+    for left, right in ((a[1:], b[1:]), (a[1:], b[:-1]), (a[3:], b[3:])):
+        got = getattr(backend, op)(left, right)
+        assert_exact(got, expected(op, left, right), what=f"{op} views on {backend}")
+    got = getattr(backend, op)(a[1:], 2.5)
+    assert_exact(got, expected(op, a[1:], np.float32(2.5)), what=f"{op} view on {backend}")
+
+
+@OPS
 def test_thread_count_changes_no_bit(compiled: Any, op: str) -> None:
     """1, 2, 3 and 8 threads cut the array at other places."""
     for shapes in (((300_007,), (300_007,)), ((8, 16, 40, 40), (16, 1, 1))):

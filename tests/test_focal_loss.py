@@ -113,6 +113,17 @@ def test_thread_count_changes_no_bit(compiled: Any, n: int, c: int) -> None:
         harness.check_threads(compiled, call(reduction=reduction), arrays, what="focal_loss")
 
 
+def test_many_rows(backend: Any) -> None:
+    """The divisor and the sum of the losses, over more rows than one piece of work."""
+    arrays = operands(5000, 3)
+    for reduction in ("mean", "sum"):
+        expected, expected_dx = harness.truth(call(reduction=reduction), arrays)
+        loss, dx = call(reduction=reduction)(backend, *arrays)
+        assert_close(loss, expected, 100 * U * expected, what=f"focal_loss rows on {backend}")
+        bound = 100 * U * np.abs(expected_dx).max()
+        assert_close(dx, expected_dx, bound, what=f"focal_loss rows on {backend}")
+
+
 def test_nothing_to_average(backend: Any) -> None:
     """All rows ignored or no rows at all: the mean is nan, the sum 0, the gradient 0."""
     x, target, _ = operands(4, 3)

@@ -26,12 +26,13 @@ PYTHON = {
     "_core": set(),
 }
 # Folder of a file -> prefixes of the project's own headers that it may include. The headers of
-# kernels are the parts of the kernel table; its .inl files are included by kernels alone.
+# kernels are the parts of the kernel table; its .inl files are included by kernels alone. Those of
+# ops are the interface that cuda implements once more, for the bindings to call.
 CPP = {
     "core": {"core"},
     "kernels": {"kernels"},
     "ops": {"ops", "core", "kernels"},
-    "cuda": {"cuda", "core"},
+    "cuda": {"cuda", "ops", "core"},
     "bindings": {"bindings", "ops", "cuda", "core", "pybind11", "kernels/select.h"},
 }
 

@@ -168,6 +168,19 @@ def test_nan_and_infinity_propagate(backend: Any) -> None:
     harness.check_nan_positions(backend, call, moments, what="adam_step", spoil=(0, 1))
 
 
+def test_each_parameter_as_if_alone(backend: Any) -> None:
+    """More parameters than one launch of a device takes, some of them at odd places in memory."""
+    lists = state([(i % 9 + 1,) for i in range(150)], 4)
+    for arrays in lists:
+        arrays[::4] = [np.append(np.float32(0), a)[1:] for a in arrays[::4]]
+    alone = [[a.copy() for a in arrays] for arrays in lists]
+    backend.adam_step(*lists, step=2, lr=0.1, weight_decay=0.1)
+    for i in range(150):
+        backend.adam_step(*[[arrays[i]] for arrays in alone], step=2, lr=0.1, weight_decay=0.1)
+    for got, wanted in zip(itertools.chain(*lists), itertools.chain(*alone), strict=True):
+        assert_same_bits(got, wanted, what=f"adam_step of many on {backend}")
+
+
 def test_thread_count_changes_no_bit(compiled: Any) -> None:
     """1, 2, 3 and 8 threads, over large and small arrays together."""
     shapes: list[tuple[int, ...]] = [(200_003,), (7,), (300, 500)]

@@ -147,9 +147,11 @@ def test_dropout_rate(backend: Any) -> None:
 
 def test_dropout_layouts(backend: Any) -> None:
     """Strides, alignment and byte order change no bit: the mask follows the logical position."""
+    call = lambda o, a: o.dropout(a, 0.4, SEED, OFFSET)  # noqa: E731
+    x = harness.normals(harness.rng_of("dropout view"), (1003,))
+    assert_same_bits(call(backend, x[1:]), call(backend, x[1:].copy()), what="dropout of a view")
     for shape in ((3, 19), (2, 5, 3, 4), (4, 5, 6)):
         x = harness.normals(harness.rng_of("dropout", shape), shape)
-        call = lambda o, a: o.dropout(a, 0.4, SEED, OFFSET)  # noqa: E731
         harness.check_layouts(backend, call, (x,), what=f"dropout {shape}")
 
 

@@ -1,0 +1,93 @@
+"""Wherever nvcc is found, it compiles every CUDA kernel: no warning, no spill, no stack frame.
+
+A kernel that keeps an array in local memory reads and writes it through the caches, many times
+slower than registers; so does one that has more values than registers.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+ARCHITECTURES = ["80", "90a", "120"]
+PROCESSES = 2
+COMMAND = [
+    "nvcc", "-std=c++20", "-O3", "--fmad=false", f"-I{ROOT / 'csrc'}", "-Werror", "all-warnings",
+    "-Xptxas", "-v", "-c", "-o", "/dev/null",
+]  # fmt: skip
+
+ENTRY = re.compile(r"Compiling entry function '(\S+)' for '(\S+)'")
+STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
+REGISTERS = re.compile(r"Used (\d+) registers")
+SHARED = re.compile(r"(\d+) bytes smem")
+
+
+def compile_all_architectures(file: Path) -> tuple[int, str]:
+    """nvcc's exit status and what it and ptxas say."""
+    targets = [f"-gencode=arch=compute_{name},code=sm_{name}" for name in ARCHITECTURES]
+    done = subprocess.run(
+        [*COMMAND, *targets, str(file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    return done.returncode, done.stdout
+
+
+def demangled(name: str) -> str:
+    if not shutil.which("c++filt"):
+        return name
+    return subprocess.run(["c++filt", name], capture_output=True, text=True).stdout.strip()
+
+
+def examine(file: Path, output: str) -> list[str]:
+    """Prints one line about the kernels of a file; returns what is wrong with them."""
+    problems: list[str] = []
+    kernels: set[str] = set()
+    registers = shared = 0
+    entry = architecture = ""
+    for line in output.splitlines():
+        if found := ENTRY.search(line):
+            entry, architecture = found.groups()
+            kernels.add(entry)
+        elif found := STACK.search(line):
+            # Functions that are not inlined are listed too; what they use counts for their kernels.
+            if any(int(number) for number in found.groups()):
+                where = f"{file.name}, {architecture}, {demangled(entry)}"
+                problems.append(f"{where}: {found.group(0).strip()}")
+        elif found := REGISTERS.search(line):
+            registers = max(registers, int(found.group(1)))
+            if found := SHARED.search(line):
+                shared = max(shared, int(found.group(1)))
+    name = file.relative_to(ROOT / "csrc" / "cuda")
+    print(
+        f"{name!s:28} {len(kernels):3} kernels, at most {registers:3} registers, "
+        f"{shared:5} bytes of shared memory"
+    )
+    return problems
+
+
+def main() -> int:
+    if not shutil.which("nvcc"):
+        print("nvcc was not found: the CUDA kernels are not compiled for a GPU")
+        return 0
+    folder = ROOT / "csrc" / "cuda"
+    files = sorted([*folder.glob("*.cu"), *folder.glob("runtime/*.cu")])
+    if sys.argv[1:]:
+        files = [file for file in files if file.stem in sys.argv[1:]]
+    problems: list[str] = []
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        results = pool.map(compile_all_architectures, files)
+        for file, (status, output) in zip(files, results, strict=True):
+            problems += examine(file, output)
+            if status:
+                errors = [line for line in output.splitlines() if "ptxas info" not in line]
+                problems.append(f"{file.name} does not compile:\n" + "\n".join(errors[-40:]))
+    print("\n".join(problems) or f"{len(files)} files: no warning, no spill, no stack frame")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

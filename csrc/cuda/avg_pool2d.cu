@@ -1,0 +1,169 @@
+// Average pooling of channels-last images, a thread for each element of what is written:
+//
+//   y[p, q] = sum over the window's pixels inside the image / divisor
+//   dx[h, w] = sum of dy[p, q] / divisor over the windows that hold (h, w)
+//
+// Windows are intervals of rows and of columns, and so are the windows over a pixel; a divisor is
+// the product of one for the rows and one for the columns. Sums are taken row by row and then added
+// up, which halves the exponent of the rounding error's growth.
+#include "ops/avg_pool2d.h"
+
+#include "cuda/lanes.cuh"
+#include "cuda/places.cuh"
+
+namespace neurona {
+namespace {
+
+struct Span {
+  int64_t begin, end;
+};
+
+struct AverageAxis {
+  int64_t size, windows, taps, stride, padding;
+  Divisor by_stride;
+  bool counts_padding;
+  int64_t override;  // 0: none
+
+  // Pixels of the image that a window takes.
+  __device__ Span pixels(int64_t window) const {
+    const int64_t start = window * stride - padding;
+    return {max(start, int64_t{0}), min(start + taps, size)};
+  }
+  __device__ float divisor(int64_t window) const {
+    if (override) return static_cast<float>(override);
+    const Span inside = pixels(window);
+    if (!counts_padding) return static_cast<float>(inside.end - inside.begin);
+    const int64_t start = window * stride - padding;
+    return static_cast<float>(min(start + taps, size + padding) - start);
+  }
+  // Windows that take a pixel.
+  __device__ Span windows_over(int64_t pixel) const {
+    const int64_t missing = pixel + padding - (taps - 1);
+    return {missing > 0 ? by_stride.quotient(missing + stride - 1) : 0,
+            min(windows, by_stride.quotient(pixel + padding) + 1)};
+  }
+};
+
+// An override is put on the height.
+AverageAxis average_axis(const Pool2dShape& shape, const AverageDivisor& divisor, int axis) {
+  const auto& window = shape.window;
+  return {axis == 0 ? shape.h : shape.w, axis == 0 ? shape.p : shape.q,
+          window.kernel[axis],           window.stride[axis],
+          window.padding[axis],          Divisor(window.stride[axis]),
+          divisor.count_include_pad,     divisor.override && axis == 1 ? 1 : divisor.override};
+}
+
+// Window p takes floor(p size / windows) .. ceil((p + 1) size / windows) - 1; seen from a pixel,
+// windows and size change places.
+struct AdaptiveAxis {
+  int64_t size, windows;
+  Divisor by_size, by_windows;
+
+  __device__ Span pixels(int64_t window) const {
+    return {by_windows.quotient(window * size),
+            by_windows.quotient((window + 1) * size + windows - 1)};
+  }
+  __device__ float divisor(int64_t window) const {
+    const Span inside = pixels(window);
+    return static_cast<float>(inside.end - inside.begin);
+  }
+  __device__ Span windows_over(int64_t pixel) const {
+    return {by_size.quotient(pixel * windows), by_size.quotient((pixel + 1) * windows + size - 1)};
+  }
+};
+
+AdaptiveAxis adaptive_axis(int64_t size, int64_t windows) {
+  return {size, windows, Divisor(size), Divisor(windows)};
+}
+
+template <typename Axis, int kLanes>
+__global__ void forward_kernel(Axis height, Axis width, Places places, int64_t count,
+                               const Lanes<float, kLanes>* x, Lanes<float, kLanes>* y) {
+  for (int64_t i = first_element(); i < count; i += element_stride()) {
+    const Place place = places[i];
+    const Span rows = height.pixels(place.row), columns = width.pixels(place.column);
+    Lanes<float, kLanes> total{};
+    for (int64_t h = rows.begin; h < rows.end; ++h) {
+      const int64_t line = (place.image * height.size + h) * width.size;
+      Lanes<float, kLanes> sum{};
+      for (int64_t w = columns.begin; w < columns.end; ++w) {
+        const Lanes<float, kLanes> value = x[(line + w) * places.groups() + place.group];
+        for (int lane = 0; lane < kLanes; ++lane) sum[lane] += value[lane];
+      }
+      for (int lane = 0; lane < kLanes; ++lane) total[lane] += sum[lane];
+    }
+    const float divisor = height.divisor(place.row) * width.divisor(place.column);
+    for (int lane = 0; lane < kLanes; ++lane) total[lane] /= divisor;
+    y[i] = total;
+  }
+}
+
+template <typename Axis, int kLanes>
+__global__ void backward_kernel(Axis height, Axis width, Places places, int64_t count,
+                                const Lanes<float, kLanes>* dy, Lanes<float, kLanes>* dx) {
+  for (int64_t i = first_element(); i < count; i += element_stride()) {
+    const Place place = places[i];
+    const Span rows = height.windows_over(place.row), columns = width.windows_over(place.column);
+    Lanes<float, kLanes> total{};
+    for (int64_t p = rows.begin; p < rows.end; ++p) {
+      const int64_t line = (place.image * height.windows + p) * width.windows;
+      Lanes<float, kLanes> sum{};
+      for (int64_t q = columns.begin; q < columns.end; ++q) {
+        const Lanes<float, kLanes> value = dy[(line + q) * places.groups() + place.group];
+        const float share = 1.0f / width.divisor(q);
+        for (int lane = 0; lane < kLanes; ++lane) sum[lane] = fmaf(share, value[lane], sum[lane]);
+      }
+      const float share = 1.0f / height.divisor(p);
+      for (int lane = 0; lane < kLanes; ++lane) total[lane] = fmaf(share, sum[lane], total[lane]);
+    }
+    dx[i] = total;
+  }
+}
+
+template <typename Axis>
+void forward(const char* name, const Pool2dShape& shape, const Axis& height, const Axis& width,
+             const float* x, float* y) {
+  with_lanes(shape.c, {x, y}, [&](auto lanes) {
+    constexpr int kLanes = decltype(lanes)::value;
+    const int64_t groups = shape.c / kLanes, count = shape.n * shape.p * shape.q * groups;
+    launch(name, forward_kernel<Axis, kLanes>, over_elements(count), height, width,
+           Places(shape.p, shape.q, groups), count, as_lanes<kLanes>(x), as_lanes<kLanes>(y));
+  });
+}
+
+template <typename Axis>
+void backward(const char* name, const Pool2dShape& shape, const Axis& height, const Axis& width,
+              const float* dy, float* dx) {
+  with_lanes(shape.c, {dy, dx}, [&](auto lanes) {
+    constexpr int kLanes = decltype(lanes)::value;
+    const int64_t groups = shape.c / kLanes, count = shape.n * shape.h * shape.w * groups;
+    launch(name, backward_kernel<Axis, kLanes>, over_elements(count), height, width,
+           Places(shape.h, shape.w, groups), count, as_lanes<kLanes>(dy), as_lanes<kLanes>(dx));
+  });
+}
+
+}  // namespace
+
+void avg_pool2d_forward(const Pool2dShape& shape, const AverageDivisor& divisor, const float* x,
+                        float* y) {
+  forward("avg_pool2d_forward", shape, average_axis(shape, divisor, 0),
+          average_axis(shape, divisor, 1), x, y);
+}
+
+void avg_pool2d_backward(const Pool2dShape& shape, const AverageDivisor& divisor, const float* dy,
+                         float* dx) {
+  backward("avg_pool2d_backward", shape, average_axis(shape, divisor, 0),
+           average_axis(shape, divisor, 1), dy, dx);
+}
+
+void adaptive_avg_pool2d_forward(const Pool2dShape& shape, const float* x, float* y) {
+  forward("adaptive_avg_pool2d_forward", shape, adaptive_axis(shape.h, shape.p),
+          adaptive_axis(shape.w, shape.q), x, y);
+}
+
+void adaptive_avg_pool2d_backward(const Pool2dShape& shape, const float* dy, float* dx) {
+  backward("adaptive_avg_pool2d_backward", shape, adaptive_axis(shape.h, shape.p),
+           adaptive_axis(shape.w, shape.q), dy, dx);
+}
+
+}  // namespace neurona

@@ -1,0 +1,36 @@
+// One switch per pass, as in csrc/ops/conv2d.cpp.
+#include "ops/conv2d.h"
+
+#include "cuda/conv2d_variants.h"
+
+namespace neurona {
+
+void conv2d_forward(const Conv2dShape& shape, Conv2dVariant variant, const float* x,
+                    const float* weight, const float* bias, TileActivation activation, float* y) {
+  if (shape.n == 0) return;
+  if (variant == Conv2dVariant::kNaive)
+    return conv2d_naive_forward(shape, x, weight, bias, activation, y);
+  if (variant == Conv2dVariant::kDepthwise)
+    return conv2d_depthwise_forward(shape, x, weight, bias, activation, y);
+  conv2d_direct_forward(shape, x, weight, bias, activation, y);
+}
+
+void conv2d_backward_data(const Conv2dShape& shape, Conv2dVariant variant, const float* dy,
+                          const float* weight, const float* bias, float* dx) {
+  if (shape.n == 0) return;
+  if (variant == Conv2dVariant::kNaive)
+    return conv2d_naive_backward_data(shape, dy, weight, bias, dx);
+  if (variant == Conv2dVariant::kDepthwise)
+    return conv2d_depthwise_backward_data(shape, dy, weight, bias, dx);
+  conv2d_direct_backward_data(shape, dy, weight, bias, dx);
+}
+
+void conv2d_backward_weight(const Conv2dShape& shape, Conv2dVariant variant, const float* dy,
+                            const float* x, float* dw) {
+  if (variant == Conv2dVariant::kNaive) return conv2d_naive_backward_weight(shape, dy, x, dw);
+  if (variant == Conv2dVariant::kDepthwise)
+    return conv2d_depthwise_backward_weight(shape, dy, x, dw);
+  conv2d_direct_backward_weight(shape, dy, x, dw);
+}
+
+}  // namespace neurona

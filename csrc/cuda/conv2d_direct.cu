@@ -1,0 +1,115 @@
+// The three passes as products whose operands are read from where they lie ("implicit GEMM"):
+//
+//   forward          y  (pixels x K)      patches of x (pixels x R S C)  times  w (R S C x K)
+//   backward data    dx (pixels x C)      patches of dy (pixels x R S K) times  w (R S K x C)
+//   backward weight  dw (K x R S C)       dy (K x pixels)                times  patches of x
+//
+// The weights are first laid out with the channels innermost, as the images have them: a copy of
+// some kilobytes.
+#include "cuda/any_product.cuh"
+#include "cuda/conv2d_variants.h"
+#include "cuda/copy.h"
+#include "cuda/epilogue.cuh"
+#include "cuda/patches.cuh"
+
+namespace neurona {
+namespace {
+
+size_t weight_bytes(const Conv2dShape& shape) {
+  return static_cast<size_t>(shape.weight_size()) * sizeof(float);
+}
+
+// (K, C / groups, R, S) in the order of `axes` (0 group, 1 K / groups, 2 C / groups, 3 R, 4 S).
+void lay_out(const Conv2dShape& shape, const float* weight, const int (&axes)[5], float* target) {
+  constexpr int64_t kItem = sizeof(float);
+  const int64_t taps = shape.r * shape.s, filter = shape.group_c() * taps;
+  const int64_t extents[5] = {shape.groups, shape.group_k(), shape.group_c(), shape.r, shape.s};
+  const int64_t strides[5] = {shape.group_k() * filter, filter, taps, shape.s, 1};
+  StridedCopy copy{std::vector<int64_t>(5), std::vector<int64_t>(5), std::vector<int64_t>(5),
+                   kItem};
+  int64_t step = kItem;
+  for (int i = 5; i-- > 0;) {
+    copy.shape[i] = extents[axes[i]];
+    copy.from_strides[i] = strides[axes[i]] * kItem;
+    copy.to_strides[i] = step;
+    step *= copy.shape[i];
+  }
+  copy_strided(copy, weight, target);
+}
+
+// dx of the pixels that share their remainders, which are every stride-th in both directions.
+struct PixelTarget {
+  RowTarget rows;
+  Divisor by_row, by_column;
+  int64_t height, width, first_h, first_w, stride_h, stride_w;
+
+  __device__ void store(int64_t batch, int64_t m, int64_t n, float sum) const {
+    const Divided row = divide(m, by_column), image = divide(row.quotient, by_row);
+    const int64_t h = first_h + image.remainder * stride_h, w = first_w + row.remainder * stride_w;
+    rows.store(batch, (image.quotient * height + h) * width + w, n, sum);
+  }
+};
+
+// dw[k, c, r, s] from (k of the group, (r, s, c)).
+struct WeightTarget {
+  float* dw;
+  int64_t group_k, group_c, taps;
+  Divisor by_c;
+
+  __device__ void store(int64_t group, int64_t k, int64_t n, float sum) const {
+    const Divided channel = divide(n, by_c);
+    dw[((group * group_k + k) * group_c + channel.remainder) * taps + channel.quotient] = sum;
+  }
+};
+
+}  // namespace
+
+void conv2d_direct_forward(const Conv2dShape& shape, const float* x, const float* weight,
+                           const float* bias, TileActivation activation, float* y) {
+  const Workspace filters(weight_bytes(shape));
+  lay_out(shape, weight, {0, 1, 3, 4, 2}, filters.as<float>());
+  const int64_t depth = shape.r * shape.s * shape.group_c();
+  const DenseSource<true> columns{filters.as<const float>(), shape.group_k(), depth, 1,
+                                  shape.group_k() * depth};
+  GemmEpilogue epilogue;
+  epilogue.bias = bias;
+  epilogue.activation = activation;
+  product("conv2d_forward", {shape.n * shape.p * shape.q, shape.group_k(), depth, shape.groups},
+          PatchSource<true>(shape, x), columns, RowTarget{y, shape.k, shape.group_k(), epilogue});
+}
+
+void conv2d_direct_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
+                                 const float* bias, float* dx) {
+  const Workspace filters(weight_bytes(shape));
+  lay_out(shape, weight, {0, 3, 4, 1, 2}, filters.as<float>());
+  GemmEpilogue epilogue;
+  epilogue.bias = bias;
+  const RowTarget pixels{dx, shape.c, shape.group_c(), epilogue};
+  for (int64_t row_residue = 0; row_residue < shape.stride[0]; ++row_residue)
+    for (int64_t column_residue = 0; column_residue < shape.stride[1]; ++column_residue) {
+      const Remainder rows = remainder_of(shape, 0, row_residue),
+                      columns = remainder_of(shape, 1, column_residue);
+      if (rows.count == 0 || columns.count == 0) continue;
+      const PixelTarget target{
+          pixels,     Divisor(rows.count), Divisor(columns.count), shape.h,        shape.w,
+          rows.first, columns.first,       shape.stride[0],        shape.stride[1]};
+      product("conv2d_backward_data",
+              {shape.n * rows.count * columns.count, shape.group_c(),
+               rows.taps * columns.taps * shape.group_k(), shape.groups},
+              GradientSource(shape, rows, columns, dy),
+              TapWeightSource(shape, rows, columns, filters.as<const float>()), target);
+    }
+}
+
+void conv2d_direct_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
+                                   float* dw) {
+  const DenseSource<false> gradients{dy, shape.group_k(), 1, shape.k, shape.group_k()};
+  const WeightTarget target{dw, shape.group_k(), shape.group_c(), shape.r * shape.s,
+                            Divisor(shape.group_c())};
+  product("conv2d_backward_weight",
+          {shape.group_k(), shape.r * shape.s * shape.group_c(), shape.n * shape.p * shape.q,
+           shape.groups},
+          gradients, PatchSource<false>(shape, x), target);
+}
+
+}  // namespace neurona

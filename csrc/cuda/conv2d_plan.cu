@@ -1,0 +1,51 @@
+// Which algorithm runs a convolution on a GPU: a function of the shape alone, as on the CPU.
+#include "ops/conv2d_plan.h"
+
+#include <cstring>
+
+#include "core/errors.h"
+
+namespace neurona {
+namespace {
+
+bool fast = true;
+
+// The gradient of an image is one product for each remainder of a pixel's place by the stride.
+constexpr int64_t kMostRemainders = 16;
+
+// Why a variant cannot run a shape, or null when it can.
+const char* objection(const Conv2dShape& shape, Conv2dDirection direction, Conv2dVariant variant) {
+  if (variant == Conv2dVariant::kNaive) return nullptr;
+  if (variant == Conv2dVariant::kDepthwise)
+    return shape.groups == shape.c && shape.k == shape.c
+               ? nullptr
+               : "it needs groups = input channels = output channels";
+  if (variant == Conv2dVariant::kDirect)
+    return direction != Conv2dDirection::kBackwardData ||
+                   shape.stride[0] * shape.stride[1] <= kMostRemainders
+               ? nullptr
+               : "backward, it needs strides whose product is at most 16";
+  return "it does not exist on a GPU";
+}
+
+}  // namespace
+
+void set_fast_convolutions(bool allowed) { fast = allowed; }
+bool fast_convolutions() { return fast; }
+
+Conv2dPlan plan_conv2d(const char* op, const Conv2dShape& shape, Conv2dDirection direction,
+                       const char* variant) {
+  if (variant) {
+    const Conv2dVariant asked = named_variant(op, variant);
+    if (const char* reason = objection(shape, direction, asked))
+      fail_value(op, "variant '", variant, "' cannot run this shape: ", reason);
+    return {asked, "asked for"};
+  }
+  if (shape.groups > 1 && !objection(shape, direction, Conv2dVariant::kDepthwise))
+    return {Conv2dVariant::kDepthwise, "one filter per channel: threads along the channels"};
+  if (!objection(shape, direction, Conv2dVariant::kDirect))
+    return {Conv2dVariant::kDirect, "a product over patches that are never written down"};
+  return {Conv2dVariant::kNaive, "a stride so large that few pixels were read"};
+}
+
+}  // namespace neurona

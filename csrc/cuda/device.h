@@ -1,0 +1,96 @@
+// What every kernel file of the CUDA backend includes: the language, from nvcc or from the
+// emulation on the host, and how a kernel is launched.
+//
+// Kernels are written in CUDA's own words, with two macros for shared memory (below), barriers and
+// warp functions by their usual names, fmaf() where a product and a sum are to be rounded once, and
+// no atomics on floats. The same sources then run on a GPU and, thread by thread, on a host.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#if defined(__CUDACC__)
+#include <cuda_runtime.h>
+// Before a loop over registers, which have no address to compute at run time.
+#define NEURONA_UNROLL _Pragma("unroll")
+// Before one whose turns together would need more of them than there are.
+#define NEURONA_NO_UNROLL _Pragma("unroll 1")
+#define NEURONA_SHARED(type, name, extents) __shared__ type name extents
+#define NEURONA_DYNAMIC_SHARED(type, name)                       \
+  extern __shared__ __align__(16) unsigned char name##_memory[]; \
+  type* name = reinterpret_cast<type*>(name##_memory)
+#else
+#include "cuda/emulation/vocabulary.h"
+#define NEURONA_UNROLL
+#define NEURONA_NO_UNROLL
+#endif
+
+#include "core/divide.h"
+
+namespace neurona {
+
+constexpr unsigned kAllLanes = 0xffffffffu;
+constexpr int kWarpSize = 32;
+constexpr int kBlock = 256;  // threads, where nothing speaks for another number
+
+// The shape of a launch; an empty grid launches nothing.
+struct Launch {
+  dim3 blocks, threads{kBlock};
+  size_t shared_bytes = 0;
+};
+
+// Blocks of kBlock threads that loop over `count` elements, each thread taking every
+// (blocks * kBlock)-th: enough to fill the largest GPU (132 multiprocessors of 2048 threads), and
+// no more, so that the work of starting a thread is spread over many elements.
+inline Launch over_elements(int64_t count) {
+  constexpr int64_t kMostBlocks = 132 * 8;
+  const int64_t blocks = divide_up(count, kBlock);
+  return {dim3(static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks))};
+}
+
+#if defined(__CUDACC__)
+
+cudaStream_t compute_stream();
+
+template <typename... Parameters, typename... Arguments>
+void launch(const char* name, void (*kernel)(Parameters...), const Launch& shape,
+            Arguments... arguments) {
+  if (shape.blocks.x == 0 || shape.blocks.y == 0 || shape.blocks.z == 0) return;
+  cudaError_t status = cudaSuccess;
+  if (shape.shared_bytes > 0)  // what a kernel declares counts too: all of it may be over 48 KiB
+    status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  static_cast<int>(shape.shared_bytes));
+  cudaLaunchConfig_t config{};
+  config.gridDim = shape.blocks;
+  config.blockDim = shape.threads;
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = compute_stream();
+  if (status == cudaSuccess)
+    status = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
+  if (status != cudaSuccess)
+    throw std::runtime_error(std::string(name) + ": " + cudaGetErrorString(status));
+}
+
+#else
+
+template <typename... Parameters, typename... Arguments>
+void launch(const char* name, void (*kernel)(Parameters...), const Launch& shape,
+            Arguments... arguments) {
+  if (shape.blocks.x == 0 || shape.blocks.y == 0 || shape.blocks.z == 0) return;
+  (emulation::check_argument<Parameters>(name, arguments), ...);
+  auto body = [&] { kernel(static_cast<Parameters>(arguments)...); };
+  emulation::run(
+      name, shape.blocks, shape.threads, shape.shared_bytes,
+      [](void* call) { (*static_cast<decltype(body)*>(call))(); }, &body);
+}
+
+#endif
+
+// The index of this thread in a grid over elements, and the distance to its next element.
+__device__ inline int64_t first_element() {
+  return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+__device__ inline int64_t element_stride() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
+
+}  // namespace neurona

@@ -1,0 +1,51 @@
+// Memory of the device and copies to and from it. On the host emulation it is host memory that only
+// kernels and these functions may touch.
+#pragma once
+
+#include <cstddef>
+
+namespace neurona {
+
+// Aligned to 256 bytes; contents undefined. std::bad_alloc when there is no more. Freed memory is
+// kept for the next of its size; what was enqueued before may still use it.
+void* device_allocate(size_t bytes);
+void device_free(void* memory) noexcept;
+
+// In order with the kernels. Reading back waits for them; the others may return before they are
+// done, `from` of to_device being free for other use then.
+void copy_to_device(void* to, const void* from, size_t bytes);
+void copy_to_host(void* to, const void* from, size_t bytes);
+void copy_on_device(void* to, const void* from, size_t bytes);
+void fill_on_device(void* to, unsigned char byte, size_t bytes);
+
+// Waits for all that was enqueued; std::runtime_error when a kernel failed.
+void synchronize();
+
+// Memory for the length of an op.
+class Workspace {
+ public:
+  explicit Workspace(size_t bytes) : memory_(bytes ? device_allocate(bytes) : nullptr) {}
+  ~Workspace() {
+    if (memory_) device_free(memory_);
+  }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
+  template <typename T>
+  T* as() const {
+    return static_cast<T*>(memory_);
+  }
+
+ private:
+  void* memory_;
+};
+
+// A value that a kernel left on the device; waits for it.
+template <typename T>
+T read_back(const T* memory) {
+  T value;
+  copy_to_host(&value, memory, sizeof value);
+  return value;
+}
+
+}  // namespace neurona

@@ -1,0 +1,230 @@
+#include "cuda/emulation/block.h"
+
+#include <algorithm>
+#include <cstring>
+#include <sstream>
+#include <stdexcept>
+
+namespace neurona::emulation {
+
+const Position* running = nullptr;
+
+namespace {
+
+bool same_place(const Site& a, const Site& b) {
+  return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
+}
+
+std::string describe(const Site& site) {
+  std::ostringstream text;
+  text << site.what << " at " << site.file << ':' << site.line;
+  return text.str();
+}
+
+}  // namespace
+
+Block& block() {
+  static Block instance;
+  return instance;
+}
+
+void Block::begin_launch(const Call& call) {
+  call_ = call;
+  const Extent3& extent = call.block;
+  const size_t count = extent.count();
+  threads_.assign(count, Thread{});
+  states_.assign(count, State::kNew);
+  warps_.assign((count + kWarp - 1) / kWarp, Warp{});
+  for (unsigned i = 0; i < count; ++i) {
+    threads_[i].position = {
+        {i % extent.x, i / extent.x % extent.y, i / (extent.x * extent.y)}, {}, extent, call.grid};
+    warps_[i / kWarp].present |= 1u << i % kWarp;
+  }
+}
+
+void Block::run(const Index3& place, Turns& turns) {
+  shared.begin_block(call_.dynamic_bytes);
+  std::fill(states_.begin(), states_.end(), State::kNew);
+  for (Thread& thread : threads_) thread.position.block = place;
+  for (Warp& warp : warps_) warp.returned = warp.waiting = 0;
+  at_barrier_ = returned_ = 0;
+  error_.clear();
+  order_ = turns.of(threads_.size());
+  try {
+    run_to_end();
+  } catch (...) {
+    forget_threads();
+    throw;
+  }
+  if (!shared.end_block())
+    throw std::runtime_error(std::string(call_.kernel) +
+                             ": wrote beyond the end of a shared array");
+}
+
+// Makes a new thread the running one, on the fibre.
+inline void Block::begin(size_t index, Fibre* fibre) {
+  current_ = index;
+  threads_[index].fibre = fibre;
+  states_[index] = State::kReady;
+  running = &threads_[index].position;
+}
+
+[[gnu::always_inline]] inline void Block::resume(size_t index) {
+  if (states_[index] == State::kNew) {
+    if (idle_.empty()) {
+      fibres_.push_back(std::make_unique<Fibre>());
+      fibres_.back()->reset(&Block::fibre_body);
+      idle_.push_back(fibres_.back().get());
+    }
+    begin(index, idle_.back());
+    idle_.pop_back();
+  }
+  current_ = index;
+  running = &threads_[index].position;
+  threads_[index].fibre->resume();
+}
+
+void Block::run_to_end() {
+  const size_t count = threads_.size();
+  while (returned_ < count) {
+    bool ran = false;
+    for (turn_ = 0; turn_ < count; ++turn_) {
+      const State state = states_[order_[turn_]];
+      if (state != State::kNew && state != State::kReady) continue;
+      ran = true;
+      resume(order_[turn_]);
+      if (!error_.empty()) throw std::runtime_error(error_);
+    }
+    if (at_barrier_ > 0 && at_barrier_ + returned_ == count) {
+      release_barrier();
+    } else if (!ran) {
+      throw std::runtime_error(std::string(call_.kernel) + ": the block waits for ever, " +
+                               waiting());
+    }
+  }
+}
+
+void Block::fibre_body() { block().run_new_threads(); }
+
+// Runs a thread, then threads that have not begun, as long as it is their turn, so that a kernel
+// that never waits needs one fibre and no change of stacks.
+void Block::run_new_threads() {
+  for (;;) {
+    call_.body(call_.argument);
+    Fibre* fibre = threads_[current_].fibre;
+    states_[current_] = State::kDone;
+    ++returned_;
+    warps_[current_ / kWarp].returned |= 1u << current_ % kWarp;
+    if (turn_ + 1 < order_.size() && states_[order_[turn_ + 1]] == State::kNew) {
+      begin(order_[++turn_], fibre);
+      continue;
+    }
+    idle_.push_back(fibre);
+    fibre->suspend();  // and goes on with a new thread
+  }
+}
+
+// Threads that still wait hold nothing but plain numbers.
+void Block::forget_threads() {
+  idle_.clear();
+  for (const auto& fibre : fibres_) {
+    fibre->reset(&Block::fibre_body);
+    idle_.push_back(fibre.get());
+  }
+}
+
+void Block::barrier(const Site& site) {
+  Thread& thread = threads_[current_];
+  states_[current_] = State::kAtBarrier;
+  thread.site = &site;
+  if (at_barrier_++ == 0) {
+    first_site_ = site;
+    same_barrier_ = true;
+  } else {
+    same_barrier_ = same_barrier_ && same_place(site, first_site_);
+  }
+  thread.fibre->suspend();
+}
+
+// All threads that have not returned stand at a barrier.
+void Block::release_barrier() {
+  if (!same_barrier_)
+    throw std::runtime_error(std::string(call_.kernel) +
+                             ": threads of one block wait at different barriers, " + waiting());
+  for (State& state : states_)
+    if (state == State::kAtBarrier) state = State::kReady;
+  at_barrier_ = 0;
+}
+
+const char* Block::problem_with(uint32_t mask) const {
+  const Warp& warp = warps_[current_ / kWarp];
+  if (!(mask >> current_ % kWarp & 1)) return "a lane is not in its own mask";
+  if (mask & ~warp.present) return "the mask names a lane that the block does not have";
+  if (mask & warp.returned) return "the mask names a lane that has returned";
+  return nullptr;
+}
+
+void Block::exchange(const Site& site, uint32_t mask, void* offer, Finish finish) {
+  if (const char* problem = problem_with(mask)) fail(site, problem);
+  const size_t lane = current_ % kWarp, first = current_ - lane;
+  Thread& thread = threads_[current_];
+  Warp& warp = warps_[current_ / kWarp];
+  thread.mask = mask;
+  thread.offer = offer;
+  thread.site = &site;
+  states_[current_] = State::kInWarp;
+  warp.waiting |= 1u << lane;
+  if (!is_complete(first, thread)) return thread.fibre->suspend();
+  void* offers[kWarp];
+  for (size_t i = 0; i < kWarp; ++i) {
+    if (!(mask >> i & 1)) continue;
+    offers[i] = threads_[first + i].offer;
+    states_[first + i] = State::kReady;
+  }
+  warp.waiting &= ~mask;
+  finish(mask, offers);
+}
+
+// Whether all lanes of the last one's mask wait where it does.
+bool Block::is_complete(size_t first, const Thread& last) const {
+  if (last.mask & ~warps_[first / kWarp].waiting) return false;
+  for (size_t i = 0; i < kWarp; ++i) {
+    if (!(last.mask >> i & 1)) continue;
+    const Thread& other = threads_[first + i];
+    if (other.mask != last.mask || !same_place(*other.site, *last.site)) return false;
+  }
+  return true;
+}
+
+// Who waits where, one entry for each run of threads in the same situation.
+std::string Block::waiting() const {
+  std::ostringstream text;
+  int shown = 0;
+  for (size_t i = 0; i < threads_.size(); ++i) {
+    const Thread &thread = threads_[i], &previous = threads_[i ? i - 1 : 0];
+    if (states_[i] == State::kDone) continue;
+    const bool in_warp = states_[i] == State::kInWarp;
+    if (i > 0 && states_[i - 1] == states_[i] && same_place(*previous.site, *thread.site) &&
+        (!in_warp || previous.mask == thread.mask))
+      continue;
+    if (++shown > 8) return text.str() + "; ..";
+    text << (shown > 1 ? "; " : "") << "from thread " << i << ": " << describe(*thread.site);
+    if (in_warp) text << " with mask 0x" << std::hex << thread.mask << std::dec;
+  }
+  return text.str();
+}
+
+// Ends the launch with an error: run_to_end() throws it, and the fibre is never resumed.
+void Block::fail(const Site& site, const char* reason) {
+  const Thread& thread = threads_[current_];
+  const Index3& place = thread.position.block;
+  std::ostringstream text;
+  text << call_.kernel << ": " << reason;
+  if (site.line) text << ", " << describe(site);
+  text << "; thread " << current_ << " of block (" << place.x << ", " << place.y << ", " << place.z
+       << ')';
+  error_ = text.str();
+  for (;;) thread.fibre->suspend();
+}
+
+}  // namespace neurona::emulation

@@ -1,0 +1,110 @@
+// Launches, and what kernels call by CUDA's names.
+#include "cuda/emulation/engine.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+#include "cuda/emulation/block.h"
+#include "cuda/emulation/device_memory.h"
+#include "cuda/emulation/turns.h"
+
+namespace neurona::emulation {
+namespace {
+
+std::mutex one_launch;
+Schedule chosen_schedule;
+
+// What holds while a host thread launches a kernel.
+class Launching {
+ public:
+  explicit Launching(const char* kernel) {
+    if (inside_) {
+      std::fprintf(stderr, "neurona, emulated device: a kernel launches %s\n", kernel);
+      std::abort();
+    }
+    one_launch.lock();
+    inside_ = true;
+  }
+  ~Launching() {
+    running = nullptr;
+    inside_ = false;
+    one_launch.unlock();
+  }
+  Launching(const Launching&) = delete;
+  Launching& operator=(const Launching&) = delete;
+
+ private:
+  static inline thread_local bool inside_ = false;
+  const DeviceMemoryAccess access_;
+};
+
+void check(const Call& call) {
+  const Extent3 &grid = call.grid, &block = call.block;
+  std::ostringstream text;
+  if (block.count() == 0 || block.count() > kMostThreads || block.z > 64)
+    text << "a block has 1 to " << kMostThreads << " threads, 64 at most along z, got " << block.x
+         << " x " << block.y << " x " << block.z;
+  else if (grid.count() == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
+    text << "a grid has 1 to 2147483647 x 65535 x 65535 blocks, got " << grid.x << " x " << grid.y
+         << " x " << grid.z;
+  else if (call.dynamic_bytes > kMostSharedBytes)
+    text << "a block has " << kMostSharedBytes << " bytes of shared memory at most, got "
+         << call.dynamic_bytes;
+  else
+    return;
+  throw std::runtime_error(std::string(call.kernel) + ": " + text.str());
+}
+
+void run_blocks(const Call& call) {
+  Turns turns(chosen_schedule);
+  block().begin_launch(call);
+  const Extent3& grid = call.grid;
+  for (uint64_t i : turns.of(grid.count()))
+    block().run({static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
+                 static_cast<unsigned>(i / grid.x / grid.y)},
+                turns);
+}
+
+}  // namespace
+
+void run(const char* kernel, const Extent3& grid, const Extent3& block, size_t dynamic_bytes,
+         void (*body)(void*), void* argument) {
+  const Call call{kernel, grid, block, dynamic_bytes, body, argument};
+  check(call);
+  const Launching launching(kernel);
+  try {
+    run_blocks(call);
+  } catch (...) {
+    restore_gaps();
+    throw;
+  }
+  if (!restore_gaps())
+    throw std::runtime_error(std::string(kernel) + ": wrote beyond the end of a device array");
+}
+
+void set_schedule(const Schedule& schedule) {
+  const std::lock_guard<std::mutex> lock(one_launch);
+  chosen_schedule = schedule;
+}
+
+void barrier(const Site& site) { block().barrier(site); }
+
+void exchange(const Site& site, uint32_t mask, void* offer, Finish finish) {
+  block().exchange(site, mask, offer, finish);
+}
+
+void fail(const Site& site, const char* reason) { block().fail(site, reason); }
+
+void* shared_memory(const void* declaration, size_t bytes) {
+  void* memory = block().shared.of_declaration(declaration, bytes);
+  if (!memory) block().fail({}, "declares more shared memory than a block has");
+  return memory;
+}
+
+void* dynamic_shared_memory() { return block().shared.dynamic(); }
+
+}  // namespace neurona::emulation

@@ -1,0 +1,76 @@
+// Runs CUDA kernels on the host: one block at a time, a fibre for each of its threads.
+//
+// What hardware leaves open is chosen to be as hostile as it may be: threads run in the order of
+// the schedule, each until it must wait; shared memory starts as NaN; and a wait that can never end
+// is an error that names who waits where. A thread that waits costs 10 to 20 ns.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace neurona::emulation {
+
+struct Index3 {
+  unsigned x = 0, y = 0, z = 0;
+};
+
+struct Extent3 {
+  unsigned x = 1, y = 1, z = 1;
+  constexpr Extent3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+  constexpr uint64_t count() const { return uint64_t{x} * y * z; }
+};
+
+// Where the running thread stands; the kernels see it as threadIdx, blockIdx, blockDim and gridDim.
+struct Position {
+  Index3 thread, block;
+  Extent3 block_extent, grid_extent;
+};
+
+extern const Position* running;  // null outside of kernels
+inline const Position& position() { return *running; }
+
+// A place in a kernel that makes threads wait.
+struct Site {
+  const char* what = "";
+  const char* file = "";
+  int line = 0;
+};
+
+constexpr int kWarp = 32;
+constexpr unsigned kMostThreads = 1024;
+// Of a block, in bytes: what is declared, and all of it. The latter is what every GPU since sm_80
+// offers; sm_80 itself has 163 KiB and sm_90 has 227.
+constexpr size_t kMostStaticSharedBytes = 48 * 1024;
+constexpr size_t kMostSharedBytes = 99 * 1024;
+
+// __syncthreads: waits for every thread of the block that has not returned. All must wait at the
+// same place.
+void barrier(const Site& site);
+
+// What lanes of a warp do together: waits for the lanes of `mask`, all of which must come to the
+// same place with the same mask. The last one calls `finish` with what each of them offers, by
+// lane.
+using Finish = void (*)(uint32_t mask, void* const* offers);
+void exchange(const Site& site, uint32_t mask, void* offer, Finish finish);
+
+// Shared memory that belongs to one declaration in a kernel, the same for all threads of a block.
+void* shared_memory(const void* declaration, size_t bytes);
+void* dynamic_shared_memory();
+
+// Ends the kernel with an error; the launch throws it as std::runtime_error.
+[[noreturn]] void fail(const Site& site, const char* reason);
+
+// In which order the threads of a block, and the blocks of a grid, take their turns.
+enum class Order { kForward, kReverse, kShuffled };
+struct Schedule {
+  Order order = Order::kForward;
+  uint64_t seed = 0;  // of kShuffled
+};
+void set_schedule(const Schedule& schedule);
+
+// Calls body() for each thread of each block; launches of several host threads take turns.
+// std::runtime_error for what a launch or a kernel does wrong, naming the kernel.
+void run(const char* kernel, const Extent3& grid, const Extent3& block, size_t dynamic_bytes,
+         void (*body)(void*), void* argument);
+
+}  // namespace neurona::emulation

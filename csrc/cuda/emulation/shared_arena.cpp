@@ -1,0 +1,51 @@
+#include "cuda/emulation/shared_arena.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace neurona::emulation {
+
+// Where the array behind one that ends at `end` begins.
+size_t SharedArena::next_place(size_t end) {
+  return (end + kGap + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+void SharedArena::begin_block(size_t dynamic_bytes) {
+  const size_t end = used_ + kLastGap;
+  for (size_t begin = 0; begin < end; begin += kMostNobody)
+    give_to_nobody(memory_ + begin, std::min(kMostNobody, end - begin));
+  declared_.clear();
+  declared_bytes_ = 0;
+  dynamic_bytes_ = dynamic_bytes;
+  gaps_.assign(1, 0);
+  used_ = 0;
+  dynamic_ = take(dynamic_bytes);
+}
+
+unsigned char* SharedArena::take(size_t bytes) {
+  const size_t begin = next_place(used_);
+  allow(memory_ + begin, bytes);
+  std::memset(memory_ + begin, kUnset, bytes);
+  used_ = begin + bytes;
+  gaps_.push_back(used_);
+  return memory_ + begin;
+}
+
+void* SharedArena::of_declaration(const void* declaration, size_t bytes) {
+  for (const Array& array : declared_)
+    if (array.declaration == declaration) return array.memory;
+  declared_bytes_ += bytes;
+  if (declared_.size() == kMostArrays || declared_bytes_ > kMostStaticSharedBytes ||
+      declared_bytes_ + dynamic_bytes_ > kMostSharedBytes)
+    return nullptr;
+  declared_.push_back({declaration, take(bytes)});
+  return declared_.back().memory;
+}
+
+bool SharedArena::end_block() const {
+  for (size_t i = 0; i + 1 < gaps_.size(); ++i)
+    if (!untouched(memory_ + gaps_[i], next_place(gaps_[i]) - gaps_[i])) return false;
+  return untouched(memory_ + used_, kLastGap);
+}
+
+}  // namespace neurona::emulation

@@ -1,0 +1,119 @@
+// An optimizer's step over many tensors in few launches: the tensors travel in a table among the
+// kernel's parameters, and each block works on chunks of one of them.
+//
+// A rule says what happens to one element: kArrays is the number of arrays that it changes, and
+// rule(g, s) is given the gradient and s[0], the parameter, with s[1] ..., its state. Every array
+// is read once and written once, four elements at a time where all of a tensor's arrays allow it;
+// the results are the same.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cuda/device.h"
+
+namespace neurona {
+
+constexpr int kMostStepArrays = 4;
+
+// An element's gradient and what changes with it, all in the same order.
+struct StepTensor {
+  int64_t size;
+  const float* g;
+  float* arrays[kMostStepArrays];
+};
+
+// 64 tensors stay below the 4 KiB that all parameters of a kernel may take.
+constexpr int kMostTensors = 64;
+constexpr int64_t kChunk = 16 * kBlock;  // elements
+
+struct StepTable {
+  int count;
+  int64_t end[kMostTensors];  // in chunks, those of the tensors before included
+  StepTensor tensor[kMostTensors];
+
+  __device__ int tensor_of(int64_t chunk) const {
+    int first = 0, last = count - 1;
+    while (first < last) {
+      const int middle = (first + last) / 2;
+      if (chunk < end[middle]) {
+        last = middle;
+      } else {
+        first = middle + 1;
+      }
+    }
+    return first;
+  }
+};
+
+// The gradient with its sign and with weight decay in it; a decay of 0 must not turn an infinite
+// parameter into NaN.
+__device__ inline float decayed_gradient(float g, float p, float sign, float weight_decay) {
+  g = sign * g;
+  return weight_decay != 0 ? g + weight_decay * p : g;
+}
+
+template <typename Rule>
+__device__ inline void step_four(const Rule& rule, const StepTensor& tensor, int64_t i) {
+  const float4 g = *reinterpret_cast<const float4*>(tensor.g + i);
+  float s[4][Rule::kArrays];
+  for (int a = 0; a < Rule::kArrays; ++a) {
+    const float4 v = *reinterpret_cast<const float4*>(tensor.arrays[a] + i);
+    s[0][a] = v.x, s[1][a] = v.y, s[2][a] = v.z, s[3][a] = v.w;
+  }
+  rule(g.x, s[0]);
+  rule(g.y, s[1]);
+  rule(g.z, s[2]);
+  rule(g.w, s[3]);
+  for (int a = 0; a < Rule::kArrays; ++a)
+    *reinterpret_cast<float4*>(tensor.arrays[a] + i) =
+        make_float4(s[0][a], s[1][a], s[2][a], s[3][a]);
+}
+
+template <typename Rule>
+__device__ inline void step_one(const Rule& rule, const StepTensor& tensor, int64_t i) {
+  float s[Rule::kArrays];
+  for (int a = 0; a < Rule::kArrays; ++a) s[a] = tensor.arrays[a][i];
+  rule(tensor.g[i], s);
+  for (int a = 0; a < Rule::kArrays; ++a) tensor.arrays[a][i] = s[a];
+}
+
+template <typename Rule>
+__global__ void step_kernel(Rule rule, StepTable table) {
+  for (int64_t chunk = blockIdx.x; chunk < table.end[table.count - 1]; chunk += gridDim.x) {
+    const int number = table.tensor_of(chunk);
+    const StepTensor tensor = table.tensor[number];
+    uintptr_t places = reinterpret_cast<uintptr_t>(tensor.g);
+    for (int a = 0; a < Rule::kArrays; ++a) places |= reinterpret_cast<uintptr_t>(tensor.arrays[a]);
+
+    const int64_t first = (chunk - (number > 0 ? table.end[number - 1] : 0)) * kChunk;
+    const int64_t last = first + kChunk < tensor.size ? first + kChunk : tensor.size;
+    const int64_t in_fours = places % sizeof(float4) == 0 ? (last - first) / 4 * 4 : 0;
+    for (int64_t i = 4 * threadIdx.x; i < in_fours; i += 4 * kBlock)
+      step_four(rule, tensor, first + i);
+    for (int64_t i = first + in_fours + threadIdx.x; i < last; i += kBlock)
+      step_one(rule, tensor, i);
+  }
+}
+
+template <typename Rule>
+void step_all(const char* name, const Rule& rule, const std::vector<StepTensor>& tensors) {
+  static_assert(Rule::kArrays <= kMostStepArrays && sizeof(Rule) + sizeof(StepTable) <= 4096);
+  StepTable table{};
+  const auto run = [&] {
+    if (table.count == 0) return;
+    const int64_t chunks = table.end[table.count - 1];
+    launch(name, step_kernel<Rule>, over_elements(chunks * kBlock), rule, table);
+    table.count = 0;
+  };
+  for (const StepTensor& tensor : tensors) {
+    if (tensor.size == 0) continue;
+    const int64_t before = table.count > 0 ? table.end[table.count - 1] : 0;
+    table.end[table.count] = before + divide_up(tensor.size, kChunk);
+    table.tensor[table.count++] = tensor;
+    if (table.count == kMostTensors) run();
+  }
+  run();
+}
+
+}  // namespace neurona

@@ -1,0 +1,230 @@
+// Sources of the three products of a convolution (see product.cuh). Images are NHWC in memory, and
+// a product's batches are the convolution's groups.
+#pragma once
+
+#include <type_traits>
+
+#include "core/conv2d_shape.h"
+#include "cuda/device.h"
+#include "cuda/divisor.cuh"
+
+namespace neurona {
+
+// The patches of x: element (pixel (n, p, q), tap (r, s, c)) is x[n, p stride + r dilation -
+// padding, .., c], or 0 beyond the image. Lines are the pixels (forward: neighbours along k are
+// channels side by side), or the taps (the gradient of the weights: neighbours among the lines
+// are).
+template <bool kPixelsAreLines>
+class PatchSource {
+ public:
+  static constexpr bool kDepthIsContiguous = kPixelsAreLines;
+
+  PatchSource(const Conv2dShape& shape, const float* x)
+      : x_(x),
+        pixels_(shape.n * shape.p * shape.q),
+        taps_(shape.r * shape.s * shape.group_c()),
+        height_(static_cast<unsigned>(shape.h)),
+        width_(static_cast<unsigned>(shape.w)),
+        channels_(shape.c),
+        group_channels_(shape.group_c()),
+        stride_h_(shape.stride[0]),
+        stride_w_(shape.stride[1]),
+        padding_h_(shape.padding[0]),
+        padding_w_(shape.padding[1]),
+        dilation_h_(shape.dilation[0]),
+        dilation_w_(shape.dilation[1]),
+        by_p_(shape.p),
+        by_q_(shape.q),
+        by_s_(shape.s),
+        by_c_(shape.group_c()) {}
+
+  // The image of an output pixel, and the place in it of its first tap. Places fit 32 bits: a
+  // thread holds 8 of these in registers.
+  struct Pixel {
+    const float* image = nullptr;
+    int h = 0, w = 0;
+  };
+  // What a tap adds to that place; a channel below 0 stands for a line beyond the last one.
+  struct Tap {
+    int h = 0, w = 0, c = -1;
+  };
+  using Line = std::conditional_t<kPixelsAreLines, Pixel, Tap>;
+  using Step = std::conditional_t<kPixelsAreLines, Tap, Pixel>;
+
+  __device__ Line line(int64_t batch, int64_t index) const {
+    if constexpr (kPixelsAreLines)
+      return index < pixels_ ? pixel(index) : Pixel{};
+    else
+      return index < taps_ ? tap(batch, index) : Tap{};
+  }
+  __device__ Step step(int64_t batch, int64_t k) const {
+    if constexpr (kPixelsAreLines)
+      return tap(batch, k);
+    else
+      return pixel(k);
+  }
+  __device__ float at(const Line& line, const Step& step) const {
+    if constexpr (kPixelsAreLines)
+      return element(line, step);
+    else
+      return element(step, line);
+  }
+
+ private:
+  __device__ Pixel pixel(int64_t index) const {
+    const Divided row = divide(index, by_q_), image = divide(row.quotient, by_p_);
+    return {x_ + image.quotient * height_ * width_ * channels_,
+            static_cast<int>(image.remainder * stride_h_ - padding_h_),
+            static_cast<int>(row.remainder * stride_w_ - padding_w_)};
+  }
+  __device__ Tap tap(int64_t group, int64_t index) const {
+    const Divided channel = divide(index, by_c_), column = divide(channel.quotient, by_s_);
+    return {static_cast<int>(column.quotient * dilation_h_),
+            static_cast<int>(column.remainder * dilation_w_),
+            static_cast<int>(group * group_channels_ + channel.remainder)};
+  }
+  __device__ float element(const Pixel& pixel, const Tap& tap) const {
+    const int h = pixel.h + tap.h, w = pixel.w + tap.w;
+    // As unsigned numbers, those below 0 are beyond the end too.
+    const bool inside = pixel.image && tap.c >= 0 && static_cast<unsigned>(h) < height_ &&
+                        static_cast<unsigned>(w) < width_;
+    return inside ? pixel.image[(static_cast<int64_t>(h) * width_ + w) * channels_ + tap.c] : 0.0f;
+  }
+
+  const float* x_;
+  int64_t pixels_, taps_;
+  unsigned height_, width_;
+  int64_t channels_, group_channels_;
+  int64_t stride_h_, stride_w_, padding_h_, padding_w_, dilation_h_, dilation_w_;
+  Divisor by_p_, by_q_, by_s_, by_c_;
+};
+
+// The pixels of an axis whose gradients come from the same taps: those at which (place + padding)
+// leaves one remainder by the stride. A stride of 2 makes two such sets, of half the pixels and
+// half the taps each, where one product over all taps would multiply zeros three times out of four.
+struct Remainder {
+  int64_t first, count;     // pixels first, first + stride, ..
+  int64_t first_tap, taps;  // taps first_tap, first_tap + tap_step, ..
+  int64_t tap_step;
+  int64_t first_output;  // what the first pixel's first tap read from ..
+  int64_t output_step;   // .. and how far before it the next tap's output lies
+};
+
+inline Remainder remainder_of(const Conv2dShape& shape, int axis, int64_t residue) {
+  const int64_t stride = shape.stride[axis], dilation = shape.dilation[axis],
+                padding = shape.padding[axis], size = axis == 0 ? shape.h : shape.w,
+                kernel = axis == 0 ? shape.r : shape.s;
+  Remainder set{};
+  set.first = ((residue - padding) % stride + stride) % stride;
+  set.count = set.first < size ? divide_up(size - set.first, stride) : 0;
+  // Taps r with r dilation = residue modulo the stride: one in every `tap_step`, if any.
+  set.tap_step = 1;
+  while (set.tap_step * dilation % stride != 0) ++set.tap_step;
+  while (set.first_tap < set.tap_step && set.first_tap * dilation % stride != residue)
+    ++set.first_tap;
+  const bool reached = set.first_tap < set.tap_step && set.first_tap < kernel;
+  set.taps = reached ? divide_up(kernel - set.first_tap, set.tap_step) : 0;
+  set.first_output = (set.first + padding - set.first_tap * dilation) / stride;
+  set.output_step = set.tap_step * dilation / stride;
+  return set;
+}
+
+// The outputs that read a pixel of x: element (pixel (n, h, w), (tap, k)) is dy[n, p, q, k] with p
+// the output whose tap read row h, or 0 where there is none.
+class GradientSource {
+ public:
+  static constexpr bool kDepthIsContiguous = true;
+
+  GradientSource(const Conv2dShape& shape, const Remainder& rows, const Remainder& columns,
+                 const float* dy)
+      : dy_(dy),
+        pixels_(shape.n * rows.count * columns.count),
+        height_(static_cast<unsigned>(shape.p)),
+        width_(static_cast<unsigned>(shape.q)),
+        channels_(shape.k),
+        group_channels_(shape.group_k()),
+        rows_(rows),
+        columns_(columns),
+        by_row_(rows.count),
+        by_column_(columns.count),
+        by_tap_(columns.taps),
+        by_k_(shape.group_k()) {}
+
+  struct Line {
+    const float* image = nullptr;
+    int p = 0, q = 0;
+  };
+  struct Step {
+    int p = 0, q = 0, k = 0;
+  };
+
+  __device__ Line line(int64_t, int64_t index) const {
+    if (index >= pixels_) return {};
+    const Divided row = divide(index, by_column_), image = divide(row.quotient, by_row_);
+    return {dy_ + image.quotient * height_ * width_ * channels_,
+            static_cast<int>(rows_.first_output + image.remainder),
+            static_cast<int>(columns_.first_output + row.remainder)};
+  }
+  __device__ Step step(int64_t group, int64_t k) const {
+    const Divided channel = divide(k, by_k_), column = divide(channel.quotient, by_tap_);
+    return {static_cast<int>(column.quotient * rows_.output_step),
+            static_cast<int>(column.remainder * columns_.output_step),
+            static_cast<int>(group * group_channels_ + channel.remainder)};
+  }
+  __device__ float at(const Line& line, const Step& step) const {
+    const int p = line.p - step.p, q = line.q - step.q;
+    const bool inside =
+        line.image && static_cast<unsigned>(p) < height_ && static_cast<unsigned>(q) < width_;
+    return inside ? line.image[(static_cast<int64_t>(p) * width_ + q) * channels_ + step.k] : 0.0f;
+  }
+
+ private:
+  const float* dy_;
+  int64_t pixels_;
+  unsigned height_, width_;
+  int64_t channels_, group_channels_;
+  Remainder rows_, columns_;
+  Divisor by_row_, by_column_, by_tap_, by_k_;
+};
+
+// The weights that belong to it, laid out as (groups, R, S, K / groups, C / groups): lines are the
+// channels of x.
+class TapWeightSource {
+ public:
+  static constexpr bool kDepthIsContiguous = false;
+
+  TapWeightSource(const Conv2dShape& shape, const Remainder& rows, const Remainder& columns,
+                  const float* weight)
+      : weight_(weight),
+        lines_(shape.group_c()),
+        group_k_(shape.group_k()),
+        kernel_r_(shape.r),
+        kernel_s_(shape.s),
+        rows_(rows),
+        columns_(columns),
+        by_tap_(columns.taps),
+        by_k_(shape.group_k()) {}
+
+  using Line = int64_t;  // the channel, -1 beyond the last
+  using Step = const float*;
+
+  __device__ Line line(int64_t, int64_t index) const { return index < lines_ ? index : -1; }
+  __device__ Step step(int64_t group, int64_t k) const {
+    const Divided channel = divide(k, by_k_), column = divide(channel.quotient, by_tap_);
+    const int64_t r = rows_.first_tap + column.quotient * rows_.tap_step,
+                  s = columns_.first_tap + column.remainder * columns_.tap_step;
+    return weight_ +
+           (((group * kernel_r_ + r) * kernel_s_ + s) * group_k_ + channel.remainder) * lines_;
+  }
+  __device__ float at(const Line& line, const Step& step) const {
+    return line >= 0 ? step[line] : 0.0f;
+  }
+
+ private:
+  const float* weight_;
+  int64_t lines_, group_k_, kernel_r_, kernel_s_;
+  Remainder rows_, columns_;
+  Divisor by_tap_, by_k_;
+};
+
+}  // namespace neurona

@@ -1,0 +1,29 @@
+// Where an element stands in an array (images, rows, columns, groups) of channels-last images, from
+// its number in memory.
+#pragma once
+
+#include "cuda/divisor.cuh"
+
+namespace neurona {
+
+struct Place {
+  int64_t image, row, column, group;
+};
+
+class Places {
+ public:
+  Places(int64_t rows, int64_t columns, int64_t groups)
+      : rows_(rows), columns_(columns), groups_(groups) {}
+
+  __device__ Place operator[](int64_t element) const {
+    const Divided pixel = divide(element, groups_), line = divide(pixel.quotient, columns_),
+                  image = divide(line.quotient, rows_);
+    return {image.quotient, image.remainder, line.remainder, pixel.remainder};
+  }
+  __device__ int64_t groups() const { return groups_.divisor; }
+
+ private:
+  Divisor rows_, columns_, groups_;
+};
+
+}  // namespace neurona

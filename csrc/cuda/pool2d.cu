@@ -1,0 +1,238 @@
+// Max and min pooling of channels-last images, a thread for each element of what is written:
+//
+//   y[p, q] = best over r, s of x[h, w],   h = p stride - padding + r dilation, w alike
+//   offsets[p, q] = r S + s of the first winner; NaN wins
+//   dx[h, w] = sum of dy[p, q] over the windows that hold (h, w) and whose offset names it
+//
+// dx gathers from the windows that can hold a pixel, in ascending order: no atomics, and written
+// once.
+#include "ops/pool2d.h"
+
+#include "cuda/device_memory.h"
+#include "cuda/lanes.cuh"
+#include "cuda/places.cuh"
+
+namespace neurona {
+namespace {
+
+struct Axis {
+  int64_t size, windows, taps, stride, padding, dilation;
+  Divisor by_stride, by_dilation;
+
+  __device__ int64_t start(int64_t window) const { return window * stride - padding; }
+  __device__ bool holds(int64_t position) const {
+    return static_cast<uint64_t>(position) < static_cast<uint64_t>(size);
+  }
+
+  // The windows that reach from before the position, or from it, to it or behind it.
+  __device__ int64_t first_over(int64_t position) const {
+    const int64_t missing = position + padding - (taps - 1) * dilation;
+    return missing > 0 ? by_stride.quotient(missing + stride - 1) : 0;
+  }
+  __device__ int64_t end_over(int64_t position) const {
+    return min(windows, by_stride.quotient(position + padding) + 1);
+  }
+  // Which tap of one of these windows the position is, or -1 if dilation steps over it.
+  __device__ int64_t tap(int64_t window, int64_t position) const {
+    const Divided steps = divide(position - start(window), by_dilation);
+    return steps.remainder == 0 ? steps.quotient : -1;
+  }
+};
+
+struct Geometry {
+  Axis height, width;
+
+  explicit Geometry(const Pool2dShape& shape)
+      : height(axis(shape, 0, shape.h, shape.p)), width(axis(shape, 1, shape.w, shape.q)) {}
+
+  static Axis axis(const Pool2dShape& shape, int i, int64_t size, int64_t windows) {
+    const auto& window = shape.window;
+    return {size,
+            windows,
+            window.kernel[i],
+            window.stride[i],
+            window.padding[i],
+            window.dilation[i],
+            Divisor(window.stride[i]),
+            Divisor(window.dilation[i])};
+  }
+};
+
+struct Pixel {
+  int64_t row, column;
+};
+
+// Better than the best so far, or the first NaN.
+template <Extremum kExtremum>
+__device__ inline bool replaces(float value, float best) {
+  const bool no_better = kExtremum == Extremum::kMin ? value >= best : value <= best;
+  return !no_better && best == best;
+}
+
+// `offsets` may be null.
+template <Extremum kExtremum, typename Offset, int kLanes>
+__global__ void select_kernel(Geometry geometry, Places places, int64_t count,
+                              const Lanes<float, kLanes>* x, Lanes<float, kLanes>* y,
+                              Lanes<Offset, kLanes>* offsets) {
+  const Axis &height = geometry.height, &width = geometry.width;
+  for (int64_t i = first_element(); i < count; i += element_stride()) {
+    const Place place = places[i];
+    Lanes<float, kLanes> best{};
+    Lanes<Offset, kLanes> winner{};
+    bool is_first = true;
+    for (int64_t r = 0, h = height.start(place.row); r < height.taps; ++r, h += height.dilation) {
+      if (!height.holds(h)) continue;
+      const int64_t line = (place.image * height.size + h) * width.size;
+      for (int64_t s = 0, w = width.start(place.column); s < width.taps; ++s, w += width.dilation) {
+        if (!width.holds(w)) continue;
+        const Lanes<float, kLanes> value = x[(line + w) * places.groups() + place.group];
+        for (int lane = 0; lane < kLanes; ++lane)
+          if (is_first || replaces<kExtremum>(value[lane], best[lane])) {
+            best[lane] = value[lane];
+            winner[lane] = static_cast<Offset>(r * width.taps + s);
+          }
+        is_first = false;
+      }
+    }
+    y[i] = best;
+    if (offsets) offsets[i] = winner;
+  }
+}
+
+template <typename Offset, int kLanes>
+__global__ void backward_kernel(Geometry geometry, Places places, int64_t count,
+                                const Lanes<float, kLanes>* dy,
+                                const Lanes<Offset, kLanes>* offsets, Lanes<float, kLanes>* dx) {
+  const Axis &height = geometry.height, &width = geometry.width;
+  for (int64_t i = first_element(); i < count; i += element_stride()) {
+    const Place place = places[i];
+    const int64_t q_first = width.first_over(place.column), q_end = width.end_over(place.column);
+    Lanes<float, kLanes> sum{};
+    for (int64_t p = height.first_over(place.row); p < height.end_over(place.row); ++p) {
+      const int64_t r = height.tap(p, place.row);
+      if (r < 0) continue;
+      const int64_t line = (place.image * height.windows + p) * width.windows;
+      for (int64_t q = q_first; q < q_end; ++q) {
+        const int64_t s = width.tap(q, place.column);
+        if (s < 0) continue;
+        const auto tap = static_cast<Offset>(r * width.taps + s);
+        const int64_t at = (line + q) * places.groups() + place.group;
+        const Lanes<Offset, kLanes> winner = offsets[at];
+        const Lanes<float, kLanes> gradient = dy[at];
+        for (int lane = 0; lane < kLanes; ++lane)
+          if (winner[lane] == tap) sum[lane] += gradient[lane];
+      }
+    }
+    dx[i] = sum;
+  }
+}
+
+// The pixel of the image, or beside it, that an offset of window (p, q) names.
+__device__ inline Pixel pixel_of(const Geometry& geometry, const Place& window, int64_t offset,
+                                 const Divisor& by_columns) {
+  const Divided tap = divide(offset, by_columns);
+  return {geometry.height.start(window.row) + tap.quotient * geometry.height.dilation,
+          geometry.width.start(window.column) + tap.remainder * geometry.width.dilation};
+}
+
+// The offsets are known to point into the image.
+template <typename Offset>
+__global__ void indices_kernel(Geometry geometry, Places places, Divisor by_columns, int64_t count,
+                               const Offset* offsets, int64_t* indices) {
+  for (int64_t i = first_element(); i < count; i += element_stride()) {
+    const Pixel pixel = pixel_of(geometry, places[i], offsets[i], by_columns);
+    indices[i] = pixel.row * geometry.width.size + pixel.column;
+  }
+}
+
+// first = the smallest position of an offset that is none of its window or outside the image.
+template <typename Offset>
+__global__ void check_kernel(Geometry geometry, Places places, Divisor by_columns, int64_t count,
+                             const Offset* offsets, unsigned long long* first) {
+  const int64_t taps = geometry.height.taps * geometry.width.taps;
+  for (int64_t i = first_element(); i < count; i += element_stride()) {
+    const int64_t offset = offsets[i];
+    bool right = offset >= 0 && offset < taps;
+    if (right) {
+      const Pixel pixel = pixel_of(geometry, places[i], offset, by_columns);
+      right = geometry.height.holds(pixel.row) && geometry.width.holds(pixel.column);
+    }
+    if (!right) atomicMin(first, static_cast<unsigned long long>(i));
+  }
+}
+
+// Calls body(a pointer of the type of the offsets).
+template <typename Void, typename Body>
+void with_offsets(const Pool2dShape& shape, Void* offsets, const Body& body) {
+  constexpr bool kConst = std::is_const_v<Void>;
+  if (shape.byte_offsets())
+    body(static_cast<std::conditional_t<kConst, const uint8_t, uint8_t>*>(offsets));
+  else
+    body(static_cast<std::conditional_t<kConst, const int32_t, int32_t>*>(offsets));
+}
+
+template <Extremum kExtremum>
+void forward(const char* name, const Pool2dShape& shape, const float* x, float* y, void* offsets) {
+  with_offsets(shape, offsets, [&](auto* winners) {
+    using Offset = std::remove_pointer_t<decltype(winners)>;
+    with_lanes(shape.c, {x, y, offsets}, [&](auto lanes) {
+      constexpr int kLanes = decltype(lanes)::value;
+      const int64_t groups = shape.c / kLanes, count = shape.n * shape.p * shape.q * groups;
+      launch(name, select_kernel<kExtremum, Offset, kLanes>, over_elements(count), Geometry(shape),
+             Places(shape.p, shape.q, groups), count, as_lanes<kLanes>(x), as_lanes<kLanes>(y),
+             as_lanes<kLanes>(winners));
+    });
+  });
+}
+
+}  // namespace
+
+void select_pool2d_forward(const Pool2dShape& shape, Extremum extremum, const float* x, float* y,
+                           void* offsets) {
+  if (extremum == Extremum::kMax)
+    forward<Extremum::kMax>("max_pool2d_forward", shape, x, y, offsets);
+  else
+    forward<Extremum::kMin>("min_pool2d_forward", shape, x, y, offsets);
+}
+
+void select_pool2d_backward(const Pool2dShape& shape, const float* dy, const void* offsets,
+                            float* dx) {
+  with_offsets(shape, offsets, [&](auto* winners) {
+    using Offset = std::remove_const_t<std::remove_pointer_t<decltype(winners)>>;
+    with_lanes(shape.c, {dy, offsets, dx}, [&](auto lanes) {
+      constexpr int kLanes = decltype(lanes)::value;
+      const int64_t groups = shape.c / kLanes, count = shape.n * shape.h * shape.w * groups;
+      launch("pool2d_backward", backward_kernel<Offset, kLanes>, over_elements(count),
+             Geometry(shape), Places(shape.h, shape.w, groups), count, as_lanes<kLanes>(dy),
+             as_lanes<kLanes>(winners), as_lanes<kLanes>(dx));
+    });
+  });
+}
+
+void pool2d_indices(const Pool2dShape& shape, const void* offsets, int64_t* indices) {
+  const int64_t count = shape.n * shape.p * shape.q * shape.c;
+  with_offsets(shape, offsets, [&](auto* winners) {
+    using Offset = std::remove_const_t<std::remove_pointer_t<decltype(winners)>>;
+    launch("pool2d_indices", indices_kernel<Offset>, over_elements(count), Geometry(shape),
+           Places(shape.p, shape.q, shape.c), Divisor(shape.window.kernel[1]), count, winners,
+           indices);
+  });
+}
+
+void check_offsets(const char* op, const Pool2dShape& shape, const void* offsets) {
+  constexpr auto kNone = ~0ull;
+  const int64_t count = shape.n * shape.p * shape.q * shape.c;
+  const Workspace memory(sizeof kNone);
+  auto* first = memory.as<unsigned long long>();
+  copy_to_device(first, &kNone, sizeof kNone);
+  with_offsets(shape, offsets, [&](auto* winners) {
+    using Offset = std::remove_const_t<std::remove_pointer_t<decltype(winners)>>;
+    launch(op, check_kernel<Offset>, over_elements(count), Geometry(shape),
+           Places(shape.p, shape.q, shape.c), Divisor(shape.window.kernel[1]), count, winners,
+           first);
+    const unsigned long long at = read_back(first);
+    if (at != kNone) fail_offset(op, shape, static_cast<int64_t>(at), read_back(winners + at));
+  });
+}
+
+}  // namespace neurona

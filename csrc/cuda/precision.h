@@ -1,0 +1,15 @@
+// How exactly products of float32 matrices are computed, convolutions included.
+#pragma once
+
+namespace neurona {
+
+enum class ProductPrecision {
+  kHighest,  // float32
+  kHigh,     // elements rounded to TF32, 10 bits of mantissa, on tensor cores; sums in float32
+  kMedium,   // elements rounded to bfloat16, 7 bits; sums in float32
+};
+
+void set_product_precision(ProductPrecision precision);
+ProductPrecision product_precision();
+
+}  // namespace neurona

@@ -1,0 +1,297 @@
+// The product under matrix multiplication and every convolution, in float32 on plain cores:
+//
+//   target(m, n) = sum over k of a(m, k) b(n, k)      for each of `batches` independent products
+//
+// Where a and b come from is the business of sources, where the result goes that of a target, so
+// that a convolution never writes its patches down. A block of 16 x 16 threads computes a tile of
+// 64 or 128 rows and columns; a thread computes 4 x 4 elements of each of its 64 x 64 quarters. The
+// tile advances along k in steps of kDepth: both operands' parts lie in shared memory as [k][line],
+// twice, so that the next parts are written while these are read, with one barrier per step.
+//
+// Each element is one chain of fmaf() with k ascending, whatever the tile: its bits do not depend
+// on the other rows and columns. Only products with fewer tiles than a GPU has multiprocessors are
+// cut along k as well (`slices`), their parts added in order by a second kernel.
+//
+// A source has
+//   Line line(int64_t batch, int64_t index)   what is common to row `index` (out of range: nothing)
+//   Step step(int64_t batch, int64_t k)       what is common to all rows at k
+//   float at(const Line&, const Step&)        the element; 0 where there is none
+//   static constexpr bool kDepthIsContiguous  whether neighbours along k are neighbours in memory,
+//                                             which decides how threads share the loads
+// and a target store(int64_t batch, int64_t m, int64_t n, float sum).
+#pragma once
+
+#include <algorithm>
+
+#include "cuda/device.h"
+#include "cuda/device_memory.h"
+
+namespace neurona {
+
+constexpr int kProductThreads = 256;
+constexpr int kDepth = 16;
+constexpr int kQuarter = 64;  // rows and columns of which a thread computes 4 x 4
+
+struct ProductShape {
+  int64_t m, n, k, batches;
+};
+
+// How a product is cut into blocks.
+struct ProductGrid {
+  int64_t tiles_m, tiles_n, slices, slice_length;
+};
+
+// A part of kLines lines and kDepth elements of each, from a source by way of registers to shared
+// memory: the loads of the next part are on their way while this one is multiplied.
+template <int kLines, typename Source>
+class PartLoader {
+ public:
+  using Part = float[kDepth][kLines + 4];  // 4 more, so that stores along k meet other banks
+
+  __device__ PartLoader(const Source& source, int64_t batch, int64_t first_line)
+      : source_(source), batch_(batch) {
+    for (int i = 0; i < kOwnLines; ++i) lines_[i] = source.line(batch, first_line + own_line(i));
+  }
+
+  __device__ void fetch(int64_t first_k, int64_t end_k) {
+    typename Source::Step step{};
+    for (int i = 0; i < kOwn; ++i) {
+      if (i == 0 || !Source::kDepthIsContiguous) {
+        const int64_t k = first_k + own_depth(i);
+        inside_ = k < end_k;
+        if (inside_) step = source_.step(batch_, k);
+      }
+      held_[i] = inside_ ? source_.at(lines_[Source::kDepthIsContiguous ? i : 0], step) : 0.0f;
+    }
+  }
+
+  __device__ void store(Part& part) const {
+    for (int i = 0; i < kOwn; ++i) part[own_depth(i)][own_line(i)] = held_[i];
+  }
+
+ private:
+  // Along k first, each thread loads one k of several lines; along lines first, several k of one.
+  static constexpr int kOwn = kLines * kDepth / kProductThreads;
+  static constexpr int kOwnLines = Source::kDepthIsContiguous ? kOwn : 1;
+
+  __device__ static int own_line(int i) {
+    const int thread = threadIdx.x;
+    return Source::kDepthIsContiguous ? thread / kDepth + i * (kProductThreads / kDepth)
+                                      : thread % kLines;
+  }
+  __device__ static int own_depth(int i) {
+    const int thread = threadIdx.x;
+    return Source::kDepthIsContiguous ? thread % kDepth
+                                      : thread / kLines + i * (kProductThreads / kLines);
+  }
+
+  const Source& source_;
+  int64_t batch_;
+  bool inside_ = false;
+  typename Source::Line lines_[kOwnLines];
+  float held_[kOwn];
+};
+
+// The 4 * kQuarters elements of one k that a thread multiplies.
+template <int kQuarters>
+struct Fragment {
+  float value[4 * kQuarters];
+
+  template <typename Row>
+  __device__ void load(const Row& row, int first) {
+    for (int quarter = 0; quarter < kQuarters; ++quarter) {
+      const float4 four = *reinterpret_cast<const float4*>(&row[quarter * kQuarter + first]);
+      value[4 * quarter] = four.x;
+      value[4 * quarter + 1] = four.y;
+      value[4 * quarter + 2] = four.z;
+      value[4 * quarter + 3] = four.w;
+    }
+  }
+};
+
+struct BlockPlace {
+  int64_t batch, slice, tile_m, tile_n;
+};
+
+// Blocks that run at the same time share as many rows of a and of b in L2 as they can: tiles are
+// taken in bands of 8 rows, column by column.
+__device__ inline BlockPlace block_place(const ProductGrid& grid) {
+  constexpr int64_t kBand = 8;
+  const int64_t tiles = grid.tiles_m * grid.tiles_n, outer = blockIdx.x / tiles;
+  const int64_t tile = blockIdx.x % tiles, band = tile / (kBand * grid.tiles_n);
+  const int64_t height = min(kBand, grid.tiles_m - band * kBand);
+  const int64_t in_band = tile - band * kBand * grid.tiles_n;
+  return {outer / grid.slices, outer % grid.slices, band * kBand + in_band % height,
+          in_band / height};
+}
+
+// Where a tile's sums go: to the target, or, of a sliced product, to where the parts wait to be
+// added (batch and slice, m, n).
+template <typename Target>
+struct ProductOutput {
+  Target target;
+  float* parts;  // null unless sliced
+  int64_t m, n;
+
+  __device__ void store(const BlockPlace& place, int64_t slices, int64_t row, int64_t column,
+                        float sum) const {
+    if (parts)
+      parts[((place.batch * slices + place.slice) * m + row) * n + column] = sum;
+    else
+      target.store(place.batch, row, column, sum);
+  }
+};
+
+// A multiprocessor has registers for two blocks of the smallest tiles, or for one of larger ones.
+constexpr int blocks_at_once(int quarters) { return quarters > 1 ? 1 : 2; }
+
+template <int kQuartersM, int kQuartersN, typename SourceA, typename SourceB, typename Target>
+__global__ void __launch_bounds__(kProductThreads, blocks_at_once(kQuartersM* kQuartersN))
+    product_kernel(ProductShape shape, ProductGrid grid, SourceA a, SourceB b,
+                   ProductOutput<Target> output) {
+  constexpr int kTileM = kQuartersM * kQuarter, kTileN = kQuartersN * kQuarter;
+  using LoaderA = PartLoader<kTileM, SourceA>;
+  using LoaderB = PartLoader<kTileN, SourceB>;
+  NEURONA_SHARED(typename LoaderA::Part, parts_a, [2]);
+  NEURONA_SHARED(typename LoaderB::Part, parts_b, [2]);
+
+  const BlockPlace place = block_place(grid);
+  const int64_t first_m = place.tile_m * kTileM, first_n = place.tile_n * kTileN;
+  const int64_t first_k = place.slice * grid.slice_length;
+  const int64_t end_k = min(shape.k, first_k + grid.slice_length);
+  const int row = 4 * (threadIdx.x / 16), column = 4 * (threadIdx.x % 16);
+
+  LoaderA loader_a(a, place.batch, first_m);
+  LoaderB loader_b(b, place.batch, first_n);
+  float sums[4 * kQuartersM][4 * kQuartersN] = {};
+  loader_a.fetch(first_k, end_k);
+  loader_b.fetch(first_k, end_k);
+  loader_a.store(parts_a[0]);
+  loader_b.store(parts_b[0]);
+  __syncthreads();
+  int current = 0;
+  for (int64_t k = first_k; k < end_k; k += kDepth) {
+    const bool more = k + kDepth < end_k;
+    if (more) {
+      loader_a.fetch(k + kDepth, end_k);
+      loader_b.fetch(k + kDepth, end_k);
+    }
+    NEURONA_UNROLL
+    for (int depth = 0; depth < kDepth; ++depth) {
+      Fragment<kQuartersM> left;
+      Fragment<kQuartersN> right;
+      left.load(parts_a[current][depth], row);
+      right.load(parts_b[current][depth], column);
+      for (int i = 0; i < 4 * kQuartersM; ++i)
+        for (int j = 0; j < 4 * kQuartersN; ++j)
+          sums[i][j] = fmaf(left.value[i], right.value[j], sums[i][j]);
+    }
+    if (!more) break;
+    current ^= 1;
+    loader_a.store(parts_a[current]);
+    loader_b.store(parts_b[current]);
+    __syncthreads();
+  }
+
+  NEURONA_UNROLL
+  for (int i = 0; i < 4 * kQuartersM; ++i) {
+    const int64_t m = first_m + i / 4 * kQuarter + row + i % 4;
+    if (m >= shape.m) continue;
+    NEURONA_UNROLL
+    for (int j = 0; j < 4 * kQuartersN; ++j) {
+      const int64_t n = first_n + j / 4 * kQuarter + column + j % 4;
+      if (n < shape.n) output.store(place, grid.slices, m, n, sums[i][j]);
+    }
+  }
+}
+
+template <typename Target>
+__global__ void add_slices_kernel(ProductShape shape, int64_t slices, const float* sums,
+                                  Target target) {
+  const int64_t area = shape.m * shape.n;
+  for (int64_t i = first_element(); i < shape.batches * area; i += element_stride()) {
+    const int64_t batch = i / area, element = i % area;
+    const float* part = sums + batch * slices * area + element;
+    float sum = part[0];
+    for (int64_t slice = 1; slice < slices; ++slice) sum += part[slice * area];
+    target.store(batch, element / shape.n, element % shape.n, sum);
+  }
+}
+
+// The largest GPU has 132 multiprocessors; fewer tiles than that leave some idle.
+constexpr int64_t kEnoughTiles = 132;
+
+// With too few tiles the product is cut along k, down to 256 elements a slice, below which adding
+// the slices would cost as much again.
+inline ProductGrid product_grid(const ProductShape& shape, int64_t tile_m, int64_t tile_n) {
+  constexpr int64_t kShortestSlice = 256;
+  ProductGrid grid{divide_up(shape.m, tile_m), divide_up(shape.n, tile_n), 1, shape.k};
+  const int64_t tiles = grid.tiles_m * grid.tiles_n * shape.batches;
+  const int64_t wanted = std::min(divide_up(kEnoughTiles, tiles), shape.k / kShortestSlice);
+  if (wanted > 1) {
+    grid.slice_length = divide_up(divide_up(shape.k, wanted), kDepth) * kDepth;
+    grid.slices = divide_up(shape.k, grid.slice_length);
+  }
+  return grid;
+}
+
+// Launches `kernel` on a grid of tiles of tile_m x tile_n, and what adds the slices, if there are
+// any.
+template <typename SourceA, typename SourceB, typename Target>
+void run_product(const char* name,
+                 void (*kernel)(ProductShape, ProductGrid, SourceA, SourceB, ProductOutput<Target>),
+                 int64_t tile_m, int64_t tile_n, const ProductShape& shape, const SourceA& a,
+                 const SourceB& b, const Target& target) {
+  const ProductGrid grid = product_grid(shape, tile_m, tile_n);
+  const int64_t elements = shape.batches * shape.m * shape.n;
+  const Workspace parts(
+      grid.slices == 1 ? 0 : static_cast<size_t>(grid.slices * elements) * sizeof(float));
+  const auto blocks =
+      static_cast<unsigned>(grid.tiles_m * grid.tiles_n * grid.slices * shape.batches);
+  launch(name, kernel, Launch{dim3(blocks), dim3(kProductThreads)}, shape, grid, a, b,
+         ProductOutput<Target>{target, parts.as<float>(), shape.m, shape.n});
+  if (grid.slices > 1)
+    launch(name, add_slices_kernel<Target>, over_elements(elements), shape, grid.slices,
+           parts.as<const float>(), target);
+}
+
+// Whether tiles of this size are enough for every multiprocessor.
+inline bool enough_tiles(const ProductShape& shape, int64_t tile_m, int64_t tile_n) {
+  return divide_up(shape.m, tile_m) * divide_up(shape.n, tile_n) * shape.batches >= kEnoughTiles;
+}
+
+// Tiles of 128 rows or columns halve the loads for each product; they are taken where there are
+// enough of them.
+template <typename SourceA, typename SourceB, typename Target>
+void plain_product(const char* name, const ProductShape& shape, const SourceA& a, const SourceB& b,
+                   const Target& target) {
+  constexpr int64_t kSmall = kQuarter, kLarge = 2 * kQuarter;
+  if (shape.n > kSmall && enough_tiles(shape, kLarge, kLarge))
+    return run_product(name, product_kernel<2, 2, SourceA, SourceB, Target>, kLarge, kLarge, shape,
+                       a, b, target);
+  if (enough_tiles(shape, kLarge, kSmall))
+    return run_product(name, product_kernel<2, 1, SourceA, SourceB, Target>, kLarge, kSmall, shape,
+                       a, b, target);
+  run_product(name, product_kernel<1, 1, SourceA, SourceB, Target>, kSmall, kSmall, shape, a, b,
+              target);
+}
+
+// -- Dense matrices ---------------------------------------------------------------------------
+
+// Lines of a dense matrix: line i, element k at data[i * line_stride + k * depth_stride].
+template <bool kContiguousAlongK>
+struct DenseSource {
+  static constexpr bool kDepthIsContiguous = kContiguousAlongK;
+  const float* data;
+  int64_t count, line_stride, depth_stride, batch_stride;
+
+  using Line = const float*;
+  using Step = int64_t;
+  __device__ Line line(int64_t batch, int64_t index) const {
+    return index < count ? data + batch * batch_stride + index * line_stride : nullptr;
+  }
+  __device__ Step step(int64_t, int64_t k) const { return k * depth_stride; }
+  __device__ float at(const Line& line, const Step& step) const { return line ? line[step] : 0.0f; }
+};
+
+}  // namespace neurona

@@ -1,0 +1,180 @@
+// Resampling of rows and columns, a thread for each element of what is written; the formulas are in
+// ops/resample.h.
+//
+// The backward pass gathers: each pixel of dx sums over the rows and columns of dy that read it,
+// which the tables name. Products and sums are rounded one by one, so that both layouts of an image
+// round alike.
+#include "ops/resample.h"
+
+#include <vector>
+
+#include "cuda/device_memory.h"
+#include "cuda/lanes.cuh"
+#include "cuda/places.cuh"
+
+namespace neurona {
+namespace {
+
+// Vectors of the host, one behind the other, and their copy on the device.
+class Tables {
+ public:
+  // Where a table begins; multiples of 8 bytes align all types used here.
+  template <typename T>
+  size_t add(const std::vector<T>& table) {
+    const size_t at = bytes_.size();
+    const auto* first = reinterpret_cast<const unsigned char*>(table.data());
+    bytes_.insert(bytes_.end(), first, first + table.size() * sizeof(T));
+    while (bytes_.size() % 8 != 0) bytes_.push_back(0);
+    return at;
+  }
+  void copy_to(const Workspace& memory) const {
+    copy_to_device(memory.as<unsigned char>(), bytes_.data(), bytes_.size());
+  }
+  size_t bytes() const { return bytes_.size(); }
+
+ private:
+  std::vector<unsigned char> bytes_;
+};
+
+template <typename T>
+const T* table_at(const Workspace& memory, size_t place) {
+  return reinterpret_cast<const T*>(memory.as<unsigned char>() + place);
+}
+
+// What one axis of y reads: `above` is null where that is one pixel.
+struct Taps {
+  int64_t length;  // of the axis of x
+  const int32_t *below, *above;
+  const float* part;
+};
+
+// What reads one axis of x: source[k] with weight[k] for start[i] <= k < start[i + 1].
+struct Readers {
+  int64_t count;  // of the axis of dy
+  const int64_t* start;
+  const int32_t* source;
+  const float* weight;
+};
+
+struct TapPlaces {
+  size_t below, above, part;
+
+  TapPlaces(Tables& tables, const ResampleAxis& axis)
+      : below(tables.add(axis.below)), above(tables.add(axis.above)), part(tables.add(axis.part)) {}
+
+  Taps on(const Workspace& memory, const ResampleAxis& axis) const {
+    return {axis.length, table_at<int32_t>(memory, below),
+            axis.above.empty() ? nullptr : table_at<int32_t>(memory, above),
+            table_at<float>(memory, part)};
+  }
+};
+
+struct ReaderPlaces {
+  size_t start, source, weight;
+
+  ReaderPlaces(Tables& tables, const ResampleReaders& readers)
+      : start(tables.add(readers.start)),
+        source(tables.add(readers.source)),
+        weight(tables.add(readers.weight)) {}
+
+  Readers on(const Workspace& memory, const ResampleAxis& axis) const {
+    return {axis.count(), table_at<int64_t>(memory, start), table_at<int32_t>(memory, source),
+            table_at<float>(memory, weight)};
+  }
+};
+
+template <int kLanes>
+__device__ inline Lanes<float, kLanes> mixed(const Lanes<float, kLanes>& below,
+                                             const Lanes<float, kLanes>& above, float part) {
+  Lanes<float, kLanes> y;
+  for (int lane = 0; lane < kLanes; ++lane)
+    y[lane] = below[lane] * (1.0f - part) + above[lane] * part;
+  return y;
+}
+
+// A column of x between two rows.
+template <int kLanes>
+__device__ inline Lanes<float, kLanes> read_rows(const Taps& rows, int64_t row, int64_t line,
+                                                 const Lanes<float, kLanes>* x) {
+  const Lanes<float, kLanes> below = x[rows.below[row] * line];
+  return rows.above ? mixed(below, x[rows.above[row] * line], rows.part[row]) : below;
+}
+
+template <int kLanes>
+__global__ void forward_kernel(Taps rows, Taps columns, Places places, int64_t count,
+                               const Lanes<float, kLanes>* x, Lanes<float, kLanes>* y) {
+  const int64_t groups = places.groups(), line = columns.length * groups;
+  for (int64_t i = first_element(); i < count; i += element_stride()) {
+    const Place place = places[i];
+    const Lanes<float, kLanes>* image = x + place.image * rows.length * line + place.group;
+    const auto read = [&](int32_t column) {
+      return read_rows(rows, place.row, line, image + column * groups);
+    };
+    const Lanes<float, kLanes> below = read(columns.below[place.column]);
+    y[i] = columns.above
+               ? mixed(below, read(columns.above[place.column]), columns.part[place.column])
+               : below;
+  }
+}
+
+template <int kLanes>
+__global__ void backward_kernel(Readers rows, Readers columns, Places places, int64_t count,
+                                const Lanes<float, kLanes>* dy, Lanes<float, kLanes>* dx) {
+  const int64_t groups = places.groups(), line = columns.count * groups;
+  for (int64_t i = first_element(); i < count; i += element_stride()) {
+    const Place place = places[i];
+    const Lanes<float, kLanes>* image = dy + place.image * rows.count * line + place.group;
+    const int64_t row_begin = rows.start[place.row], row_end = rows.start[place.row + 1];
+    const int64_t begin = columns.start[place.column], end = columns.start[place.column + 1];
+    Lanes<float, kLanes> total{};
+    for (int64_t k = begin; k < end; ++k) {
+      const Lanes<float, kLanes>* column = image + columns.source[k] * groups;
+      Lanes<float, kLanes> sum{};
+      for (int64_t j = row_begin; j < row_end; ++j) {
+        const Lanes<float, kLanes> value = column[rows.source[j] * line];
+        for (int lane = 0; lane < kLanes; ++lane) sum[lane] += value[lane] * rows.weight[j];
+      }
+      for (int lane = 0; lane < kLanes; ++lane) total[lane] += sum[lane] * columns.weight[k];
+    }
+    dx[i] = total;
+  }
+}
+
+}  // namespace
+
+void resample2d_forward(int64_t images, int64_t channels, const ResampleAxis& rows,
+                        const ResampleAxis& columns, const float* x, float* y) {
+  Tables tables;
+  const TapPlaces row_places(tables, rows), column_places(tables, columns);
+  const Workspace memory(tables.bytes());
+  tables.copy_to(memory);
+  with_lanes(channels, {x, y}, [&](auto lanes) {
+    constexpr int kLanes = decltype(lanes)::value;
+    const int64_t groups = channels / kLanes,
+                  count = images * rows.count() * columns.count() * groups;
+    launch("resample2d_forward", forward_kernel<kLanes>, over_elements(count),
+           row_places.on(memory, rows), column_places.on(memory, columns),
+           Places(rows.count(), columns.count(), groups), count, as_lanes<kLanes>(x),
+           as_lanes<kLanes>(y));
+  });
+}
+
+void resample2d_backward(int64_t images, int64_t channels, const ResampleAxis& rows,
+                         const ResampleAxis& columns, const float* dy, float* dx) {
+  Tables tables;
+  const ReaderPlaces row_places(tables, ResampleReaders(rows)),
+      column_places(tables, ResampleReaders(columns));
+  const Workspace memory(tables.bytes());
+  tables.copy_to(memory);
+  with_lanes(channels, {dy, dx}, [&](auto lanes) {
+    constexpr int kLanes = decltype(lanes)::value;
+    const int64_t groups = channels / kLanes,
+                  count = images * rows.length * columns.length * groups;
+    launch("resample2d_backward", backward_kernel<kLanes>, over_elements(count),
+           row_places.on(memory, rows), column_places.on(memory, columns),
+           Places(rows.length, columns.length, groups), count, as_lanes<kLanes>(dy),
+           as_lanes<kLanes>(dx));
+  });
+}
+
+}  // namespace neurona

@@ -1,0 +1,33 @@
+#include "cuda/runtime/device.h"
+
+#include "cuda/device.h"
+#include "cuda/runtime/check.h"
+
+namespace neurona {
+
+int device_count() {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaGetLastError();  // having no device is no error of the next call
+  return status == cudaSuccess ? count : 0;
+}
+
+std::string device_name() {
+  cudaDeviceProp properties;
+  check_cuda("no CUDA device can be used", cudaGetDeviceProperties(&properties, 0));
+  return properties.name;
+}
+
+// One for the process, so that ops of all host threads run in the order of their launches. Never
+// destroyed: arrays may be freed after the driver has gone.
+cudaStream_t compute_stream() {
+  static const cudaStream_t stream = [] {
+    cudaStream_t created;
+    check_cuda("no CUDA device can be used",
+               cudaStreamCreateWithFlags(&created, cudaStreamNonBlocking));
+    return created;
+  }();
+  return stream;
+}
+
+}  // namespace neurona

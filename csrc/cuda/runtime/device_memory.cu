@@ -1,0 +1,135 @@
+// Memory of a GPU. cudaMalloc and cudaFree wait for the device, so blocks that are freed are kept
+// for the next of their size: all work is on one stream, so whoever gets the block next comes after
+// whoever had it.
+#include "cuda/device_memory.h"
+
+#include <map>
+#include <mutex>
+#include <new>
+#include <unordered_map>
+#include <vector>
+
+#include "cuda/device.h"
+#include "cuda/runtime/check.h"
+
+namespace neurona {
+namespace {
+
+// Sizes are rounded up to four steps for each power of two: at most a quarter is wasted, and arrays
+// of nearly the same size share blocks.
+size_t size_class(size_t bytes) {
+  constexpr size_t kSmallest = 512;
+  size_t step = kSmallest / 4;
+  while (8 * step < bytes) step *= 2;
+  return divide_up(bytes > kSmallest ? bytes : kSmallest, step) * step;
+}
+
+class Pool {
+ public:
+  void* allocate(size_t bytes) {
+    const size_t size = size_class(bytes);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    void* memory = take_free(size);
+    if (!memory) memory = allocate_new(size);
+    sizes_[memory] = size;
+    return memory;
+  }
+
+  void free(void* memory) noexcept {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    free_[sizes_.at(memory)].push_back(memory);
+    sizes_.erase(memory);
+  }
+
+ private:
+  void* take_free(size_t size) {
+    const auto blocks = free_.find(size);
+    if (blocks == free_.end() || blocks->second.empty()) return nullptr;
+    void* memory = blocks->second.back();
+    blocks->second.pop_back();
+    return memory;
+  }
+
+  void* allocate_new(size_t size) {
+    compute_stream();  // the first call says that there is no device, if so
+    void* memory = nullptr;
+    cudaError_t status = cudaMalloc(&memory, size);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();  // it is no error of the next call
+      return_free();
+      status = cudaMalloc(&memory, size);
+    }
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      throw std::bad_alloc();
+    }
+    check_cuda("CUDA memory", status);
+    return memory;
+  }
+
+  // Gives the device all blocks that are free; cudaFree waits for the work that may still use them.
+  void return_free() {
+    for (auto& [size, blocks] : free_) {
+      for (void* memory : blocks) check_cuda("CUDA memory", cudaFree(memory));
+      blocks.clear();
+    }
+  }
+
+  std::mutex mutex_;
+  std::unordered_map<void*, size_t> sizes_;  // of the blocks in use
+  std::map<size_t, std::vector<void*>> free_;
+};
+
+// Never destroyed: arrays may be freed while the process ends.
+Pool& pool() {
+  static auto* instance = new Pool;
+  return *instance;
+}
+
+// Whether the driver reads the bytes only when the copy's turn comes: it does where their pages are
+// locked. Of others it has taken a copy when the call returns.
+bool is_read_late(const void* host) {
+  cudaPointerAttributes attributes;
+  if (cudaPointerGetAttributes(&attributes, host) != cudaSuccess) {
+    cudaGetLastError();
+    return true;
+  }
+  return attributes.type != cudaMemoryTypeUnregistered;
+}
+
+}  // namespace
+
+void* device_allocate(size_t bytes) { return pool().allocate(bytes); }
+
+void device_free(void* memory) noexcept { pool().free(memory); }
+
+void copy_to_device(void* to, const void* from, size_t bytes) {
+  if (bytes == 0) return;
+  check_cuda("copy to the CUDA device",
+             cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, compute_stream()));
+  if (is_read_late(from)) synchronize();
+}
+
+void copy_to_host(void* to, const void* from, size_t bytes) {
+  if (bytes == 0) return;
+  check_cuda("copy from the CUDA device",
+             cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, compute_stream()));
+  synchronize();
+}
+
+void copy_on_device(void* to, const void* from, size_t bytes) {
+  if (bytes == 0) return;
+  check_cuda("copy on the CUDA device",
+             cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, compute_stream()));
+}
+
+void fill_on_device(void* to, unsigned char byte, size_t bytes) {
+  if (bytes == 0) return;
+  check_cuda("fill on the CUDA device", cudaMemsetAsync(to, byte, bytes, compute_stream()));
+}
+
+void synchronize() {
+  check_cuda("work on the CUDA device", cudaStreamSynchronize(compute_stream()));
+}
+
+}  // namespace neurona
