@@ -357,8 +357,8 @@ def test_conversions() -> None:
     assert x.double().float().dtype == np.float32 and x.bool().tolist() == [True, True]
     assert x.to("cpu") is x and x.to(np.float32) is x and x.cpu() is x and x.device == "cpu"
     assert x.to(neurona.zeros(1, dtype=neurona.float64)).dtype == np.float64
-    with pytest.raises(ValueError, match="device must be 'cpu', got 'cuda:0'"):
-        x.to("cuda:0")
+    with pytest.raises(ValueError, match="device must be 'cpu' or 'cuda', got 'cuda:1'"):
+        x.to("cuda:1")
     assert float(x[0]) == 1.5 and int(x[1]) == -2 and [10, 20][neurona.tensor(1)] == 20
     with pytest.raises(TypeError, match="index"):
         [1, 2][x[0]]

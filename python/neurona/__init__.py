@@ -17,6 +17,7 @@ import numpy as _np
 from . import autograd
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .backends import cpu as _cpu
+from .backends import cuda as _device
 from .backends import use_backend, verify
 from .creation import (
     arange,
@@ -61,7 +62,7 @@ bool_ = _np.dtype(_np.bool_)
 
 # Loaded when first used, so that `import neurona` costs little more than NumPy.
 _SUBMODULES = (
-    "backends", "callbacks", "checkpoint", "cli", "creation", "datasets", "errors", "files",
+    "backends", "callbacks", "checkpoint", "cli", "creation", "cuda", "datasets", "errors", "files",
     "folding", "functions", "graph", "history", "inference", "kernels", "metric_learning",
     "metrics", "models", "nn", "optim", "plot", "probes", "random", "receptive", "recording",
     "reference", "safetensors", "sklearn", "trainer", "transforms", "utils",
@@ -80,6 +81,7 @@ _LAZY_NAMES = {
 if TYPE_CHECKING:
     from . import (
         callbacks,
+        cuda,
         datasets,
         graph,
         kernels,
@@ -105,13 +107,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FormatError", "Generator", "History", "Tensor", "Trainer", "__version__", "arange", "autograd",
-    "bool_", "callbacks", "cat", "datasets", "default_generator", "empty", "empty_cache",
+    "bool_", "callbacks", "cat", "cuda", "datasets", "default_generator", "empty", "empty_cache",
     "empty_like", "enable_grad", "eye", "float32", "float64", "fold_batch_norm", "from_dlpack",
-    "from_numpy", "full", "full_like", "get_conv_precision", "get_num_threads", "get_rng_state",
-    "graph", "int16", "int32", "int64", "int8", "is_grad_enabled", "is_tensor", "kernels",
-    "linspace", "manual_seed", "matmul", "maximum", "mc_predict", "metric_learning", "metrics",
-    "minimum", "models", "nn", "no_grad", "ones", "ones_like", "optim", "plot", "probes", "rand",
-    "randint", "randn", "randperm", "receptive_field", "record", "reference", "set_conv_precision",
+    "from_numpy", "full", "full_like", "get_conv_precision", "get_float32_matmul_precision",
+    "get_num_threads", "get_rng_state", "graph", "int16", "int32", "int64", "int8",
+    "is_grad_enabled", "is_tensor", "kernels", "linspace", "manual_seed", "matmul", "maximum",
+    "mc_predict", "metric_learning", "metrics", "minimum", "models", "nn", "no_grad", "ones",
+    "ones_like", "optim", "plot", "probes", "rand", "randint", "randn", "randperm",
+    "receptive_field", "record", "reference", "set_conv_precision", "set_float32_matmul_precision",
     "set_flush_denormal", "set_grad_enabled", "set_num_threads", "set_rng_state", "stack",
     "summary", "tensor", "transforms", "uint8", "use_backend", "utils", "verify", "where", "zeros",
     "zeros_like",
@@ -160,6 +163,29 @@ def set_conv_precision(precision: str) -> None:
 def get_conv_precision() -> str:
     """How 3x3 and 5x5 convolutions are computed, "fast" or "exact"; see `set_conv_precision`."""
     return "fast" if _cpu.core.fast_convolutions() else "exact"
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """How products and convolutions of float32 tensors are computed on a CUDA device: "highest"
+    (the default), "high" or "medium", as in PyTorch, where it concerns products alone.
+
+    "highest" computes in float32. "high" rounds the elements to TF32 (10 bits of mantissa, an error
+    of about 3e-4 of the result's norm) and "medium" to bfloat16 (7 bits, about 3e-3) on their way
+    to the tensor cores, which add up in float32. The CPU always computes in float32. ValueError for
+    another name.
+
+    >>> import neurona
+    >>> neurona.set_float32_matmul_precision("high")
+    >>> neurona.get_float32_matmul_precision()
+    'high'
+    >>> neurona.set_float32_matmul_precision("highest")
+    """
+    _device.set_product_precision(precision)
+
+
+def get_float32_matmul_precision() -> str:
+    """How products are computed on a CUDA device; see `set_float32_matmul_precision`."""
+    return _device.product_precision
 
 
 def set_flush_denormal(mode: bool) -> bool:

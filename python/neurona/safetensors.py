@@ -48,7 +48,8 @@ _NAMES = {dtype: name for name, dtype in _DTYPES.items() if name != "BF16"}
 def _as_array(name: str, value: Any) -> np.ndarray:
     """The array of a Tensor or array, C-contiguous and little endian."""
     if not isinstance(value, (np.ndarray, np.generic)):
-        value = getattr(value, "data", value)
+        here = value.cpu() if getattr(value, "device", "cpu") != "cpu" else value
+        value = getattr(here, "data", value)
     if not isinstance(value, (np.ndarray, np.generic)):
         raise TypeError(
             f"save_file: tensor {name!r} must be a Tensor or array, got {type(value).__name__}"

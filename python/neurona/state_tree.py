@@ -30,6 +30,8 @@ def _encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
         items = [_encode(item, f"{path}.{index}", tensors) for index, item in enumerate(value)]
         return {"@tuple": items} if isinstance(value, tuple) else items
     array = value if isinstance(value, np.ndarray) else getattr(value, "data", None)
+    if getattr(value, "device", "cpu") != "cpu":
+        array = value.cpu().data
     if not isinstance(array, np.ndarray):
         raise TypeError(
             f"state: {path} must be made of numbers, strings, lists, dictionaries and "

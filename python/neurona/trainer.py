@@ -18,7 +18,7 @@ from .history import History
 from .interrupts import DelayedInterrupt
 from .metrics import as_array
 from .trainer_files import TrainerFiles
-from .trainer_setup import as_loader, sample_weights, split, unpack
+from .trainer_setup import as_loader, device_of, sample_weights, split, unpack
 
 
 class Trainer(TrainerFiles):
@@ -214,7 +214,7 @@ class Trainer(TrainerFiles):
 
     def _train_batch(self, batch: Any) -> None:
         """One step of training: forward, loss, backward, update."""
-        x, y, weight = unpack(batch)
+        x, y, weight = unpack(batch, device_of(self.model))
         results: list[Any] = []
 
         def closure() -> Any:

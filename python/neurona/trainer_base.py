@@ -23,6 +23,7 @@ from .tensor import Tensor
 from .trainer_setup import (
     as_input,
     as_loader,
+    device_of,
     get_loss,
     get_optimizer,
     sample_weights,
@@ -117,7 +118,7 @@ class TrainerBase:
             with no_grad():
                 for index, batch in enumerate(itertools.islice(loader, steps)):
                     run.call("on_test_batch_begin", index, {})
-                    x, y, weight = unpack(batch)
+                    x, y, weight = unpack(batch, device_of(self.model))
                     output = self.model(x)
                     loss = self._compute_loss(output, y, weight)
                     self._mean_loss.add(loss.item(), len(as_array(x)))
@@ -161,7 +162,7 @@ class TrainerBase:
             with no_grad():
                 for index, batch in enumerate(itertools.islice(self._inputs(x, batch_size), steps)):
                     run.call("on_predict_batch_begin", index, {})
-                    outputs.append(as_array(self.model(batch)))
+                    outputs.append(as_array(self.model(batch.to(device_of(self.model)))))
                     run.call("on_predict_batch_end", index, {})
         finally:
             self.model.train(mode)

@@ -204,14 +204,21 @@ def split(
     return (inputs[kept], targets[kept], rest), (inputs[held], targets[held])
 
 
-def unpack(batch: Any) -> tuple[Tensor, Tensor, Tensor | None]:
-    """(x, y) or (x, y, weight) as Tensors."""
+def device_of(model: Module) -> str:
+    """Where the parameters are, "cpu" for a model without any."""
+    parameter = next(iter(model.parameters()), None)
+    return "cpu" if parameter is None else parameter.device
+
+
+def unpack(batch: Any, device: str) -> tuple[Tensor, Tensor, Tensor | None]:
+    """(x, y) or (x, y, weight) as Tensors on `device`."""
     if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
         raise TypeError(
             f"Trainer: batches must be (x, y) or (x, y, weight), got {type(batch).__name__}"
         )
     x, y, weight = (*batch, None)[:3]
-    return _tensor(x), _tensor(y), None if weight is None else _tensor(weight)
+    parts = (None if part is None else _tensor(part).to(device) for part in (x, y, weight))
+    return tuple(parts)  # type: ignore[return-value]
 
 
 def _tensor(value: Any) -> Tensor:

@@ -8,7 +8,7 @@ or to the leaf tensor. `backward` walks that graph.
 from __future__ import annotations
 
 from .engine import HookHandle, add_hook, backward, grad, retain
-from .function import Function, ndarray, register_tensor, wrap
+from .function import Function, is_array, ndarray, register_tensor, wrap
 from .grad_mode import enable_grad, is_grad_enabled, mode, no_grad, set_grad_enabled
 from .gradcheck import gradcheck
 
@@ -20,6 +20,7 @@ __all__ = [
     "enable_grad",
     "grad",
     "gradcheck",
+    "is_array",
     "is_grad_enabled",
     "mode",
     "ndarray",

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import backends
-from .function import Function, is_tensor, ndarray, wrap
+from .function import Function, is_array, is_tensor, ndarray, wrap
 from .grad_mode import mode
 
 
@@ -52,7 +52,9 @@ def _as_gradient(node: Function, value: Any) -> ndarray:
     """The array of what a backward returned in another form."""
     if is_tensor(value):
         return value.data
-    if isinstance(value, (np.generic, ndarray)):
+    if is_array(value):
+        return value
+    if isinstance(value, np.generic):
         return np.asarray(value)
     raise TypeError(
         f"{type(node).__name__} backward: gradients must be arrays or None, "
@@ -145,7 +147,7 @@ def _seed(op: str, tensor: Any, gradient: Any) -> ndarray:
             return backends.RECORDED_ONE
         return np.ones_like(data)
     array = gradient.data if is_tensor(gradient) else gradient
-    if not isinstance(array, ndarray):
+    if not is_array(array):
         raise TypeError(f"{op}: gradient must be a Tensor, got {type(gradient).__name__}")
     if array.shape != data.shape:
         raise ValueError(f"{op}: gradient must have shape {data.shape}, got shape {array.shape}")

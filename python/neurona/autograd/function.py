@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.device_array import DeviceArray
 from .grad_mode import mode
 
 ndarray = np.ndarray
@@ -26,10 +27,15 @@ def is_tensor(value: object) -> bool:
     return isinstance(value, _tensor)
 
 
+def is_array(value: object) -> bool:
+    """Whether a value is an array, on the host or on a device."""
+    return isinstance(value, (ndarray, DeviceArray))
+
+
 def wrap(data: ndarray) -> Any:
     """A tensor around an array (or NumPy scalar), without gradient."""
     tensor = _new(_tensor)
-    tensor.data = data if type(data) is ndarray else np.asarray(data)
+    tensor.data = data if type(data) is ndarray or type(data) is DeviceArray else np.asarray(data)
     tensor.grad = None
     tensor._requires_grad = False
     tensor._node = None
@@ -137,7 +143,7 @@ class Function:
                 # The version counters of the tensors whose arrays were saved, with their counts.
                 tensors.append(first)
                 for value in ctx.saved:
-                    if type(value) is ndarray:
+                    if type(value) is ndarray or type(value) is DeviceArray:
                         for tensor in tensors:
                             if tensor.data is value:
                                 version = tensor._version

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from . import cpu
+from .device_array import DEVICE_FLOAT32
+from .device_array import DeviceArray as DeviceArray
 from .waist import KERNELS
 
 FLOAT32 = np.dtype(np.float32)
@@ -59,6 +61,8 @@ def current(dtype: np.dtype) -> Any:
 
 def _for_dtype(dtype: np.dtype) -> Any:
     global _float64_note_given
+    if dtype is DEVICE_FLOAT32:
+        return _on_device()
     if dtype != np.float64:
         return _active
     if _active is _backends["cpu"] and not _float64_note_given:
@@ -70,6 +74,20 @@ def _for_dtype(dtype: np.dtype) -> Any:
             stacklevel=4,
         )
     return named("reference")
+
+
+def _on_device() -> Any:
+    """The kernels for arrays on a CUDA device, whichever backend runs those on the host."""
+    if _active.name in ("recording", "verify"):
+        raise RuntimeError(
+            f"{_active.name}: runs kernels on the host only, got a tensor on the device 'cuda'; "
+            "move it with .cpu()"
+        )
+    if "cuda" not in _backends:
+        from . import cuda
+
+        _backends["cuda"] = Backend("cuda", cuda)
+    return _backends["cuda"]
 
 
 def set_active(backend: Any) -> Any:

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from .errors import CommandError
+
 
 def whole(minimum: int) -> Callable[[str], int]:
     """A conversion for `type=`: an int that is at least `minimum`."""
@@ -78,6 +80,23 @@ def apply_threads(args: argparse.Namespace) -> None:
         import neurona
 
         neurona.set_num_threads(args.threads)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """`--device`."""
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)"
+    )
+
+
+def check_device(args: argparse.Namespace) -> None:
+    """Raises `CommandError` in one sentence where `--device` names what is not there."""
+    if args.device == "cuda":
+        from .. import cuda
+
+        problem = cuda.problem()
+        if problem is not None:
+            raise CommandError(f"--device {problem}")
 
 
 def note(args: argparse.Namespace, line: str) -> None:

@@ -72,10 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="continue a run: its folder or last.safetensors",
     )
     add("--download", action="store_true", help="fetch the data set if it is not found")
+    options.add_device(parser)
     options.add_common(parser)
 
 
-def _build(config: dict[str, Any], data: ArrayDataset) -> Trainer:
+def _build(config: dict[str, Any], data: ArrayDataset, device: str) -> Trainer:
     """The trainer that a configuration describes; raises `CommandError` if it cannot be built."""
     from .. import optim
     from ..models import build
@@ -83,7 +84,7 @@ def _build(config: dict[str, Any], data: ArrayDataset) -> Trainer:
     from ..trainer import Trainer
 
     try:
-        model = build(config["model"], data.input_shape, len(data.classes))
+        model = build(config["model"], data.input_shape, len(data.classes)).to(device)
     except ValueError as error:
         raise CommandError(f"{error} (data set {data.name})", errors.USAGE) from None
     rate, decay = config["lr"], config["weight_decay"]
@@ -129,6 +130,7 @@ def _write_config(folder: Path, config: dict[str, Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trains, evaluates the best weights on the test set and prints the result."""
     started = time.perf_counter()
+    options.check_device(args)
     if args.resume:
         source = checkpoint_to_resume(args)
         options.note(args, f"neurona train: resuming {source}")
@@ -148,7 +150,7 @@ def run(args: argparse.Namespace) -> int:
     options.apply_threads(args)
     neurona.manual_seed(config["seed"])
     data = _limited(datasets.load(config["dataset"], args.download), config["limit"])
-    trainer = _build(config, data)
+    trainer = _build(config, data, args.device)
     if args.verbose:
         options.note(args, repr(trainer.model))
     folder.mkdir(parents=True, exist_ok=True)

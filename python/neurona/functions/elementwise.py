@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd import Function, ndarray
+from ..autograd import Function, is_array, ndarray
 from ..backends import current
 
 Operand = ndarray | float
 
 
 def _shape(operand: Operand) -> tuple[int, ...]:
-    return operand.shape if type(operand) is ndarray else ()
+    return operand.shape if is_array(operand) else ()  # type: ignore[union-attr]
 
 
 def unbroadcast(gradient: ndarray, shape: tuple[int, ...]) -> ndarray:
@@ -28,7 +28,7 @@ def unbroadcast(gradient: ndarray, shape: tuple[int, ...]) -> ndarray:
 
 def _backend(a: Operand, b: Operand) -> Any:
     """The backend for the operand that is an array."""
-    return current(a.dtype if type(a) is ndarray else b.dtype)  # type: ignore[union-attr]
+    return current(a.dtype if is_array(a) else b.dtype)  # type: ignore[union-attr]
 
 
 class Add(Function):

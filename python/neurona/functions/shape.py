@@ -79,11 +79,11 @@ class GetItem(Function):
 
     def forward(ctx, x: ndarray, index: Any) -> ndarray:
         ctx.saved = (x.shape, index)
-        return np.asarray(x[index])
+        return x[index]
 
     def backward(ctx, dy: ndarray) -> ndarray:
         shape, index = ctx.saved
-        dx = np.zeros(shape, dy.dtype)
+        dx = np.zeros(shape, dy.dtype, like=dy)
         parts = index if isinstance(index, tuple) else (index,)
         if any(isinstance(part, (ndarray, list)) for part in parts):
             np.add.at(dx, index, dy)  # an element may be picked more than once

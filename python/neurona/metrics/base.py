@@ -8,11 +8,14 @@ import numpy as np
 
 
 def as_array(value: Any) -> np.ndarray:
-    """The array behind a Tensor, or `numpy.asarray` of anything else."""
+    """The array behind a Tensor (copied to the host if need be), or `numpy.asarray` of the rest."""
     if isinstance(value, np.ndarray):
         return value
     data = getattr(value, "data", None)
-    return data if isinstance(data, np.ndarray) else np.asarray(value)
+    if isinstance(data, np.ndarray):
+        return data
+    # A tensor on a device has its array copied to the host, where metrics are computed.
+    return value.cpu().data if getattr(value, "device", "cpu") != "cpu" else np.asarray(value)
 
 
 class Metric:

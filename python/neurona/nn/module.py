@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..tensor import Tensor
+from ..tensor.convert import moved
 from .hooks import HookTable, RemovableHandle, add_hook
 from .layer_errors import name_layer
 from .parameter import Parameter
@@ -345,26 +346,37 @@ class Module:
                 parameter.grad = Tensor(np.zeros_like(parameter.grad.data))
 
     def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Self:
-        """Convert floating-point parameters and buffers to `dtype`, in place: `to(dtype)`,
-        `to("cpu")`, `to("cpu", dtype)`.
+        """Convert floating-point parameters and buffers to `dtype` and move them to `device`, in
+        place: `to(dtype)`, `to("cuda")`, `to("cpu", dtype)`.
+
+        Raises TypeError for another dtype than float32 and float64, ValueError for another device
+        than "cpu" and "cuda", RuntimeError where there is no CUDA device. Optimizers made before go
+        on with the same parameters, but their buffers stay where they are: make them afterwards.
         """
         for value in args:
             if isinstance(value, str) and not value.startswith("float"):
                 device = value
             else:
                 dtype = value
-        if device is not None and str(device) != "cpu":
-            raise ValueError(f"to: device must be 'cpu', got {device!r}")
-        if dtype is None:
-            return self
-        target = np.dtype(dtype)
-        if target not in (np.float32, np.float64):
+        target = None if dtype is None else np.dtype(dtype)
+        if target is not None and target not in (np.float32, np.float64):
             raise TypeError(f"to: dtype must be float32 or float64, got {target}")
-        for tensor in [*self.parameters(), *self.buffers()]:
-            if tensor.data.dtype.kind == "f" and tensor.data.dtype != target:
-                tensor.data = tensor.data.astype(target)
+
+        def converted(array: Any) -> Any:
+            if target is not None and array.dtype.kind == "f" and array.dtype != target:
+                array = array.astype(target)
+            # Integer buffers are counters, which Python reads and writes.
+            stays = device is None or array.dtype.kind != "f"
+            return array if stays else moved("to", array, device)
+
+        tensors = [*self.parameters(), *self.buffers()]
+        # All of them first: nothing has changed when one of them cannot be converted.
+        arrays = [converted(tensor.data) for tensor in tensors]
+        for tensor, array in zip(tensors, arrays, strict=True):
+            if array is not tensor.data:
+                tensor.data = array
                 if tensor.grad is not None:
-                    tensor.grad = Tensor(tensor.grad.data.astype(target))
+                    tensor.grad = Tensor(converted(tensor.grad.data))
         return self
 
     def float(self) -> Self:
@@ -376,8 +388,12 @@ class Module:
         return self.to(np.float64)
 
     def cpu(self) -> Self:
-        """Return this module, which is on the CPU."""
-        return self
+        """Move all parameters and buffers to the CPU."""
+        return self.to("cpu")
+
+    def cuda(self) -> Self:
+        """Move all parameters and buffers to the CUDA device."""
+        return self.to("cuda")
 
     # ---- hooks, printing ----
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd import is_array
 from ..tensor import Tensor
 
 
@@ -29,7 +30,7 @@ class Parameter(Tensor):
         if data is None:
             data = np.empty(0, np.float32)
         array = data.data if isinstance(data, Tensor) else data
-        if not isinstance(array, np.ndarray):
+        if not is_array(array):
             raise TypeError(
                 f"Parameter: data must be a Tensor or an ndarray, got {type(data).__name__}"
             )

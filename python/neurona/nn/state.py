@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..autograd import no_grad
+from ..autograd import is_array, no_grad
 from ..tensor import Tensor
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ def load(module: Module, state: Mapping[str, Any], strict: bool, assign: bool) -
         if name not in state:
             continue
         source = state[name].data if isinstance(state[name], Tensor) else state[name]
-        if not isinstance(source, np.ndarray | np.generic):
+        if not (is_array(source) or isinstance(source, np.generic)):
             kinds.append(f"{name}: expected a Tensor or an ndarray, got {type(source).__name__}")
             continue
-        sources[name] = np.asarray(source)
+        sources[name] = source if is_array(source) else np.asarray(source)
         if source.shape != target.shape:
             shapes.append(f"{name}: expected shape {tuple(target.shape)}, got {source.shape}")
         if _kind(source.dtype) != _kind(target.data.dtype):

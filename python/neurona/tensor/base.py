@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..autograd import Function, mode, wrap
+from ..backends import DeviceArray
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -27,6 +28,11 @@ class TensorBase:
     _node: Any
     _version: list[Any]
     _hooks: dict[int, Any] | None
+
+    @property
+    def device(self) -> str:
+        """Where the elements are: "cpu" or "cuda"."""
+        return "cuda" if type(self.data) is DeviceArray else "cpu"
 
 
 def apply(function: type[Function], *args: Any) -> Tensor:

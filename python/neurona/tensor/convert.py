@@ -6,12 +6,41 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backends import refuse_while_recording
+from ..autograd import Function
+from ..backends import DeviceArray, refuse_while_recording
 from ..functions.math import Cast
 from .base import TensorBase, apply, plain
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+
+
+def moved(op: str, array: Any, device: Any) -> Any:
+    """The array on "cpu" or "cuda": itself if it is there, else a copy.
+
+    Raises ValueError for another device, RuntimeError saying what is missing for a device that this
+    machine or this build does not have, TypeError for float64 on "cuda".
+    """
+    name = str(device)
+    if name not in ("cpu", "cuda", "cuda:0"):
+        raise ValueError(f"{op}: device must be 'cpu' or 'cuda', got {name!r}")
+    if name == "cpu":
+        return array.numpy() if type(array) is DeviceArray else array
+    return array if type(array) is DeviceArray else DeviceArray.from_host(array)
+
+
+class Move(Function):
+    """The elements on another device; the gradient goes back to where they came from."""
+
+    __slots__ = ()
+    fresh_grads = True
+
+    def forward(ctx, x: Any, device: str) -> Any:
+        ctx.saved = ("cuda" if type(x) is DeviceArray else "cpu",)
+        return moved("to", x, device)
+
+    def backward(ctx, dy: Any) -> Any:
+        return moved("to", dy, ctx.saved[0])
 
 
 class ConvertMethods(TensorBase):
@@ -20,16 +49,19 @@ class ConvertMethods(TensorBase):
     __slots__ = ()
 
     def to(self, target: Any) -> Tensor:
-        """The tensor in another dtype; "cpu", the only device so far, changes nothing.
+        """The tensor in another dtype, or on another device: "cpu" or "cuda".
 
-        Raises TypeError for a dtype that holds no real numbers, ValueError for another device.
+        The tensor itself when nothing changes. Raises TypeError for a dtype that holds no real
+        numbers and for float64 on "cuda", ValueError for another device, RuntimeError where there
+        is no CUDA device.
         """
         if isinstance(target, TensorBase):
-            target = target.data.dtype
+            return self.to(target.device).to(target.data.dtype)
         if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda", "mps"):
-            if target != "cpu":
-                raise ValueError(f"to: device must be 'cpu', got {target!r}")
-            return self  # type: ignore[return-value]
+            if target.removesuffix(":0") == self.device:
+                return self  # type: ignore[return-value]
+            refuse_while_recording("to another device")
+            return apply(Move, self, target)
         dtype = np.dtype(target)
         if dtype.kind not in "fiub":
             raise TypeError(f"to: dtype must be of floats, integers or booleans, got {dtype}")
@@ -63,8 +95,12 @@ class ConvertMethods(TensorBase):
         return self.to(np.bool_)
 
     def cpu(self) -> Tensor:
-        """The tensor itself: it is on the CPU already."""
-        return self  # type: ignore[return-value]
+        """The tensor on the CPU: itself if it is there."""
+        return self.to("cpu")
+
+    def cuda(self) -> Tensor:
+        """The tensor on the CUDA device: itself if it is there."""
+        return self.to("cuda")
 
     def item(self) -> Any:
         """The only element as a Python number. ValueError for several elements."""
@@ -82,6 +118,8 @@ class ConvertMethods(TensorBase):
         """The array, sharing memory. RuntimeError for a tensor that requires grad."""
         if self._requires_grad:
             raise RuntimeError("numpy: the tensor requires grad; use .detach().numpy()")
+        if type(self.data) is DeviceArray:
+            raise TypeError("numpy: the tensor is on the device 'cuda'; use .cpu().numpy()")
         refuse_while_recording("numpy")
         return self.data
 
@@ -96,7 +134,11 @@ class ConvertMethods(TensorBase):
     def __dlpack__(self, **options: Any) -> Any:
         if self._requires_grad:
             raise BufferError("dlpack: the tensor requires grad; use .detach()")
+        if type(self.data) is DeviceArray:
+            raise BufferError("dlpack: the tensor is on the device 'cuda'; use .cpu()")
         return self.data.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
+        if type(self.data) is DeviceArray:
+            raise BufferError("dlpack: the tensor is on the device 'cuda'; use .cpu()")
         return self.data.__dlpack_device__()

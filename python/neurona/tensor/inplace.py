@@ -58,8 +58,10 @@ def _assign(op: str, target: Any, index: Any, value: Any) -> Any:
                 f"{op}: the value must have dtype {target.data.dtype}, got {value.data.dtype}"
             )
         return apply_in_place(op, target, SetItem, index, value)
+    if isinstance(value, TensorBase):
+        value = value.to(target.device).data  # type: ignore[attr-defined]
     try:
-        target.data[index] = value.data if isinstance(value, TensorBase) else value
+        target.data[index] = value
     except ValueError as error:
         raise ValueError(f"{op}: {error}") from None
     target._version[0] += 1

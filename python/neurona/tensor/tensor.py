@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import autograd
-from ..backends import refuse_while_recording
+from ..backends import DeviceArray, refuse_while_recording
 from .arithmetic import ArithmeticMethods
 from .base import plain
 from .convert import ConvertMethods
@@ -42,7 +42,7 @@ class Tensor(ArithmeticMethods, ReduceMethods, ShapeMethods, InPlaceMethods, Con
     __slots__ = ()
 
     def __init__(self, data: np.ndarray, requires_grad: bool = False) -> None:
-        if type(data) is not np.ndarray:
+        if type(data) is not np.ndarray and type(data) is not DeviceArray:
             if not isinstance(data, np.ndarray) or isinstance(data, np.ma.MaskedArray):
                 raise TypeError(
                     f"Tensor: data must be a numpy.ndarray, got {type(data).__name__}; "
@@ -78,11 +78,6 @@ class Tensor(ArithmeticMethods, ReduceMethods, ShapeMethods, InPlaceMethods, Con
     def dtype(self) -> np.dtype:
         """The NumPy dtype of the elements."""
         return self.data.dtype
-
-    @property
-    def device(self) -> str:
-        """Where the elements are: "cpu"."""
-        return "cpu"
 
     @property
     def nbytes(self) -> int:
@@ -228,7 +223,10 @@ class Tensor(ArithmeticMethods, ReduceMethods, ShapeMethods, InPlaceMethods, Con
         return bool((self == value).data.any())
 
     def __repr__(self) -> str:
-        text = np.array2string(self.data, separator=", ", prefix="tensor(", precision=4)
+        here = self.data.numpy() if type(self.data) is DeviceArray else self.data
+        text = np.array2string(here, separator=", ", prefix="tensor(", precision=4)
+        if here is not self.data:
+            text += ", device='cuda'"
         if self.data.dtype not in _USUAL_DTYPES:
             text += f", dtype={self.data.dtype}"
         if self._node is not None:

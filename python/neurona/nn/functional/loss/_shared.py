@@ -36,7 +36,7 @@ def warn_of_probabilities(op: str, input: Tensor, applied: str = "log_softmax") 
         applied == "sigmoid" and type(input._node) is Sigmoid
     ):
         evidence = f"input comes from {type(input._node).__name__}"
-    elif applied == "log_softmax" and _rows_sum_to_one(input.data):
+    elif applied == "log_softmax" and input.device == "cpu" and _rows_sum_to_one(input.data):
         evidence = "every row of input sums to 1"
     else:
         return
