@@ -79,6 +79,16 @@ def test_views_and_single_elements() -> None:
     assert "device='cuda'" in repr(there)
 
 
+def test_others_can_read_the_memory() -> None:
+    """`__cuda_array_interface__`, version 3: shape, type, address and strides of the array."""
+    array = images(2, 3, 4).cuda().data
+    told = array.__cuda_array_interface__
+    assert told["shape"] == (2, 3, 4) and told["typestr"] == "<f4" and told["version"] == 3
+    assert told["strides"] is None and told["data"][1] is False and told["data"][0] % 256 == 0
+    column = array[:, 1].__cuda_array_interface__
+    assert column["strides"] == (48, 4) and column["data"][0] == told["data"][0] + 16
+
+
 def networks() -> dict[str, Any]:
     """Small networks that reach every layer with kernels of its own."""
     return {

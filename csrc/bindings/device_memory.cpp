@@ -131,6 +131,8 @@ void register_device_memory(py::module_& m) {
         "A new array on the device of the same shape and dtype; its contents are undefined.");
   m.def("copy_into", &copy_into, py::arg("to"), py::arg("from_"),
         "Copies the elements of one device's array into another of its shape, of any strides.");
+  m.def("synchronize", &synchronize, py::call_guard<py::gil_scoped_release>(),
+        "Waits for all work on the device; RuntimeError when some of it failed.");
   m.def("on_device", &on_device, py::arg("array"), "Whether the elements lie on the device.");
 }
 

@@ -182,6 +182,23 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     def __repr__(self) -> str:
         return f"DeviceArray({self.numpy()!r})"
 
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """By which CuPy, Numba and PyTorch read the elements where they lie; waits for the device.
+
+        Version 3 of the protocol, without a stream: what was enqueued is done.
+        """
+        _extension().synchronize()
+        address = self._memory.__array_interface__["data"][0]
+        return {
+            "shape": self.shape,
+            "typestr": self._memory.dtype.str,
+            "data": (address, not self._memory.flags.writeable),
+            "strides": None if self._memory.flags.c_contiguous else self.strides,
+            "version": 3,
+            "stream": None,
+        }
+
     # -- NumPy's functions -----------------------------------------------------------------------
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
