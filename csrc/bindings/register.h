@@ -1,9 +1,11 @@
-// One function per topic adds its ops to the module; module.cpp lists them.
+// One function per topic adds its ops to the module; ops.cpp lists those that every extension has.
 #pragma once
 
 #include <pybind11/pybind11.h>
 
 namespace neurona {
+
+void register_ops(pybind11::module_& m);
 
 void register_activation(pybind11::module_& m);
 void register_adaptive(pybind11::module_& m);

@@ -131,13 +131,6 @@ __global__ void add_stretches_kernel(int64_t count, int64_t stretches, const dou
   }
 }
 
-RowTarget rows_of(float* c, int64_t columns, const float* bias, TileActivation activation) {
-  GemmEpilogue epilogue;
-  epilogue.bias = bias;
-  epilogue.activation = activation;
-  return {c, columns, 0, epilogue};
-}
-
 }  // namespace
 
 void conv2d_depthwise_forward(const Conv2dShape& shape, const float* x, const float* weight,

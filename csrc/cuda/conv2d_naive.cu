@@ -107,13 +107,6 @@ __global__ void backward_weight_kernel(Sizes sizes, const float* dy, const float
   }
 }
 
-RowTarget rows_of(float* c, int64_t columns, const float* bias, TileActivation activation) {
-  GemmEpilogue epilogue;
-  epilogue.bias = bias;
-  epilogue.activation = activation;
-  return {c, columns, 0, epilogue};
-}
-
 }  // namespace
 
 void conv2d_naive_forward(const Conv2dShape& shape, const float* x, const float* weight,

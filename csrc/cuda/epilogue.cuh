@@ -28,4 +28,12 @@ struct RowTarget {
   static constexpr float kLeakySlope = 0.01f;
 };
 
+// Rows of `columns` elements without gaps, c = act(sum + bias).
+inline RowTarget rows_of(float* c, int64_t columns, const float* bias, TileActivation activation) {
+  GemmEpilogue epilogue;
+  epilogue.bias = bias;
+  epilogue.activation = activation;
+  return {c, columns, 0, epilogue};
+}
+
 }  // namespace neurona

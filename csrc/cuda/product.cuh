@@ -46,8 +46,6 @@ struct ProductGrid {
 template <int kLines, typename Source>
 class PartLoader {
  public:
-  using Part = float[kDepth][kLines + 4];  // 4 more, so that stores along k meet other banks
-
   __device__ PartLoader(const Source& source, int64_t batch, int64_t first_line)
       : source_(source), batch_(batch) {
     for (int i = 0; i < kOwnLines; ++i) lines_[i] = source.line(batch, first_line + own_line(i));
@@ -55,6 +53,7 @@ class PartLoader {
 
   __device__ void fetch(int64_t first_k, int64_t end_k) {
     typename Source::Step step{};
+    NEURONA_UNROLL
     for (int i = 0; i < kOwn; ++i) {
       if (i == 0 || !Source::kDepthIsContiguous) {
         const int64_t k = first_k + own_depth(i);
@@ -65,8 +64,11 @@ class PartLoader {
     }
   }
 
-  __device__ void store(Part& part) const {
-    for (int i = 0; i < kOwn; ++i) part[own_depth(i)][own_line(i)] = held_[i];
+  // Calls put(line, depth, element) for what this thread holds.
+  template <typename Put>
+  __device__ void store(const Put& put) const {
+    NEURONA_UNROLL
+    for (int i = 0; i < kOwn; ++i) put(own_line(i), own_depth(i), held_[i]);
   }
 
  private:
@@ -91,6 +93,15 @@ class PartLoader {
   typename Source::Line lines_[kOwnLines];
   float held_[kOwn];
 };
+
+// A part in shared memory: 4 columns more than lines, so that stores along k meet other banks.
+template <int kLines>
+using Part = float[kDepth][kLines + 4];
+
+template <int kLines, typename Source>
+__device__ inline void store_part(const PartLoader<kLines, Source>& loader, Part<kLines>& part) {
+  loader.store([&](int line, int depth, float element) { part[depth][line] = element; });
+}
 
 // The 4 * kQuarters elements of one k that a thread multiplies.
 template <int kQuarters>
@@ -150,10 +161,8 @@ __global__ void __launch_bounds__(kProductThreads, blocks_at_once(kQuartersM* kQ
     product_kernel(ProductShape shape, ProductGrid grid, SourceA a, SourceB b,
                    ProductOutput<Target> output) {
   constexpr int kTileM = kQuartersM * kQuarter, kTileN = kQuartersN * kQuarter;
-  using LoaderA = PartLoader<kTileM, SourceA>;
-  using LoaderB = PartLoader<kTileN, SourceB>;
-  NEURONA_SHARED(typename LoaderA::Part, parts_a, [2]);
-  NEURONA_SHARED(typename LoaderB::Part, parts_b, [2]);
+  NEURONA_SHARED(Part<kTileM>, parts_a, [2]);
+  NEURONA_SHARED(Part<kTileN>, parts_b, [2]);
 
   const BlockPlace place = block_place(grid);
   const int64_t first_m = place.tile_m * kTileM, first_n = place.tile_n * kTileN;
@@ -161,13 +170,13 @@ __global__ void __launch_bounds__(kProductThreads, blocks_at_once(kQuartersM* kQ
   const int64_t end_k = min(shape.k, first_k + grid.slice_length);
   const int row = 4 * (threadIdx.x / 16), column = 4 * (threadIdx.x % 16);
 
-  LoaderA loader_a(a, place.batch, first_m);
-  LoaderB loader_b(b, place.batch, first_n);
+  PartLoader<kTileM, SourceA> loader_a(a, place.batch, first_m);
+  PartLoader<kTileN, SourceB> loader_b(b, place.batch, first_n);
   float sums[4 * kQuartersM][4 * kQuartersN] = {};
   loader_a.fetch(first_k, end_k);
   loader_b.fetch(first_k, end_k);
-  loader_a.store(parts_a[0]);
-  loader_b.store(parts_b[0]);
+  store_part(loader_a, parts_a[0]);
+  store_part(loader_b, parts_b[0]);
   __syncthreads();
   int current = 0;
   for (int64_t k = first_k; k < end_k; k += kDepth) {
@@ -188,8 +197,8 @@ __global__ void __launch_bounds__(kProductThreads, blocks_at_once(kQuartersM* kQ
     }
     if (!more) break;
     current ^= 1;
-    loader_a.store(parts_a[current]);
-    loader_b.store(parts_b[current]);
+    store_part(loader_a, parts_a[current]);
+    store_part(loader_b, parts_b[current]);
     __syncthreads();
   }
 

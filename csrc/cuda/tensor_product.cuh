@@ -16,57 +16,18 @@ namespace neurona {
 constexpr int kStepWords = 8;  // of one mma.sync along k
 constexpr int kWarpsM = 2, kWarpsN = 4;
 
-// As PartLoader, with elements of Number and the lines outermost.
-template <int kLines, typename Number, typename Source>
-class TensorPartLoader {
- public:
-  static constexpr int kWords = kDepth / Number::kPerWord;  // of a line in a part
-  using Part = typename Number::Element[kLines][(kWords + 4) * Number::kPerWord];
+// A part in shared memory, with elements of Number and the lines outermost.
+template <typename Number>
+constexpr int kPartWords = kDepth / Number::kPerWord;  // of a line
+template <int kLines, typename Number>
+using TensorPart = typename Number::Element[kLines][(kPartWords<Number> + 4) * Number::kPerWord];
 
-  __device__ TensorPartLoader(const Source& source, int64_t batch, int64_t first_line)
-      : source_(source), batch_(batch) {
-    for (int i = 0; i < kOwnLines; ++i) lines_[i] = source.line(batch, first_line + own_line(i));
-  }
-
-  __device__ void fetch(int64_t first_k, int64_t end_k) {
-    typename Source::Step step{};
-    NEURONA_UNROLL
-    for (int i = 0; i < kOwn; ++i) {
-      if (i == 0 || !Source::kDepthIsContiguous) {
-        const int64_t k = first_k + own_depth(i);
-        inside_ = k < end_k;
-        if (inside_) step = source_.step(batch_, k);
-      }
-      held_[i] = inside_ ? source_.at(lines_[Source::kDepthIsContiguous ? i : 0], step) : 0.0f;
-    }
-  }
-
-  __device__ void store(Part& part) const {
-    NEURONA_UNROLL
-    for (int i = 0; i < kOwn; ++i) part[own_line(i)][own_depth(i)] = Number::from_float(held_[i]);
-  }
-
- private:
-  static constexpr int kOwn = kLines * kDepth / kProductThreads;
-  static constexpr int kOwnLines = Source::kDepthIsContiguous ? kOwn : 1;
-
-  __device__ static int own_line(int i) {
-    const int thread = threadIdx.x;
-    return Source::kDepthIsContiguous ? thread / kDepth + i * (kProductThreads / kDepth)
-                                      : thread % kLines;
-  }
-  __device__ static int own_depth(int i) {
-    const int thread = threadIdx.x;
-    return Source::kDepthIsContiguous ? thread % kDepth
-                                      : thread / kLines + i * (kProductThreads / kLines);
-  }
-
-  const Source& source_;
-  int64_t batch_;
-  bool inside_ = false;
-  typename Source::Line lines_[kOwnLines];
-  float held_[kOwn];
-};
+template <typename Number, int kLines, typename Source>
+__device__ inline void store_rounded(const PartLoader<kLines, Source>& loader,
+                                     TensorPart<kLines, Number>& part) {
+  loader.store(
+      [&](int line, int depth, float element) { part[line][depth] = Number::from_float(element); });
+}
 
 // What a lane holds of 16 or 8 lines of a part: the words of its line, and of the line 8 below if
 // there are four, in the order of ptx/mma.cuh.
@@ -88,10 +49,9 @@ __global__ void __launch_bounds__(kProductThreads, blocks_at_once(kQuarters* kQu
                           ProductOutput<Target> output) {
   constexpr int kTile = kQuarters * kQuarter, kRows = kTile / kWarpsM, kColumns = kTile / kWarpsN;
   constexpr int kDown = kRows / 16, kAcross = kColumns / 8;  // mma.sync tiles of a warp
-  using LoaderA = TensorPartLoader<kTile, Number, SourceA>;
-  using LoaderB = TensorPartLoader<kTile, Number, SourceB>;
-  NEURONA_SHARED(typename LoaderA::Part, parts_a, [2]);
-  NEURONA_SHARED(typename LoaderB::Part, parts_b, [2]);
+  using TilePart = TensorPart<kTile, Number>;
+  NEURONA_SHARED(TilePart, parts_a, [2]);
+  NEURONA_SHARED(TilePart, parts_b, [2]);
 
   const BlockPlace place = block_place(grid);
   const int64_t first_m = place.tile_m * kTile, first_n = place.tile_n * kTile;
@@ -100,13 +60,13 @@ __global__ void __launch_bounds__(kProductThreads, blocks_at_once(kQuarters* kQu
   const int warp = threadIdx.x / kWarpSize, g = threadIdx.x % kWarpSize / 4, t = threadIdx.x % 4;
   const int row = warp / kWarpsN * kRows, column = warp % kWarpsN * kColumns;
 
-  LoaderA loader_a(a, place.batch, first_m);
-  LoaderB loader_b(b, place.batch, first_n);
+  PartLoader<kTile, SourceA> loader_a(a, place.batch, first_m);
+  PartLoader<kTile, SourceB> loader_b(b, place.batch, first_n);
   float sums[kDown][kAcross][4] = {};
   loader_a.fetch(first_k, end_k);
   loader_b.fetch(first_k, end_k);
-  loader_a.store(parts_a[0]);
-  loader_b.store(parts_b[0]);
+  store_rounded<Number>(loader_a, parts_a[0]);
+  store_rounded<Number>(loader_b, parts_b[0]);
   __syncthreads();
   int current = 0;
   for (int64_t k = first_k; k < end_k; k += kDepth) {
@@ -117,7 +77,7 @@ __global__ void __launch_bounds__(kProductThreads, blocks_at_once(kQuarters* kQu
       loader_b.fetch(next, end_k);
     }
     NEURONA_NO_UNROLL  // the fragments of one step fill the registers
-    for (int word = t; word < LoaderA::kWords; word += kStepWords) {
+    for (int word = t; word < kPartWords<Number>; word += kStepWords) {
       uint32_t left[kDown][4], right[kAcross][2];
       NEURONA_UNROLL
       for (int i = 0; i < kDown; ++i)
@@ -133,8 +93,8 @@ __global__ void __launch_bounds__(kProductThreads, blocks_at_once(kQuarters* kQu
     }
     if (!more) break;
     current ^= 1;
-    loader_a.store(parts_a[current]);
-    loader_b.store(parts_b[current]);
+    store_rounded<Number>(loader_a, parts_a[current]);
+    store_rounded<Number>(loader_b, parts_b[current]);
     __syncthreads();
   }
 
