@@ -4,6 +4,7 @@
 
 #include "bindings/activation_name.h"
 #include "bindings/array.h"
+#include "bindings/packed_weight.h"
 #include "bindings/register.h"
 #include "bindings/run_kernel.h"
 #include "ops/gemm.h"
@@ -63,6 +64,8 @@ py::array conv2d_forward_binding(py::object x_object, py::object weight_object,
       plan_conv2d(kOp, shape, Conv2dDirection::kForward, variant_text(kOp, variant));
   py::array result = new_images(shape.n, shape.k, shape.p, shape.q);
   float* y = floats(result);
+  if (variant.is_none() && run_packed(weight_object, shape, x.data, bias.data, after, y))
+    return result;
   run_kernel([=, variant = plan.variant, x = x.data, weight = weight.data, bias = bias.data] {
     conv2d_forward(shape, variant, x, weight, bias, in_tile(after), y);
     finish_activation(after, y, shape.n * shape.k * shape.p * shape.q);

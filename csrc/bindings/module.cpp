@@ -9,6 +9,7 @@ PYBIND11_MODULE(_core, m) {
   neurona::selected_isa();  // a wrong NEURONA_ISA must fail here, with its name, not in the first
                             // kernel
   neurona::register_recording(m);
+  neurona::register_packed_weight(m);
   neurona::register_runtime(m);
   neurona::register_ops(m);
 }

@@ -24,6 +24,7 @@ void register_avg_pool2d(pybind11::module_& m);
 void register_softmax(pybind11::module_& m);
 void register_reduce(pybind11::module_& m);
 void register_upsample(pybind11::module_& m);
+void register_packed_weight(pybind11::module_& m);
 void register_random(pybind11::module_& m);
 void register_recording(pybind11::module_& m);
 void register_reorder(pybind11::module_& m);

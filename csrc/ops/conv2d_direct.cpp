@@ -26,32 +26,65 @@ std::vector<Tap> phase_taps(const Conv2dShape& shape, int axis, int64_t phase) {
   return taps;
 }
 
+// A group of a forward pass; `weight` and `bias` are the group's own.
+TapConvolution forward_group(const Conv2dShape& shape, int64_t group, const float* x,
+                             const float* weight, const float* bias, TileActivation activation,
+                             float* y) {
+  const int64_t group_c = shape.group_c(), kernel_size = shape.r * shape.s;
+  return {.source = {x + group * group_c, shape.h, shape.w, shape.c, group_c},
+          .source_image = shape.h * shape.w * shape.c,
+          .batch = shape.n,
+          .rows = forward_taps(shape, 0),
+          .columns = forward_taps(shape, 1),
+          .step = shape.stride,
+          .out = y + group * shape.group_k(),
+          .out_image = shape.p * shape.q * shape.k,
+          .out_row = shape.q * shape.k,
+          .out_pixel = shape.k,
+          .grid_rows = shape.p,
+          .grid_columns = shape.q,
+          .out_channels = shape.group_k(),
+          .weight = weight,
+          .channel_stride = kernel_size,
+          .out_channel_stride = group_c * kernel_size,
+          .kernel_width = shape.s,
+          .bias = bias,
+          .activation = activation};
+}
+
 }  // namespace
 
 void conv2d_direct_forward(const Conv2dShape& shape, const float* x, const float* weight,
                            const float* bias, TileActivation activation, float* y) {
-  const int64_t group_c = shape.group_c(), group_k = shape.group_k(),
-                kernel_size = shape.r * shape.s;
+  const int64_t group_size = shape.weight_size() / shape.groups;
   for (int64_t g = 0; g < shape.groups; ++g)
-    run_taps({.source = {x + g * group_c, shape.h, shape.w, shape.c, group_c},
-              .source_image = shape.h * shape.w * shape.c,
-              .batch = shape.n,
-              .rows = forward_taps(shape, 0),
-              .columns = forward_taps(shape, 1),
-              .step = shape.stride,
-              .out = y + g * group_k,
-              .out_image = shape.p * shape.q * shape.k,
-              .out_row = shape.q * shape.k,
-              .out_pixel = shape.k,
-              .grid_rows = shape.p,
-              .grid_columns = shape.q,
-              .out_channels = group_k,
-              .weight = weight + g * group_k * group_c * kernel_size,
-              .channel_stride = kernel_size,
-              .out_channel_stride = group_c * kernel_size,
-              .kernel_width = shape.s,
-              .bias = bias ? bias + g * group_k : nullptr,
-              .activation = activation});
+    run_taps(forward_group(shape, g, x, weight + g * group_size,
+                           bias ? bias + g * shape.group_k() : nullptr, activation, y));
+}
+
+int64_t conv2d_direct_packed_size(const Conv2dShape& shape) {
+  return shape.groups * packed_taps_size(forward_group(shape, 0, nullptr, nullptr, nullptr,
+                                                       TileActivation::kNone, nullptr));
+}
+
+void conv2d_direct_pack(const Conv2dShape& shape, const float* weight, float* packed) {
+  const int64_t group_size = shape.weight_size() / shape.groups,
+                packed_size = conv2d_direct_packed_size(shape) / shape.groups;
+  for (int64_t g = 0; g < shape.groups; ++g)
+    pack_taps(forward_group(shape, g, nullptr, weight + g * group_size, nullptr,
+                            TileActivation::kNone, nullptr),
+              packed + g * packed_size);
+}
+
+void conv2d_direct_packed_forward(const Conv2dShape& shape, const float* x, const float* packed,
+                                  const float* bias, TileActivation activation, float* y) {
+  const int64_t packed_size = conv2d_direct_packed_size(shape) / shape.groups;
+  for (int64_t g = 0; g < shape.groups; ++g) {
+    TapConvolution group = forward_group(
+        shape, g, x, nullptr, bias ? bias + g * shape.group_k() : nullptr, activation, y);
+    group.packed = packed + g * packed_size;
+    run_taps(group);
+  }
 }
 
 void conv2d_direct_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,

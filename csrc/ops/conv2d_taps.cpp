@@ -240,26 +240,42 @@ void run_task(const Plan& plan, const float* packed, int64_t task, float* slab) 
   for (int64_t panel = 0; panel < panels; ++panel) run_panels(plan, packed, view, panel, panel + 1);
 }
 
-}  // namespace
-
-void run_taps(const TapConvolution& conv) {
-  if (conv.batch == 0 || conv.grid_rows <= 0 || conv.grid_columns <= 0) return;
-  const Plan plan(conv);
-  const int64_t panels = divide_up(conv.out_channels, plan.kernel.columns);
-  const Scratch<float> packed(std::max<int64_t>(1, panels * plan.kernel.columns * plan.depth));
-  parallel_for(panels, grain_for(plan.depth * plan.kernel.columns),
+void pack_panels(const Plan& plan, float* packed) {
+  const int64_t columns = plan.kernel.columns;
+  parallel_for(divide_up(plan.conv.out_channels, columns), grain_for(plan.depth * columns),
                [&](int64_t begin, int64_t end) {
                  for (int64_t panel = begin; panel < end; ++panel)
-                   pack_panel(plan, panel * plan.kernel.columns,
-                              packed.data() + panel * plan.kernel.columns * plan.depth);
+                   pack_panel(plan, panel * columns, packed + panel * columns * plan.depth);
                });
+}
+
+void run_tasks(const Plan& plan, const float* packed) {
+  const TapConvolution& conv = plan.conv;
   const int64_t task_flops = 2 * plan.block_images * plan.block_rows * conv.grid_columns *
                              conv.out_channels * std::max<int64_t>(1, plan.depth);
   const int64_t tasks = divide_up(conv.batch, plan.block_images) * plan.blocks;
   parallel_for(tasks, grain_for(task_flops / 16), [&](int64_t begin, int64_t end) {
     const Scratch<float> slab(std::max<int64_t>(1, plan.block_images * plan.slab_size()));
-    for (int64_t task = begin; task < end; ++task) run_task(plan, packed.data(), task, slab.data());
+    for (int64_t task = begin; task < end; ++task) run_task(plan, packed, task, slab.data());
   });
+}
+
+}  // namespace
+
+int64_t packed_taps_size(const TapConvolution& conv) {
+  const Plan plan(conv);
+  return divide_up(conv.out_channels, plan.kernel.columns) * plan.kernel.columns * plan.depth;
+}
+
+void pack_taps(const TapConvolution& conv, float* packed) { pack_panels(Plan(conv), packed); }
+
+void run_taps(const TapConvolution& conv) {
+  if (conv.batch == 0 || conv.grid_rows <= 0 || conv.grid_columns <= 0) return;
+  const Plan plan(conv);
+  if (conv.packed) return run_tasks(plan, conv.packed);
+  const Scratch<float> packed(std::max<int64_t>(1, packed_taps_size(conv)));
+  pack_panels(plan, packed.data());
+  run_tasks(plan, packed.data());
 }
 
 }  // namespace neurona

@@ -40,8 +40,13 @@ struct TapConvolution {
   int64_t channel_stride, out_channel_stride, kernel_width;
   const float* bias;  // out_channels values, or null
   TileActivation activation;
+  const float* packed = nullptr;  // what pack_taps made of the weights, or null: made for the call
 };
 
 void run_taps(const TapConvolution& convolution);
+
+// The weights as the tiles read them: floats, and how they are made. Images do not matter to it.
+int64_t packed_taps_size(const TapConvolution& convolution);
+void pack_taps(const TapConvolution& convolution, float* packed);
 
 }  // namespace neurona

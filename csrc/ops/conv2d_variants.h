@@ -23,6 +23,19 @@ NEURONA_CONV2D_VARIANT(winograd)
 NEURONA_CONV2D_VARIANT(winograd_columns)
 #undef NEURONA_CONV2D_VARIANT
 
+// Forward with weights in the variant's own order: how many floats that is, and how it is made. It
+// depends on the weights' shape and the groups alone.
+#define NEURONA_CONV2D_PACKED(name)                                                        \
+  int64_t conv2d_##name##_packed_size(const Conv2dShape& shape);                           \
+  void conv2d_##name##_pack(const Conv2dShape& shape, const float* weight, float* packed); \
+  void conv2d_##name##_packed_forward(const Conv2dShape& shape, const float* x,            \
+                                      const float* packed, const float* bias,              \
+                                      TileActivation activation, float* y);
+
+NEURONA_CONV2D_PACKED(direct)
+NEURONA_CONV2D_PACKED(winograd)
+#undef NEURONA_CONV2D_PACKED
+
 // Why the narrow variant cannot run a shape, or null when it can.
 const char* conv2d_narrow_objection(const Conv2dShape& shape);
 void conv2d_narrow_forward(const Conv2dShape& shape, const float* x, const float* weight,

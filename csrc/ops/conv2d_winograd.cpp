@@ -49,6 +49,21 @@ void conv2d_winograd_forward(const Conv2dShape& shape, const float* x, const flo
   winograd_by_tiles(forward(shape, x, weight, bias, activation, y));
 }
 
+int64_t conv2d_winograd_packed_size(const Conv2dShape& shape) {
+  return winograd_weights_size(
+      forward(shape, nullptr, nullptr, nullptr, TileActivation::kNone, nullptr));
+}
+
+void conv2d_winograd_pack(const Conv2dShape& shape, const float* weight, float* packed) {
+  winograd_make_weights(forward(shape, nullptr, weight, nullptr, TileActivation::kNone, nullptr),
+                        packed);
+}
+
+void conv2d_winograd_packed_forward(const Conv2dShape& shape, const float* x, const float* packed,
+                                    const float* bias, TileActivation activation, float* y) {
+  winograd_by_tiles(forward(shape, x, nullptr, bias, activation, y), packed);
+}
+
 void conv2d_winograd_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
                                    const float* bias, float* dx) {
   winograd_by_tiles(backward_data(shape, dy, weight, bias, dx));

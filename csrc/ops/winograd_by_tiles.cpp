@@ -102,23 +102,40 @@ void run_block(const Plan& plan, int64_t block, const float* u, float* v, float*
     winograd_finish_tile(plan.conv, first + t, 0, out_channels, m + t * out_channels, plan.m_step);
 }
 
-}  // namespace
-
-void winograd_by_tiles(const WinogradConvolution& conv) {
-  const Plan plan(conv);
-  const Scratch<float> u(kFrequencies * plan.u_step);
+void make_weights(const Plan& plan, float* u) {
   const int64_t chunks = divide_up(plan.channels, kPiece);
   parallel_for(plan.panels * chunks, grain_for(kPiece * plan.gemm.columns * 64),
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i)
-                   transform_weights(plan, i / chunks, i % chunks, u.data());
+                   transform_weights(plan, i / chunks, i % chunks, u);
                });
+}
+
+void run_blocks(const Plan& plan, const float* u) {
   parallel_for(plan.blocks, 1, [&](int64_t begin, int64_t end) {
     const Scratch<float> v(kFrequencies * plan.v_step), m(kFrequencies * plan.m_step),
         slab(kFrequencies * plan.channels);
     for (int64_t block = begin; block < end; ++block)
-      run_block(plan, block, u.data(), v.data(), m.data(), slab.data());
+      run_block(plan, block, u, v.data(), m.data(), slab.data());
   });
+}
+
+}  // namespace
+
+int64_t winograd_weights_size(const WinogradConvolution& conv) {
+  return kFrequencies * Plan(conv).u_step;
+}
+
+void winograd_make_weights(const WinogradConvolution& conv, float* u) {
+  make_weights(Plan(conv), u);
+}
+
+void winograd_by_tiles(const WinogradConvolution& conv, const float* u) {
+  const Plan plan(conv);
+  if (u) return run_blocks(plan, u);
+  const Scratch<float> own(kFrequencies * plan.u_step);
+  make_weights(plan, own.data());
+  run_blocks(plan, own.data());
 }
 
 }  // namespace neurona

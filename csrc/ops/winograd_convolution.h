@@ -67,8 +67,11 @@ void winograd_multiply(const WinogradProduct& product, const float* v, const flo
 void winograd_finish_tile(const WinogradConvolution& conv, int64_t tile, int64_t first,
                           int64_t width, const float* m, int64_t m_step);
 
-// The two orders in which the three steps can run, to the same bits.
-void winograd_by_tiles(const WinogradConvolution& conv);
+// The two orders in which the three steps can run, to the same bits. The first makes all of U
+// ahead, unless it is given.
+void winograd_by_tiles(const WinogradConvolution& conv, const float* u = nullptr);
+int64_t winograd_weights_size(const WinogradConvolution& conv);  // floats of U
+void winograd_make_weights(const WinogradConvolution& conv, float* u);
 void winograd_by_columns(const WinogradConvolution& conv);
 
 }  // namespace neurona

@@ -63,15 +63,16 @@ bool_ = _np.dtype(_np.bool_)
 # Loaded when first used, so that `import neurona` costs little more than NumPy.
 _SUBMODULES = (
     "backends", "callbacks", "checkpoint", "cli", "creation", "cuda", "datasets", "errors", "files",
-    "folding", "functions", "graph", "history", "inference", "kernels", "metric_learning",
-    "metrics", "models", "nn", "optim", "plot", "probes", "random", "receptive", "recording",
-    "reference", "safetensors", "sklearn", "trainer", "transforms", "utils",
+    "folding", "freezing", "functions", "graph", "history", "inference", "kernels",
+    "metric_learning", "metrics", "models", "nn", "optim", "plot", "probes", "random", "receptive",
+    "recording", "reference", "safetensors", "sklearn", "trainer", "transforms", "utils",
 )  # fmt: skip
 _LAZY_NAMES = {
     "FormatError": "errors",
     "History": "history",
     "Trainer": "trainer",
     "fold_batch_norm": "folding",
+    "freeze": "freezing",
     "mc_predict": "inference",
     "receptive_field": "receptive",
     "record": "recording",
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     )
     from .errors import FormatError
     from .folding import fold_batch_norm
+    from .freezing import freeze
     from .history import History
     from .inference import mc_predict
     from .receptive import receptive_field
@@ -108,12 +110,12 @@ if TYPE_CHECKING:
 __all__ = [
     "FormatError", "Generator", "History", "Tensor", "Trainer", "__version__", "arange", "autograd",
     "bool_", "callbacks", "cat", "cuda", "datasets", "default_generator", "empty", "empty_cache",
-    "empty_like", "enable_grad", "eye", "float32", "float64", "fold_batch_norm", "from_dlpack",
-    "from_numpy", "full", "full_like", "get_conv_precision", "get_float32_matmul_precision",
-    "get_num_threads", "get_rng_state", "graph", "int16", "int32", "int64", "int8",
-    "is_grad_enabled", "is_tensor", "kernels", "linspace", "manual_seed", "matmul", "maximum",
-    "mc_predict", "metric_learning", "metrics", "minimum", "models", "nn", "no_grad", "ones",
-    "ones_like", "optim", "plot", "probes", "rand", "randint", "randn", "randperm",
+    "empty_like", "enable_grad", "eye", "float32", "float64", "fold_batch_norm", "freeze",
+    "from_dlpack", "from_numpy", "full", "full_like", "get_conv_precision",
+    "get_float32_matmul_precision", "get_num_threads", "get_rng_state", "graph", "int16", "int32",
+    "int64", "int8", "is_grad_enabled", "is_tensor", "kernels", "linspace", "manual_seed", "matmul",
+    "maximum", "mc_predict", "metric_learning", "metrics", "minimum", "models", "nn", "no_grad",
+    "ones", "ones_like", "optim", "plot", "probes", "rand", "randint", "randn", "randperm",
     "receptive_field", "record", "reference", "set_conv_precision", "set_float32_matmul_precision",
     "set_flush_denormal", "set_grad_enabled", "set_num_threads", "set_rng_state", "stack",
     "summary", "tensor", "transforms", "uint8", "use_backend", "utils", "verify", "where", "zeros",

@@ -92,8 +92,9 @@ class _State:
 
     def changed_arrays(self) -> list[np.ndarray]:
         """All arrays that a step changes, but for gradients and counts."""
-        tensors = [tensor for tensor in self._tensors if tensor.data.dtype is FLOAT32]
-        return [tensor.data for tensor in [*tensors, *self.velocities()]]
+        arrays = [t.data for t in self._tensors if t.data.dtype is FLOAT32]
+        arrays += [buffer.data for buffer in self.velocities()]
+        return [array for array in arrays if array.flags.writeable]
 
 
 def _buffer(tensor: Tensor) -> Tensor:

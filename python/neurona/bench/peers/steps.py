@@ -148,7 +148,7 @@ def inference_task(network: Network, record: Any) -> Task:
     without_gradients = getattr(lib, "inference_mode", lib.no_grad)
 
     if record:  # prepared for inference, as ONNX Runtime prepares what it loads
-        model = lib.fold_batch_norm(model, x)
+        model = lib.freeze(lib.fold_batch_norm(model, x))
     predict = record(model) if record else model
 
     def infer() -> Any:
