@@ -60,11 +60,8 @@ void Block::run(const Index3& place, Turns& turns) {
     forget_threads();
     throw;
   }
-  if (!shared.end_block())
-    throw std::runtime_error(std::string(call_.kernel) +
-                             ": wrote beyond the end of a shared array");
-  if (const std::string problem = mbarriers.problem_at_end(); !problem.empty())
-    throw std::runtime_error(std::string(call_.kernel) + ": " + problem);
+  if (!shared.end_block()) stop("wrote beyond the end of a shared array");
+  if (const std::string problem = mbarriers.problem_at_end(); !problem.empty()) stop(problem);
 }
 
 // Makes a new thread the running one, on the fibre.
@@ -112,8 +109,7 @@ void Block::run_to_end(Turns& turns) {
     if (at_barrier_ > 0 && at_barrier_ + returned_ == count) {
       release_barrier();
     } else if (!ran && !mbarriers.end_one_transfer(turns)) {
-      throw std::runtime_error(std::string(call_.kernel) + ": the block waits for ever, " +
-                               waiting() + mbarriers.unfinished());
+      stop("the block waits for ever, " + waiting() + mbarriers.unfinished());
     }
   }
 }
@@ -162,9 +158,7 @@ void Block::barrier(const Site& site) {
 
 // All threads that have not returned stand at a barrier.
 void Block::release_barrier() {
-  if (!same_barrier_)
-    throw std::runtime_error(std::string(call_.kernel) +
-                             ": threads of one block wait at different barriers, " + waiting());
+  if (!same_barrier_) stop("threads of one block wait at different barriers, " + waiting());
   for (State& state : states_)
     if (state == State::kAtBarrier) state = State::kReady;
   at_barrier_ = 0;
@@ -255,6 +249,10 @@ std::string Block::waiting() const {
     if (in_warp) text << " with mask 0x" << std::hex << thread.mask << std::dec;
   }
   return text.str();
+}
+
+void Block::stop(const std::string& problem) const {
+  throw std::runtime_error(std::string(call_.kernel) + ": " + problem);
 }
 
 // Ends the launch with an error: run_to_end() throws it, and the fibre is never resumed.

@@ -39,6 +39,9 @@ class Block {
   void wait_until(const Site& site, Ready ready, const void* what);
   [[noreturn]] void fail(const Site& site, const char* reason);
 
+  // Between the threads' turns, the launch ends with an error.
+  [[noreturn]] void stop(const std::string& problem) const;
+
   size_t warp() const { return current_ / kWarp; }
   bool is_first_lane() const { return current_ % kWarp == 0; }
 

@@ -1,7 +1,6 @@
 #include "cuda/emulation/mbarrier.h"
 
 #include <sstream>
-#include <stdexcept>
 #include <utility>
 
 #include "cuda/emulation/block.h"
@@ -107,7 +106,7 @@ bool Mbarriers::end_one_transfer(Turns& turns) {
     barrier.bytes -= transfer.bytes;
     problem = end_phase(transfer.barrier);
   }
-  if (problem) throw std::runtime_error(std::string(problem) + ", " + describe(transfer.site));
+  if (problem) block().stop(std::string(problem) + ", " + describe(transfer.site));
   return true;
 }
 

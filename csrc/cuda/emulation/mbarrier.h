@@ -30,8 +30,7 @@ class Mbarriers {
   void wait(const Site& site, uint64_t* barrier, unsigned parity);
   void start(const Site& site, uint64_t* barrier, size_t bytes, std::function<void()> copy);
 
-  // Ends one transfer; false if none is under way. std::runtime_error when more bytes come than
-  // were announced.
+  // Ends one transfer; false if none is under way.
   bool end_one_transfer(Turns& turns);
 
   // Which phases have begun and not ended, for the error of a block that waits for ever.

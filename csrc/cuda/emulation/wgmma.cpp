@@ -158,12 +158,12 @@ void Wgmma::compute(const Site& site, Warp& warp, int first_row, const TileProdu
     const auto place = [&](int column) {
       return values + lane_of(row, column) * product.columns / 2 + index_of(row, column);
     };
-    for (int column = 0; column < product.columns; ++column)
-      sums[column] = product.accumulate ? *place(column) : 0.0f;
+    std::fill_n(sums, product.columns, 0.0f);
     for (int k = 0; k < depth; ++k)  // products of so few bits are exact
       for (int column = 0; column < product.columns; ++column)
         sums[column] += left[k][row] * right[k][column];
-    for (int column = 0; column < product.columns; ++column) *place(column) = sums[column];
+    for (int column = 0; column < product.columns; ++column)
+      *place(column) = product.accumulate ? *place(column) + sums[column] : sums[column];
   }
 }
 
