@@ -147,6 +147,27 @@ def test_small_products_are_not_packed(rounded: tuple[Backend, float]) -> None:
         assert bits["where it pays"] == bits["always" if pays else "never"]
 
 
+@pytest.mark.skipif(emulated.ON_A_GPU, reason="a GPU is what it is")
+def test_other_devices_never_pack() -> None:
+    """Whatever was asked for."""
+    module = _device().module
+    module.set_product_precision("medium")
+    module.set_packing("always")
+    a, b = stored(harness.normals, (130, 140, 70), False, False)
+    try:
+        bits = []
+        for capability in (80, 90):
+            module.set_capability(capability)
+            bits.append(np.asarray(_device().gemm(a, b)).tobytes())
+        assert bits[0] != bits[1]
+        with pytest.raises(ValueError, match="capability must be 80 or 90, got 70"):
+            module.set_capability(70)
+    finally:
+        module.set_capability(80)
+        module.set_packing("where it pays")
+        module.set_product_precision(cuda.product_precision)
+
+
 def test_unknown_packings_are_refused() -> None:
     """By name."""
     with pytest.raises(ValueError, match="packing must be 'where it pays', 'always' or 'never'"):
