@@ -1,7 +1,8 @@
 """Wherever nvcc is found, it compiles every CUDA kernel: no warning, no spill, no stack frame.
 
 A kernel that keeps an array in local memory reads and writes it through the caches, many times
-slower than registers; so does one that has more values than registers.
+slower than registers; so does one that has more values than registers. Where cuobjdump is found as
+well, the machine code must hold the instructions that a kernel was written for.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,22 +20,43 @@ ARCHITECTURES = ["80", "90a", "120"]
 PROCESSES = 2
 COMMAND = [
     "nvcc", "-std=c++20", "-O3", "--fmad=false", f"-I{ROOT / 'csrc'}", "-Werror", "all-warnings",
-    "-Xptxas", "-v", "-c", "-o", "/dev/null",
+    "-Xptxas", "-v", "-c",
 ]  # fmt: skip
 
 ENTRY = re.compile(r"Compiling entry function '(\S+)' for '(\S+)'")
 STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 REGISTERS = re.compile(r"Used (\d+) registers")
+# ptxas makes such products wait for each other, and calls that information.
+SERIALIZED = re.compile(r"wgmma.* serialized.*")
+# What the machine code of a file must hold, and for which architecture.
+INSTRUCTIONS = {"gemm.cu": ("90a", ["HGMMA", "UTMALDG", "HMMA"])}
+ABSENT = "absent from the machine code: "
 SHARED = re.compile(r"(\d+) bytes smem")
 
 
 def compile_all_architectures(file: Path) -> tuple[int, str]:
     """nvcc's exit status and what it and ptxas say."""
     targets = [f"-gencode=arch=compute_{name},code=sm_{name}" for name in ARCHITECTURES]
-    done = subprocess.run(
-        [*COMMAND, *targets, str(file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    return done.returncode, done.stdout
+    with tempfile.TemporaryDirectory() as folder:
+        built = Path(folder) / "object.o"
+        done = subprocess.run(
+            [*COMMAND, *targets, "-o", str(built), str(file)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        absent = [] if done.returncode else absent_instructions(file.name, built)
+    return done.returncode, done.stdout + "".join(f"{ABSENT}{name}\n" for name in absent)
+
+
+def absent_instructions(name: str, built: Path) -> list[str]:
+    """Those of INSTRUCTIONS that an object has not; none without cuobjdump."""
+    if name not in INSTRUCTIONS or not shutil.which("cuobjdump"):
+        return []
+    architecture, wanted = INSTRUCTIONS[name]
+    command = ["cuobjdump", "-sass", "-arch", f"sm_{architecture}", str(built)]
+    code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [instruction for instruction in wanted if instruction not in code]
 
 
 def demangled(name: str) -> str:
@@ -57,6 +80,8 @@ def examine(file: Path, output: str) -> list[str]:
             if any(int(number) for number in found.groups()):
                 where = f"{file.name}, {architecture}, {demangled(entry)}"
                 problems.append(f"{where}: {found.group(0).strip()}")
+        elif (found := SERIALIZED.search(line)) or line.startswith(ABSENT):
+            problems.append(f"{file.name}: {found.group(0) if found else line}")
         elif found := REGISTERS.search(line):
             registers = max(registers, int(found.group(1)))
             if found := SHARED.search(line):

@@ -1,4 +1,5 @@
 // Switches of the emulated device.
+#include "cuda/emulation/capability.h"
 #include "cuda/emulation/engine.h"
 
 #include "bindings/array.h"
@@ -25,6 +26,14 @@ void register_emulation(py::module_& m) {
         emulation::set_schedule(schedule);
       },
       py::arg("order"), py::arg("seed") = 0, "In which order threads and blocks take their turns.");
+  m.def(
+      "set_capability",
+      [](int capability) {
+        if (capability != 80 && capability != 90)
+          fail_value("set_capability", "capability must be 80 or 90, got ", capability);
+        emulation::set_capability(capability);
+      },
+      py::arg("capability"), "Which device is emulated, as it is made: sm_80 or sm_90a.");
 }
 
 }  // namespace neurona

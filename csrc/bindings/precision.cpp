@@ -8,12 +8,20 @@ namespace neurona {
 namespace {
 
 constexpr const char* kNames[] = {"highest", "high", "medium"};
+constexpr const char* kPackings[] = {"where it pays", "always", "never"};
 
 void set_precision(const std::string& name) {
   for (int i = 0; i < 3; ++i)
     if (name == kNames[i]) return set_product_precision(static_cast<ProductPrecision>(i));
   fail_value("set_product_precision", "precision must be 'highest', 'high' or 'medium', got '",
              name, "'");
+}
+
+void choose_packing(const std::string& name) {
+  for (int i = 0; i < 3; ++i)
+    if (name == kPackings[i]) return set_packing(static_cast<Packing>(i));
+  fail_value("set_packing", "packing must be 'where it pays', 'always' or 'never', got '", name,
+             "'");
 }
 
 }  // namespace
@@ -24,6 +32,9 @@ void register_precision(py::module_& m) {
   m.def(
       "product_precision", [] { return kNames[static_cast<int>(product_precision())]; },
       "What set_product_precision was told.");
+  m.def("set_packing", &choose_packing, py::arg("packing"),
+        "Whether rounded products of dense matrices take the instructions of sm_90a, where the "
+        "device has them: 'where it pays', 'always' or 'never'.");
 }
 
 }  // namespace neurona

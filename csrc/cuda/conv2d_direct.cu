@@ -5,7 +5,7 @@
 //   backward weight  dw (K x R S C)       dy (K x pixels)                times  patches of x
 //
 // The weights are first laid out with the channels innermost, as the images have them: a copy of
-// some kilobytes.
+// some kilobytes. Of a 1 x 1 convolution all is dense: it is a matrix product.
 #include "cuda/any_product.cuh"
 #include "cuda/conv2d_variants.h"
 #include "cuda/copy.h"
@@ -62,28 +62,40 @@ struct WeightTarget {
   }
 };
 
+// A 1 x 1 convolution is the product of two matrices as they lie in memory.
+bool is_dense(const Conv2dShape& shape) {
+  return shape.r * shape.s * shape.groups * shape.stride[0] * shape.stride[1] == 1 &&
+         shape.padding[0] + shape.padding[1] == 0;
+}
+
 }  // namespace
 
 void conv2d_direct_forward(const Conv2dShape& shape, const float* x, const float* weight,
                            const float* bias, TileActivation activation, float* y) {
+  GemmEpilogue epilogue;
+  epilogue.bias = bias;
+  epilogue.activation = activation;
+  if (is_dense(shape))
+    return gemm({shape.n * shape.p * shape.q, shape.k, shape.c}, {x, shape.c, false},
+                {weight, shape.c, true}, y, shape.k, epilogue);
   const Workspace filters(weight_bytes(shape));
   lay_out(shape, weight, {0, 1, 3, 4, 2}, filters.as<float>());
   const int64_t depth = shape.r * shape.s * shape.group_c();
   const DenseSource<true> columns{filters.as<const float>(), shape.group_k(), depth, 1,
                                   shape.group_k() * depth};
-  GemmEpilogue epilogue;
-  epilogue.bias = bias;
-  epilogue.activation = activation;
   product("conv2d_forward", {shape.n * shape.p * shape.q, shape.group_k(), depth, shape.groups},
           PatchSource<true>(shape, x), columns, RowTarget{y, shape.k, shape.group_k(), epilogue});
 }
 
 void conv2d_direct_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
                                  const float* bias, float* dx) {
-  const Workspace filters(weight_bytes(shape));
-  lay_out(shape, weight, {0, 3, 4, 1, 2}, filters.as<float>());
   GemmEpilogue epilogue;
   epilogue.bias = bias;
+  if (is_dense(shape))
+    return gemm({shape.n * shape.p * shape.q, shape.c, shape.k}, {dy, shape.k, false},
+                {weight, shape.c, false}, dx, shape.c, epilogue);
+  const Workspace filters(weight_bytes(shape));
+  lay_out(shape, weight, {0, 3, 4, 1, 2}, filters.as<float>());
   const RowTarget pixels{dx, shape.c, shape.group_c(), epilogue};
   for (int64_t row_residue = 0; row_residue < shape.stride[0]; ++row_residue)
     for (int64_t column_residue = 0; column_residue < shape.stride[1]; ++column_residue) {
@@ -103,6 +115,9 @@ void conv2d_direct_backward_data(const Conv2dShape& shape, const float* dy, cons
 
 void conv2d_direct_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
                                    float* dw) {
+  if (is_dense(shape))
+    return gemm({shape.k, shape.c, shape.n * shape.p * shape.q}, {dy, shape.k, true},
+                {x, shape.c, false}, dw, shape.c, {});
   const DenseSource<false> gradients{dy, shape.group_k(), 1, shape.k, shape.group_k()};
   const WeightTarget target{dw, shape.group_k(), shape.group_c(), shape.r * shape.s,
                             Divisor(shape.group_c())};

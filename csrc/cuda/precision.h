@@ -12,4 +12,11 @@ enum class ProductPrecision {
 void set_product_precision(ProductPrecision precision);
 ProductPrecision product_precision();
 
+// Whether rounded products of dense matrices are packed first, for the instructions of sm_90
+// (packed_product.cuh). Tests and measurements choose; a device that has not these instructions
+// never packs.
+enum class Packing { kWhereItPays, kAlways, kNever };
+void set_packing(Packing packing);
+Packing packing();
+
 }  // namespace neurona

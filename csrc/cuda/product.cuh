@@ -126,14 +126,17 @@ struct BlockPlace {
 
 // Blocks that run at the same time share as many rows of a and of b in L2 as they can: tiles are
 // taken in bands of 8 rows, column by column.
-__device__ inline BlockPlace block_place(const ProductGrid& grid) {
+__device__ inline BlockPlace place_of(const ProductGrid& grid, int64_t number) {
   constexpr int64_t kBand = 8;
-  const int64_t tiles = grid.tiles_m * grid.tiles_n, outer = blockIdx.x / tiles;
-  const int64_t tile = blockIdx.x % tiles, band = tile / (kBand * grid.tiles_n);
+  const int64_t tiles = grid.tiles_m * grid.tiles_n, outer = number / tiles;
+  const int64_t tile = number % tiles, band = tile / (kBand * grid.tiles_n);
   const int64_t height = min(kBand, grid.tiles_m - band * kBand);
   const int64_t in_band = tile - band * kBand * grid.tiles_n;
   return {outer / grid.slices, outer % grid.slices, band * kBand + in_band % height,
           in_band / height};
+}
+__device__ inline BlockPlace block_place(const ProductGrid& grid) {
+  return place_of(grid, blockIdx.x);
 }
 
 // Where a tile's sums go: to the target, or, of a sliced product, to where the parts wait to be

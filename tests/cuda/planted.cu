@@ -15,6 +15,7 @@
 #include "cuda/device.h"
 #include "cuda/device_memory.h"
 #include "cuda/emulation/poison.h"
+#include "planted_hopper.h"
 
 namespace neurona {
 namespace {
@@ -284,6 +285,8 @@ PYBIND11_MODULE(neurona_cuda_planted, m) {
   register_emulation(m);
   m.attr("sanitized") = emulation::kReportsAtOnce;
   m.def("run", &run, Alone());
+  m.def("hopper_faults", &hopper_faults);
+  m.def("run_hopper", &run_hopper, Alone());
   m.def("give_pointer", &give_pointer, Alone());
   m.def("copy_wrongly", &copy_wrongly, Alone());
   m.def("read_on_host", &read_on_host);

@@ -15,13 +15,13 @@ bool same_place(const Site& a, const Site& b) {
   return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }
 
+}  // namespace
+
 std::string describe(const Site& site) {
   std::ostringstream text;
   text << site.what << " at " << site.file << ':' << site.line;
   return text.str();
 }
-
-}  // namespace
 
 Block& block() {
   static Block instance;
@@ -35,6 +35,7 @@ void Block::begin_launch(const Call& call) {
   threads_.assign(count, Thread{});
   states_.assign(count, State::kNew);
   warps_.assign((count + kWarp - 1) / kWarp, Warp{});
+  in_group_.assign((count + kWarpgroup - 1) / kWarpgroup, 0);
   for (unsigned i = 0; i < count; ++i) {
     threads_[i].position = {
         {i % extent.x, i / extent.x % extent.y, i / (extent.x * extent.y)}, {}, extent, call.grid};
@@ -44,21 +45,23 @@ void Block::begin_launch(const Call& call) {
 
 void Block::run(const Index3& place, Turns& turns) {
   shared.begin_block(call_.dynamic_bytes);
+  mbarriers.begin_block();
+  wgmma.begin_block(warps_.size());
   std::fill(states_.begin(), states_.end(), State::kNew);
   for (Thread& thread : threads_) thread.position.block = place;
   for (Warp& warp : warps_) warp.returned = warp.waiting = 0;
+  std::fill(in_group_.begin(), in_group_.end(), size_t{0});
   at_barrier_ = returned_ = 0;
   error_.clear();
   order_ = turns.of(threads_.size());
   try {
-    run_to_end();
+    run_to_end(turns);
   } catch (...) {
     forget_threads();
     throw;
   }
-  if (!shared.end_block())
-    throw std::runtime_error(std::string(call_.kernel) +
-                             ": wrote beyond the end of a shared array");
+  if (!shared.end_block()) stop("wrote beyond the end of a shared array");
+  if (const std::string problem = mbarriers.problem_at_end(); !problem.empty()) stop(problem);
 }
 
 // Makes a new thread the running one, on the fibre.
@@ -84,22 +87,29 @@ inline void Block::begin(size_t index, Fibre* fibre) {
   threads_[index].fibre->resume();
 }
 
-void Block::run_to_end() {
+bool Block::can_run(size_t index) {
+  const State state = states_[index];
+  if (state != State::kUntil) return state == State::kNew || state == State::kReady;
+  if (!threads_[index].ready(threads_[index].what)) return false;
+  states_[index] = State::kReady;
+  return true;
+}
+
+// Transfers end only when no thread can run.
+void Block::run_to_end(Turns& turns) {
   const size_t count = threads_.size();
   while (returned_ < count) {
     bool ran = false;
     for (turn_ = 0; turn_ < count; ++turn_) {
-      const State state = states_[order_[turn_]];
-      if (state != State::kNew && state != State::kReady) continue;
+      if (!can_run(order_[turn_])) continue;
       ran = true;
       resume(order_[turn_]);
       if (!error_.empty()) throw std::runtime_error(error_);
     }
     if (at_barrier_ > 0 && at_barrier_ + returned_ == count) {
       release_barrier();
-    } else if (!ran) {
-      throw std::runtime_error(std::string(call_.kernel) + ": the block waits for ever, " +
-                               waiting());
+    } else if (!ran && !mbarriers.end_one_transfer(turns)) {
+      stop("the block waits for ever, " + waiting() + mbarriers.unfinished());
     }
   }
 }
@@ -148,9 +158,7 @@ void Block::barrier(const Site& site) {
 
 // All threads that have not returned stand at a barrier.
 void Block::release_barrier() {
-  if (!same_barrier_)
-    throw std::runtime_error(std::string(call_.kernel) +
-                             ": threads of one block wait at different barriers, " + waiting());
+  if (!same_barrier_) stop("threads of one block wait at different barriers, " + waiting());
   for (State& state : states_)
     if (state == State::kAtBarrier) state = State::kReady;
   at_barrier_ = 0;
@@ -185,6 +193,35 @@ void Block::exchange(const Site& site, uint32_t mask, void* offer, Finish finish
   finish(mask, offers);
 }
 
+void Block::meet(const Site& site, void* offer, FinishGroup finish) {
+  const size_t group = current_ / kWarpgroup, first = group * kWarpgroup;
+  if (first + kWarpgroup > threads_.size()) fail(site, "the warpgroup has not all of its threads");
+  Thread& thread = threads_[current_];
+  thread.offer = offer;
+  thread.site = &site;
+  states_[current_] = State::kInGroup;
+  if (++in_group_[group] < kWarpgroup) return thread.fibre->suspend();
+  void* offers[kWarpgroup];
+  for (size_t i = 0; i < kWarpgroup; ++i) {
+    if (!same_place(*threads_[first + i].site, site))
+      fail(site, "threads of the warpgroup wait at another place");
+    offers[i] = threads_[first + i].offer;
+  }
+  for (size_t i = 0; i < kWarpgroup; ++i) states_[first + i] = State::kReady;
+  in_group_[group] = 0;
+  finish(first, offers);
+}
+
+void Block::wait_until(const Site& site, Ready ready, const void* what) {
+  if (ready(what)) return;
+  Thread& thread = threads_[current_];
+  thread.site = &site;
+  thread.ready = ready;
+  thread.what = what;
+  states_[current_] = State::kUntil;
+  thread.fibre->suspend();
+}
+
 // Whether all lanes of the last one's mask wait where it does.
 bool Block::is_complete(size_t first, const Thread& last) const {
   if (last.mask & ~warps_[first / kWarp].waiting) return false;
@@ -212,6 +249,10 @@ std::string Block::waiting() const {
     if (in_warp) text << " with mask 0x" << std::hex << thread.mask << std::dec;
   }
   return text.str();
+}
+
+void Block::stop(const std::string& problem) const {
+  throw std::runtime_error(std::string(call_.kernel) + ": " + problem);
 }
 
 // Ends the launch with an error: run_to_end() throws it, and the fibre is never resumed.

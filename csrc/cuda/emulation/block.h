@@ -9,8 +9,10 @@
 
 #include "cuda/emulation/engine.h"
 #include "cuda/emulation/fibre.h"
+#include "cuda/emulation/mbarrier.h"
 #include "cuda/emulation/shared_arena.h"
 #include "cuda/emulation/turns.h"
+#include "cuda/emulation/wgmma.h"
 
 namespace neurona::emulation {
 
@@ -33,12 +35,22 @@ class Block {
   // What threads call.
   void barrier(const Site& site);
   void exchange(const Site& site, uint32_t mask, void* offer, Finish finish);
+  void meet(const Site& site, void* offer, FinishGroup finish);
+  void wait_until(const Site& site, Ready ready, const void* what);
   [[noreturn]] void fail(const Site& site, const char* reason);
 
+  // Between the threads' turns, the launch ends with an error.
+  [[noreturn]] void stop(const std::string& problem) const;
+
+  size_t warp() const { return current_ / kWarp; }
+  bool is_first_lane() const { return current_ % kWarp == 0; }
+
   SharedArena shared;
+  Mbarriers mbarriers;
+  Wgmma wgmma;
 
  private:
-  enum class State : uint8_t { kNew, kReady, kAtBarrier, kInWarp, kDone };
+  enum class State : uint8_t { kNew, kReady, kAtBarrier, kInWarp, kInGroup, kUntil, kDone };
 
   struct Thread {
     Fibre* fibre = nullptr;
@@ -46,6 +58,8 @@ class Block {
     const Site* site = nullptr;  // where it waits; lies on its own stack
     uint32_t mask = 0;           // of the exchange that it waits for
     void* offer = nullptr;
+    Ready ready = nullptr;  // what it waits for in wait_until()
+    const void* what = nullptr;
   };
 
   // Sets of lanes.
@@ -55,9 +69,10 @@ class Block {
 
   static void fibre_body();
   void run_new_threads();
-  void run_to_end();
+  void run_to_end(Turns& turns);
   void begin(size_t index, Fibre* fibre);
   void resume(size_t index);
+  bool can_run(size_t index);
   void release_barrier();
   const char* problem_with(uint32_t mask) const;
   bool is_complete(size_t first, const Thread& last) const;
@@ -68,6 +83,7 @@ class Block {
   std::vector<Thread> threads_;
   std::vector<State> states_;
   std::vector<Warp> warps_;
+  std::vector<size_t> in_group_;  // threads of each warpgroup that wait to meet
   std::vector<size_t> order_;
   size_t current_ = 0, turn_ = 0;  // the running thread, and its place in order_
   size_t at_barrier_ = 0, returned_ = 0;

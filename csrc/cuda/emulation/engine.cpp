@@ -9,6 +9,7 @@
 #include <string>
 
 #include "cuda/emulation/block.h"
+#include "cuda/emulation/capability.h"
 #include "cuda/emulation/device_memory.h"
 #include "cuda/emulation/turns.h"
 
@@ -51,8 +52,8 @@ void check(const Call& call) {
   else if (grid.count() == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
     text << "a grid has 1 to 2147483647 x 65535 x 65535 blocks, got " << grid.x << " x " << grid.y
          << " x " << grid.z;
-  else if (call.dynamic_bytes > kMostSharedBytes)
-    text << "a block has " << kMostSharedBytes << " bytes of shared memory at most, got "
+  else if (call.dynamic_bytes > most_shared_bytes())
+    text << "a block has " << most_shared_bytes() << " bytes of shared memory at most, got "
          << call.dynamic_bytes;
   else
     return;
@@ -95,6 +96,12 @@ void barrier(const Site& site) { block().barrier(site); }
 
 void exchange(const Site& site, uint32_t mask, void* offer, Finish finish) {
   block().exchange(site, mask, offer, finish);
+}
+
+void meet(const Site& site, void* offer, FinishGroup finish) { block().meet(site, offer, finish); }
+
+void wait_until(const Site& site, Ready ready, const void* what) {
+  block().wait_until(site, ready, what);
 }
 
 void fail(const Site& site, const char* reason) { block().fail(site, reason); }

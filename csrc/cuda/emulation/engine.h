@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace neurona::emulation {
 
@@ -35,13 +36,11 @@ struct Site {
   const char* file = "";
   int line = 0;
 };
+std::string describe(const Site& site);
 
 constexpr int kWarp = 32;
 constexpr unsigned kMostThreads = 1024;
-// Of a block, in bytes: what is declared, and all of it. The latter is what every GPU since sm_80
-// offers; sm_80 itself has 163 KiB and sm_90 has 227.
-constexpr size_t kMostStaticSharedBytes = 48 * 1024;
-constexpr size_t kMostSharedBytes = 99 * 1024;
+constexpr size_t kMostStaticSharedBytes = 48 * 1024;  // of a block's declarations
 
 // __syncthreads: waits for every thread of the block that has not returned. All must wait at the
 // same place.
@@ -52,6 +51,16 @@ void barrier(const Site& site);
 // lane.
 using Finish = void (*)(uint32_t mask, void* const* offers);
 void exchange(const Site& site, uint32_t mask, void* offer, Finish finish);
+
+// What the 128 threads of a warpgroup do together: as exchange(), for all of them. `first` is the
+// first one's index in the block.
+constexpr int kWarpgroup = 128;
+using FinishGroup = void (*)(size_t first, void* const* offers);
+void meet(const Site& site, void* offer, FinishGroup finish);
+
+// Waits until ready(what); the thread's turn may come much later.
+using Ready = bool (*)(const void* what);
+void wait_until(const Site& site, Ready ready, const void* what);
 
 // Shared memory that belongs to one declaration in a kernel, the same for all threads of a block.
 void* shared_memory(const void* declaration, size_t bytes);

@@ -36,10 +36,18 @@ void* SharedArena::of_declaration(const void* declaration, size_t bytes) {
     if (array.declaration == declaration) return array.memory;
   declared_bytes_ += bytes;
   if (declared_.size() == kMostArrays || declared_bytes_ > kMostStaticSharedBytes ||
-      declared_bytes_ + dynamic_bytes_ > kMostSharedBytes)
+      declared_bytes_ + dynamic_bytes_ > most_shared_bytes())
     return nullptr;
   declared_.push_back({declaration, take(bytes)});
   return declared_.back().memory;
+}
+
+// Arrays lie between the end of a gap and the beginning of the next one.
+bool SharedArena::holds(const void* memory, size_t bytes) const {
+  const size_t begin = address(memory), end = begin + bytes;
+  for (size_t i = 0; i + 1 < gaps_.size(); ++i)
+    if (next_place(gaps_[i]) <= begin && begin < end && end <= gaps_[i + 1]) return true;
+  return false;
 }
 
 bool SharedArena::end_block() const {

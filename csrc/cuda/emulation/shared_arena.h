@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
+#include "cuda/emulation/capability.h"
 #include "cuda/emulation/engine.h"
 #include "cuda/emulation/poison.h"
 
@@ -22,13 +24,24 @@ class SharedArena {
   void* of_declaration(const void* declaration, size_t bytes);
   void* dynamic() { return dynamic_; }
 
+  // Whether the bytes lie in one array.
+  bool holds(const void* memory, size_t bytes) const;
+
+  // Addresses as instructions see them: from the beginning of shared memory.
+  uint32_t address(const void* memory) const {
+    return static_cast<uint32_t>(static_cast<const unsigned char*>(memory) - memory_);
+  }
+  const unsigned char* at(size_t address) const {
+    return address < kBytes ? memory_ + address : nullptr;
+  }
+
  private:
   // A gap lies before the first array and behind each, and ends at a multiple of kAlignment. Most
   // of what goes too far ends up behind the last one.
   static constexpr size_t kAlignment = 128, kGap = 128, kLastGap = kMostNobody;
   static constexpr size_t kMostArrays = 64;
   static constexpr size_t kBytes =
-      kGap + kMostSharedBytes + (kMostArrays + 1) * (kGap + kAlignment) + kLastGap;
+      kGap + kMostSharedBytesEver + (kMostArrays + 1) * (kGap + kAlignment) + kLastGap;
 
   struct Array {
     const void* declaration;
@@ -38,7 +51,9 @@ class SharedArena {
   static size_t next_place(size_t end);
   unsigned char* take(size_t bytes);
 
-  alignas(kAlignment) unsigned char memory_[kBytes];
+  // To 1024 bytes, as the hardware's: what depends on the bits of addresses up to there (swizzled
+  // tiles) sees the same. Arrays are aligned to kAlignment alone.
+  alignas(1024) unsigned char memory_[kBytes];
   size_t used_ = kBytes - kLastGap;  // so that the first block clears all
   std::vector<size_t> gaps_;         // where each begins
   std::vector<Array> declared_;

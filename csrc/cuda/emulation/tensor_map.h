@@ -1,0 +1,15 @@
+// What a TensorMap holds on the emulated device, and how tiles are loaded from it.
+#pragma once
+
+#include "cuda/emulation/engine.h"
+#include "cuda/tensor_map.h"
+
+namespace neurona::emulation {
+
+// Starts to copy the tile at (depth, line, batch) to shared memory, swizzled: within each 1024
+// bytes, bits 4 to 6 of an address are those of the element's place, exclusive or bits 7 to 9. The
+// tile is NaN until the bytes arrive, which is as late as may be; the barrier counts them then.
+void load_tile(const Site& site, const TensorMap& map, uint64_t* barrier, void* tile, int depth,
+               int line, int batch);
+
+}  // namespace neurona::emulation

@@ -1,0 +1,174 @@
+"""Rounded products on the instructions of sm_90a: TMA and wgmma, as the host emulates them.
+
+The shapes, bounds and exact cases are those of the other tensor-core product, and every product of
+dense matrices is packed, also where it would not pay. On a GPU they are skipped unless it is one.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import emulated
+import harness
+import test_cuda_products as unpacked
+from conftest import DEVICES, Backend, _device
+from neurona.backends import cuda
+from test_cuda_products import CONVOLUTIONS, ROUNDOFF, SHAPES, check_rounded, gemm, stored
+
+# (M, N, K) around tiles of 128 rows and 128 columns, steps of 64 or 32 along K, and a ring of four
+# of them; several tiles for each block that stays, and slices of K.
+TILES = [
+    (128, 128, 64),
+    (129, 127, 65),
+    (127, 129, 31),
+    (64, 192, 33),
+    (200, 300, 129),
+    (257, 5, 255),
+    (3, 260, 520),
+    (140, 130, 600),
+]
+# Enough tiles of 128 x 256 for every multiprocessor, and a last one of 1 x 33.
+WIDE = (2817, 1313, 40)
+# Those of 1 x 1 that are products of dense matrices, and others that are not.
+POINTWISE: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]]] = [
+    ((2, 130, 9, 8), (140, 130, 1, 1), {}),
+    ((2, 6, 5, 4), (4, 3, 1, 1), {"groups": 2}),
+    ((2, 6, 5, 4), (4, 6, 1, 1), {"stride": 2}),
+    ((2, 6, 5, 4), (4, 6, 1, 1), {"padding": 1}),
+]
+ORDERS = list(itertools.product((False, True), repeat=2))
+
+
+@pytest.fixture(params=itertools.product(ROUNDOFF, DEVICES), ids=" ".join)
+def rounded(request: pytest.FixtureRequest) -> Iterator[tuple[Backend, float]]:
+    """The device as one of sm_90a at each precision and schedule, and the unit roundoff."""
+    precision, name = request.param
+    device = _device()
+    if emulated.ON_A_GPU:
+        if not device.module.device_capability() // 10 == 9:
+            pytest.skip("the GPU has not the instructions of sm_90a")
+    else:
+        device.module.set_schedule(name.removeprefix("cuda-"), seed=3)
+        device.module.set_capability(90)
+    device.module.set_product_precision(precision)
+    device.module.set_packing("always")
+    yield Backend(f"{name} {precision} packed", device), ROUNDOFF[precision]
+    device.module.set_packing("where it pays")
+    device.module.set_product_precision(cuda.product_precision)
+    if not emulated.ON_A_GPU:
+        device.module.set_capability(80)
+
+
+@pytest.mark.parametrize("case", [*SHAPES, *TILES], ids=str)
+def test_integers_are_exact(rounded: tuple[Backend, float], case: tuple[int, int, int]) -> None:
+    """Small integers have few bits: nothing is rounded, in any of the four storage orders."""
+    backend, _ = rounded
+    for order in ORDERS:
+        arrays = stored(harness.integers, case, *order)
+        harness.check_exact(backend, gemm(*order), arrays, what=f"gemm {case} {order}")
+
+
+def test_wide_tiles_are_exact(rounded: tuple[Backend, float]) -> None:
+    """Of 256 columns, where there are enough of them."""
+    backend, _ = rounded
+    arrays = stored(harness.integers, WIDE, False, True)
+    harness.check_exact(backend, gemm(False, True), arrays, what=f"gemm {WIDE}")
+
+
+@pytest.mark.parametrize("case", [*SHAPES, *TILES], ids=str)
+def test_random_data_within_the_bound(
+    rounded: tuple[Backend, float], case: tuple[int, int, int]
+) -> None:
+    """Each factor is off by one unit roundoff at most."""
+    backend, unit = rounded
+    for order in ORDERS:
+        arrays = stored(harness.normals, case, *order)
+        check_rounded(backend, gemm(*order), arrays, case[2], unit, f"gemm {case} {order}")
+
+
+def test_it_does_round(rounded: tuple[Backend, float]) -> None:
+    """1 + 1.5 units becomes 1 + 2 units, and half a unit above 1 is a tie."""
+    unpacked.test_it_does_round(rounded)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, 1e-40, -0.0])
+def test_special_values(rounded: tuple[Backend, float], value: float) -> None:
+    """NaN and infinity stay; a number keeps its size to rounding, also the smallest ones."""
+    unpacked.test_special_values(rounded, value)
+
+
+@pytest.mark.parametrize("case", [(130, 140, 70), (20, 10, 700)], ids=str)
+def test_what_is_done_with_the_sums(
+    rounded: tuple[Backend, float], case: tuple[int, int, int]
+) -> None:
+    """Scale, what is there already, bias and activation, with and without slices of K."""
+    backend, _ = rounded
+    a, b = stored(harness.integers, case, False, False)
+    m, n, _ = case
+    rng = harness.rng_of(case)
+    bias, c = harness.integers(rng, (n,)), harness.integers(rng, (m, n))
+    got = backend.gemm(a, b, alpha=2.0, beta=1.0, c=c, bias=bias, activation="relu")
+    assert np.array_equal(got, np.maximum(2 * (a @ b) + c + bias, 0))
+
+
+def test_nan_stays_in_its_row_and_column(rounded: tuple[Backend, float]) -> None:
+    """What lies beyond a matrix is 0, whatever is in its last line."""
+    backend, _ = rounded
+    a, b = np.ones((129, 65), np.float32), np.ones((65, 130), np.float32)
+    a[128, 64] = np.nan
+    b[64, 129] = np.inf
+    got = backend.gemm(a, b)
+    assert np.isnan(got[128]).all()
+    assert np.isinf(got[:128, 129]).all()
+    assert np.array_equal(got[:128, :129], np.full((128, 129), 65, np.float32))
+
+
+@pytest.mark.parametrize("case", [*CONVOLUTIONS, *POINTWISE], ids=str)
+def test_convolutions(rounded: tuple[Backend, float], case: object) -> None:
+    """Those of 1 x 1 are products of dense matrices; the others stay what they are."""
+    unpacked.test_convolutions(rounded, case)
+
+
+def test_small_products_are_not_packed(rounded: tuple[Backend, float]) -> None:
+    """Where it pays is where the bits are those of the packed product."""
+    backend, _ = rounded
+    module = backend.ops.module  # type: ignore[union-attr]
+    for case, pays in [((300, 260, 300), True), ((300, 260, 200), False), ((200, 300, 300), False)]:
+        arrays = stored(harness.normals, case, False, False)
+        bits = {}
+        for packing in ("always", "where it pays", "never"):
+            module.set_packing(packing)
+            bits[packing] = np.asarray(backend.gemm(*arrays)).tobytes()
+        assert bits["always"] != bits["never"]  # sums of another order
+        assert bits["where it pays"] == bits["always" if pays else "never"]
+
+
+@pytest.mark.skipif(emulated.ON_A_GPU, reason="a GPU is what it is")
+def test_other_devices_never_pack() -> None:
+    """Whatever was asked for."""
+    module = _device().module
+    module.set_product_precision("medium")
+    module.set_packing("always")
+    a, b = stored(harness.normals, (130, 140, 70), False, False)
+    try:
+        bits = []
+        for capability in (80, 90):
+            module.set_capability(capability)
+            bits.append(np.asarray(_device().gemm(a, b)).tobytes())
+        assert bits[0] != bits[1]
+        with pytest.raises(ValueError, match="capability must be 80 or 90, got 70"):
+            module.set_capability(70)
+    finally:
+        module.set_capability(80)
+        module.set_packing("where it pays")
+        module.set_product_precision(cuda.product_precision)
+
+
+def test_unknown_packings_are_refused() -> None:
+    """By name."""
+    with pytest.raises(ValueError, match="packing must be 'where it pays', 'always' or 'never'"):
+        _device().module.set_packing("sometimes")

@@ -1,0 +1,107 @@
+"""The emulation of TMA, mbarriers and wgmma finds each fault planted in a small product of tiles.
+
+The kernel is that of tests/cuda/planted_hopper.cu. Transfers and products are as late as may be, so
+that whoever does not wait for them finds NaN under every schedule; what can be told from the
+outside is an error that names the instruction and its place.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import emulated
+import harness
+
+ROWS, COLUMNS = 64, 128
+# Both stages of the ring three times, and once.
+DEPTHS = (320, 128)
+
+SITE = r"{} at .*planted_hopper\.cu:\d+"
+LOAD, ARRIVE = SITE.format("cp.async.bulk.tensor"), SITE.format("mbarrier.arrive")
+WAIT, MULTIPLY = SITE.format("mbarrier.try_wait"), SITE.format("wgmma.mma_async")
+ENDED = f"the block ended before a transfer, {LOAD}"
+TOO_MANY = f"one arrival too many in a phase of an mbarrier, {ARRIVE}"
+FOR_EVER = f"the block waits for ever, from thread 0: {WAIT}; from thread 128: "
+ALONE = f"the block waits for ever, from thread 128: {WAIT}"
+
+# What comes of the longer product and of the shorter one, which uses each stage once, so that what
+# happens when a stage is used again is no fault there.
+FAULTS = {
+    "no_wait_for_full": (TOO_MANY, ENDED),
+    "wrong_parity_of_full": (TOO_MANY, ENDED),
+    "wrong_parity_of_empty": (FOR_EVER + WAIT, FOR_EVER + WAIT),
+    "early_arrival": ("wrong", "right"),
+    "no_wait_for_empty": (TOO_MANY, "right"),
+    "every_thread_arrives": (TOO_MANY, "right"),
+    "nobody_arrives": (FOR_EVER + WAIT, "right"),
+    "fewer_bytes": (f"more bytes come|fewer were announced, {LOAD}",) * 2,
+    "more_bytes": (
+        FOR_EVER + f"{WAIT}; phase 0 of the mbarrier of .* misses 0 arrivals and 16 bytes",
+        f"{ALONE}; phase 0 of the mbarrier of .* misses 0 arrivals and 16 bytes",
+    ),
+    "not_published": (f"no fence made the mbarrier's initialisation known .*, {LOAD}",) * 2,
+    "not_initialised": (f"the mbarrier was not initialised, or was overwritten, {ARRIVE}",) * 2,
+    "last_step_not_loaded": (ALONE, ALONE),
+    "last_step_not_used": (ENDED, f"{ENDED}|wrong"),
+    "no_fence": (f"no wgmma.fence since the sums were last touched, {MULTIPLY}",) * 2,
+    "no_commit": ("wrong", "wrong"),
+    "no_wait_for_products": ("wrong", "wrong"),
+    "one_group_left": ("wrong", "wrong"),
+    "wrong_next_product": ("wrong", "wrong"),
+    "tile_of_descriptor_misaligned": ("must begin at a multiple of 1024 bytes, .*wgmma.wait",) * 2,
+    "tile_misaligned": (f"must begin at a multiple of 1024 bytes, {LOAD}",) * 2,
+    "tile_beyond_shared": (f"the tile does not lie in a shared array, {LOAD}",) * 2,
+    "warp_missing": (FOR_EVER + MULTIPLY, f"from thread 128: {MULTIPLY}"),
+    "different_descriptors": (f"threads of the warpgroup name different tiles, {MULTIPLY}",) * 2,
+}
+
+
+@functools.cache
+def planted() -> ModuleType:
+    return emulated.load("neurona_cuda_planted")
+
+
+@pytest.fixture(params=emulated.SCHEDULES)
+def device(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    """The module under each schedule."""
+    planted().set_schedule(request.param, seed=1)
+    yield planted()
+    planted().set_schedule("forward")
+
+
+def outcome(device: ModuleType, fault: str, depth: int) -> str:
+    """ "right", "wrong", or what the error says."""
+    rng = harness.rng_of(depth)
+    a, b = harness.integers(rng, (ROWS, depth)), harness.integers(rng, (COLUMNS, depth))
+    try:
+        y = np.array(device.run_hopper(fault, a.ravel(), b.ravel()), np.float32)
+    except RuntimeError as error:
+        return str(error)
+    return "right" if np.array_equal(y.reshape(ROWS, COLUMNS), a @ b.T) else "wrong"
+
+
+def test_every_fault_is_listed() -> None:
+    """None is planted and not looked for."""
+    assert set(planted().hopper_faults()) == {"none", *FAULTS}
+
+
+@pytest.mark.parametrize("depth", [*DEPTHS, 8, 72])
+def test_the_right_kernel_passes(device: ModuleType, depth: int) -> None:
+    """Also where the last step is not a whole one."""
+    assert outcome(device, "none", depth) == "right"
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_found(device: ModuleType, fault: str, depth: int) -> None:
+    """By an error or a wrong result; the next launch is right again."""
+    expected = FAULTS[fault][DEPTHS.index(depth)]
+    found = outcome(device, fault, depth)
+    assert re.search(f"^({fault}: .*)?({expected})", found), found
+    assert outcome(device, "none", depth) == "right"
