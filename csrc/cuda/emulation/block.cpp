@@ -34,6 +34,7 @@ void Block::begin_launch(const Call& call) {
   const size_t count = extent.count();
   threads_.assign(count, Thread{});
   states_.assign(count, State::kNew);
+  copies_.resize(count);
   warps_.assign((count + kWarp - 1) / kWarp, Warp{});
   for (unsigned i = 0; i < count; ++i) {
     threads_[i].position = {
@@ -111,6 +112,8 @@ void Block::fibre_body() { block().run_new_threads(); }
 void Block::run_new_threads() {
   for (;;) {
     call_.body(call_.argument);
+    if (copies().under_way()) fail({}, "a thread ends before its cp.async have arrived");
+    copies().forget();
     Fibre* fibre = threads_[current_].fibre;
     states_[current_] = State::kDone;
     ++returned_;
@@ -127,6 +130,7 @@ void Block::run_new_threads() {
 // Threads that still wait hold nothing but plain numbers.
 void Block::forget_threads() {
   idle_.clear();
+  for (AsyncCopies& copies : copies_) copies.forget();
   for (const auto& fibre : fibres_) {
     fibre->reset(&Block::fibre_body);
     idle_.push_back(fibre.get());

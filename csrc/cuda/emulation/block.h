@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cuda/emulation/async_copies.h"
 #include "cuda/emulation/engine.h"
 #include "cuda/emulation/fibre.h"
 #include "cuda/emulation/shared_arena.h"
@@ -34,6 +35,8 @@ class Block {
   void barrier(const Site& site);
   void exchange(const Site& site, uint32_t mask, void* offer, Finish finish);
   [[noreturn]] void fail(const Site& site, const char* reason);
+
+  AsyncCopies& copies() { return copies_[current_]; }
 
   SharedArena shared;
 
@@ -68,6 +71,7 @@ class Block {
   std::vector<Thread> threads_;
   std::vector<State> states_;
   std::vector<Warp> warps_;
+  std::vector<AsyncCopies> copies_;
   std::vector<size_t> order_;
   size_t current_ = 0, turn_ = 0;  // the running thread, and its place in order_
   size_t at_barrier_ = 0, returned_ = 0;

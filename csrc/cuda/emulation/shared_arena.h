@@ -22,6 +22,10 @@ class SharedArena {
   void* of_declaration(const void* declaration, size_t bytes);
   void* dynamic() { return dynamic_; }
 
+  bool contains(const void* memory) const {
+    return memory_ <= memory && memory < memory_ + sizeof memory_;
+  }
+
  private:
   // A gap lies before the first array and behind each, and ends at a multiple of kAlignment. Most
   // of what goes too far ends up behind the last one.
