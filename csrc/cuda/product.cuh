@@ -15,7 +15,11 @@
 // A source has
 //   Line line(int64_t batch, int64_t index)   what is common to row `index` (out of range: nothing)
 //   Step step(int64_t batch, int64_t k)       what is common to all rows at k
-//   float at(const Line&, const Step&)        the element; 0 where there is none
+//   const float* address(const Line&, const Step&)   where the element is, null where none is: 0
+//   const float* first()                      an address that may be named where nothing is read
+//   bool is_in_fours(int64_t depth)           on the host: whether 4 neighbours at a multiple of 4
+//                                             are always there, or not there, together, and begin
+//                                             at a multiple of 16 bytes
 //   static constexpr bool kDepthIsContiguous  whether neighbours along k are neighbours in memory,
 //                                             which decides how threads share the loads
 // and a target store(int64_t batch, int64_t m, int64_t n, float sum).
@@ -60,7 +64,9 @@ class PartLoader {
         inside_ = k < end_k;
         if (inside_) step = source_.step(batch_, k);
       }
-      held_[i] = inside_ ? source_.at(lines_[Source::kDepthIsContiguous ? i : 0], step) : 0.0f;
+      const auto& line = lines_[Source::kDepthIsContiguous ? i : 0];
+      const float* from = inside_ ? source_.address(line, step) : nullptr;
+      held_[i] = from ? *from : 0.0f;
     }
   }
 
@@ -233,12 +239,12 @@ constexpr int64_t kEnoughTiles = 132;
 // With too few tiles the product is cut along k, down to 256 elements a slice, below which adding
 // the slices would cost as much again.
 inline ProductGrid product_grid(const ProductShape& shape, int64_t tile_m, int64_t tile_n) {
-  constexpr int64_t kShortestSlice = 256;
+  constexpr int64_t kShortestSlice = 256, kSliceStep = 32;  // a multiple of every kernel's depth
   ProductGrid grid{divide_up(shape.m, tile_m), divide_up(shape.n, tile_n), 1, shape.k};
   const int64_t tiles = grid.tiles_m * grid.tiles_n * shape.batches;
   const int64_t wanted = std::min(divide_up(kEnoughTiles, tiles), shape.k / kShortestSlice);
   if (wanted > 1) {
-    grid.slice_length = divide_up(divide_up(shape.k, wanted), kDepth) * kDepth;
+    grid.slice_length = divide_up(divide_up(shape.k, wanted), kSliceStep) * kSliceStep;
     grid.slices = divide_up(shape.k, grid.slice_length);
   }
   return grid;
@@ -250,14 +256,14 @@ template <typename SourceA, typename SourceB, typename Target>
 void run_product(const char* name,
                  void (*kernel)(ProductShape, ProductGrid, SourceA, SourceB, ProductOutput<Target>),
                  int64_t tile_m, int64_t tile_n, const ProductShape& shape, const SourceA& a,
-                 const SourceB& b, const Target& target) {
+                 const SourceB& b, const Target& target, size_t shared_bytes = 0) {
   const ProductGrid grid = product_grid(shape, tile_m, tile_n);
   const int64_t elements = shape.batches * shape.m * shape.n;
   const Workspace parts(
       grid.slices == 1 ? 0 : static_cast<size_t>(grid.slices * elements) * sizeof(float));
   const auto blocks =
       static_cast<unsigned>(grid.tiles_m * grid.tiles_n * grid.slices * shape.batches);
-  launch(name, kernel, Launch{dim3(blocks), dim3(kProductThreads)}, shape, grid, a, b,
+  launch(name, kernel, Launch{dim3(blocks), dim3(kProductThreads), shared_bytes}, shape, grid, a, b,
          ProductOutput<Target>{target, parts.as<float>(), shape.m, shape.n});
   if (grid.slices > 1)
     launch(name, add_slices_kernel<Target>, over_elements(elements), shape, grid.slices,
@@ -285,6 +291,12 @@ void plain_product(const char* name, const ProductShape& shape, const SourceA& a
               target);
 }
 
+// Whether data and counts of elements allow copies of 4 elements.
+template <typename... Counts>
+bool are_in_fours(const float* data, Counts... counts) {
+  return reinterpret_cast<uintptr_t>(data) % (4 * sizeof(float)) == 0 && (... && (counts % 4 == 0));
+}
+
 // -- Dense matrices ---------------------------------------------------------------------------
 
 // Lines of a dense matrix: line i, element k at data[i * line_stride + k * depth_stride].
@@ -300,7 +312,14 @@ struct DenseSource {
     return index < count ? data + batch * batch_stride + index * line_stride : nullptr;
   }
   __device__ Step step(int64_t, int64_t k) const { return k * depth_stride; }
-  __device__ float at(const Line& line, const Step& step) const { return line ? line[step] : 0.0f; }
+  __device__ const float* address(const Line& line, const Step& step) const {
+    return line ? line + step : nullptr;
+  }
+  __device__ const float* first() const { return data; }
+  bool is_in_fours(int64_t depth) const {
+    return kContiguousAlongK ? are_in_fours(data, line_stride, batch_stride, depth)
+                             : are_in_fours(data, depth_stride, batch_stride, count);
+  }
 };
 
 }  // namespace neurona

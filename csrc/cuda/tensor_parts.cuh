@@ -1,0 +1,126 @@
+// The operands of tensor_product.cuh in shared memory: how they come there and how a warp reads
+// them.
+//
+// A part of an operand, kLines lines and kPartDepth elements of each, lies there as float32, the
+// way it comes from memory: as [line][depth] where neighbours along k are neighbours in memory, as
+// [depth][line] otherwise, without gaps. Copies of 16 bytes and the reads of a warp meet each of
+// the 32 banks once, because the groups of words are exchanged:
+//
+//   [line][depth]   A line has 32 words, all of the banks, in 8 groups of 4. ldmatrix reads the
+//                   same group of 8 lines that follow each other, which would be the same 4 banks
+//                   8 times; so group i of line l lies where group i ^ l % 8 would.
+//   [depth][line]   A row's length is a multiple of 32 words. A warp reads 8 lines that follow each
+//                   other, at 4 depths, which would be the same 8 banks 4 times; so the four groups
+//                   of 8 lines at depth d lie where those ^ d % 4 would.
+#pragma once
+
+#include "cuda/product.cuh"
+#include "cuda/ptx/cp_async.cuh"
+#include "cuda/ptx/ldmatrix.cuh"
+#include "cuda/ptx/mma.cuh"
+
+namespace neurona {
+
+constexpr int kPartDepth = 32;
+
+template <int kLines, bool kDepthIsContiguous>
+__device__ inline int word_in_part(int line, int depth) {
+  if constexpr (kDepthIsContiguous)
+    return line * kPartDepth + (depth ^ 4 * (line % 8));
+  else
+    return depth * kLines + (line ^ 8 * (depth % 4));
+}
+
+// Copies parts from a source to shared memory, kWidth (1 or 4) neighbours at a time.
+template <int kLines, int kWidth, typename Source>
+class PartCopier {
+ public:
+  __device__ PartCopier(const Source& source, int64_t batch, int64_t first_line)
+      : source_(source), batch_(batch) {
+    NEURONA_UNROLL
+    for (int i = 0; i < kOwnLines; ++i) lines_[i] = source.line(batch, first_line + own_line(i));
+  }
+
+  // What lies beyond end_k, or is not in memory for another reason, is zero.
+  __device__ void begin(int64_t first_k, int64_t end_k, float* part) const {
+    NEURONA_UNROLL
+    for (int j = 0; j < kOwnDepths; ++j) {
+      const int depth = own_depth(j);
+      const int64_t k = first_k + depth;
+      const bool inside = k < end_k;
+      typename Source::Step step{};
+      if (inside) step = source_.step(batch_, k);
+      NEURONA_UNROLL
+      for (int i = 0; i < kOwnLines; ++i) {
+        const float* from = inside ? source_.address(lines_[i], step) : nullptr;
+        float* to = part + word_in_part<kLines, kAlongDepth>(own_line(i), depth);
+        begin_copy<4 * kWidth>(to, from ? from : source_.first(), from != nullptr);
+      }
+    }
+  }
+
+ private:
+  // Neighbouring threads copy neighbours: along k the 32 elements of a part, or 16 of them where
+  // they come one by one, since a thread that held one depth only would hold 16 lines; else all
+  // lines of a depth.
+  static constexpr bool kAlongDepth = Source::kDepthIsContiguous;
+  static constexpr int kAlong = kAlongDepth ? (kWidth == 4 ? 8 : 16) : kLines / kWidth;
+  static constexpr int kAside = kProductThreads / kAlong;  // lines, or depths, at once
+  static constexpr int kOwnLines = kAlongDepth ? kLines / kAside : 1;
+  static constexpr int kOwnDepths = kPartDepth / (kAlongDepth ? kAlong * kWidth : kAside);
+
+  // A warp that copies one by one has two lines at once, of which it meets 16 banks each: others if
+  // they are 4 apart.
+  __device__ static int own_line(int i) {
+    const int along = threadIdx.x % kAlong, aside = threadIdx.x / kAlong;
+    if constexpr (!kAlongDepth) return along * kWidth;
+    const int line = kWidth == 4 ? aside : aside / 8 * 8 + aside % 2 * 4 + aside / 2 % 4;
+    return line + i * kAside;
+  }
+  __device__ static int own_depth(int j) {
+    const int along = threadIdx.x % kAlong, aside = threadIdx.x / kAlong;
+    return kAlongDepth ? (along + j * kAlong) * kWidth : aside + j * kAside;
+  }
+
+  const Source& source_;
+  int64_t batch_;
+  typename Source::Line lines_[kOwnLines];
+};
+
+// A lane's words of 16 lines and 8 depths: with g = lane / 4 and t = lane % 4 those of
+// (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4).
+template <int kLines, bool kDepthIsContiguous>
+__device__ inline void load_words(const float* part, int line, int depth, uint32_t (&words)[4]) {
+  const int lane = threadIdx.x % kWarpSize;
+  if constexpr (kDepthIsContiguous) {
+    const int row = line + lane % 16, first = depth + lane / 16 * 4;
+    load_matrices(words, part + word_in_part<kLines, true>(row, first));
+  } else {
+    NEURONA_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const int column = line + lane / 4 + i % 2 * 8, row = depth + lane % 4 + i / 2 * 4;
+      words[i] = __float_as_uint(part[word_in_part<kLines, false>(column, row)]);
+    }
+  }
+}
+
+// The same as elements of Number, in one word each as mma.sync takes them: kDepth = 8 kPerWord
+// depths from `depth`. Two elements of a word lie 8 depths apart, not side by side; that is another
+// order of the sum, and the same one for both operands.
+template <typename Number, int kLines, bool kDepthIsContiguous>
+__device__ inline void load_fragment(const float* part, int line, int depth, uint32_t (&held)[4]) {
+  uint32_t words[Number::kPerWord][4];
+  NEURONA_UNROLL
+  for (int which = 0; which < Number::kPerWord; ++which)
+    load_words<kLines, kDepthIsContiguous>(part, line, depth + 8 * which, words[which]);
+  NEURONA_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    float values[Number::kPerWord];
+    NEURONA_UNROLL
+    for (int which = 0; which < Number::kPerWord; ++which)
+      values[which] = __uint_as_float(words[which][i]);
+    held[i] = Number::word(values);
+  }
+}
+
+}  // namespace neurona
