@@ -239,12 +239,12 @@ constexpr int64_t kEnoughTiles = 132;
 // With too few tiles the product is cut along k, down to 256 elements a slice, below which adding
 // the slices would cost as much again.
 inline ProductGrid product_grid(const ProductShape& shape, int64_t tile_m, int64_t tile_n) {
-  constexpr int64_t kShortestSlice = 256, kSliceStep = 32;  // a multiple of every kernel's depth
+  constexpr int64_t kShortestSlice = 256;
   ProductGrid grid{divide_up(shape.m, tile_m), divide_up(shape.n, tile_n), 1, shape.k};
   const int64_t tiles = grid.tiles_m * grid.tiles_n * shape.batches;
   const int64_t wanted = std::min(divide_up(kEnoughTiles, tiles), shape.k / kShortestSlice);
   if (wanted > 1) {
-    grid.slice_length = divide_up(divide_up(shape.k, wanted), kSliceStep) * kSliceStep;
+    grid.slice_length = divide_up(divide_up(shape.k, wanted), kDepth) * kDepth;
     grid.slices = divide_up(shape.k, grid.slice_length);
   }
   return grid;
@@ -256,14 +256,14 @@ template <typename SourceA, typename SourceB, typename Target>
 void run_product(const char* name,
                  void (*kernel)(ProductShape, ProductGrid, SourceA, SourceB, ProductOutput<Target>),
                  int64_t tile_m, int64_t tile_n, const ProductShape& shape, const SourceA& a,
-                 const SourceB& b, const Target& target, size_t shared_bytes = 0) {
+                 const SourceB& b, const Target& target) {
   const ProductGrid grid = product_grid(shape, tile_m, tile_n);
   const int64_t elements = shape.batches * shape.m * shape.n;
   const Workspace parts(
       grid.slices == 1 ? 0 : static_cast<size_t>(grid.slices * elements) * sizeof(float));
   const auto blocks =
       static_cast<unsigned>(grid.tiles_m * grid.tiles_n * grid.slices * shape.batches);
-  launch(name, kernel, Launch{dim3(blocks), dim3(kProductThreads), shared_bytes}, shape, grid, a, b,
+  launch(name, kernel, Launch{dim3(blocks), dim3(kProductThreads)}, shape, grid, a, b,
          ProductOutput<Target>{target, parts.as<float>(), shape.m, shape.n});
   if (grid.slices > 1)
     launch(name, add_slices_kernel<Target>, over_elements(elements), shape, grid.slices,

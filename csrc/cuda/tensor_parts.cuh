@@ -1,17 +1,17 @@
 // The operands of tensor_product.cuh in shared memory: how they come there and how a warp reads
 // them.
 //
-// A part of an operand, kLines lines and kPartDepth elements of each, lies there as float32, the
+// A part of an operand, kLines lines and kDepth (16) elements of each, lies there as float32, the
 // way it comes from memory: as [line][depth] where neighbours along k are neighbours in memory, as
-// [depth][line] otherwise, without gaps. Copies of 16 bytes and the reads of a warp meet each of
-// the 32 banks once, because the groups of words are exchanged:
+// [depth][line] otherwise, without gaps. Copies and the reads of a warp meet each of the 32 banks
+// once, because groups of words change places:
 //
-//   [line][depth]   A line has 32 words, all of the banks, in 8 groups of 4. ldmatrix reads the
-//                   same group of 8 lines that follow each other, which would be the same 4 banks
-//                   8 times; so group i of line l lies where group i ^ l % 8 would.
+//   [line][depth]   Two lines are all banks, in 8 groups of 4 words. ldmatrix reads the same group
+//                   of 8 lines that follow each other, which would be the same 8 banks 4 times; so
+//                   group i of line l lies where group i ^ l / 2 % 4 would.
 //   [depth][line]   A row's length is a multiple of 32 words. A warp reads 8 lines that follow each
-//                   other, at 4 depths, which would be the same 8 banks 4 times; so the four groups
-//                   of 8 lines at depth d lie where those ^ d % 4 would.
+//                   other, at 4 depths, which would be the same 8 banks 4 times; so the groups of 8
+//                   lines, i of depth d, lie where i ^ d % 4 would.
 #pragma once
 
 #include "cuda/product.cuh"
@@ -21,12 +21,10 @@
 
 namespace neurona {
 
-constexpr int kPartDepth = 32;
-
 template <int kLines, bool kDepthIsContiguous>
 __device__ inline int word_in_part(int line, int depth) {
   if constexpr (kDepthIsContiguous)
-    return line * kPartDepth + (depth ^ 4 * (line % 8));
+    return line * kDepth + (depth ^ 4 * (line / 2 % 4));
   else
     return depth * kLines + (line ^ 8 * (depth % 4));
 }
@@ -60,26 +58,20 @@ class PartCopier {
   }
 
  private:
-  // Neighbouring threads copy neighbours: along k the 32 elements of a part, or 16 of them where
-  // they come one by one, since a thread that held one depth only would hold 16 lines; else all
-  // lines of a depth.
+  // Neighbouring threads copy neighbours in memory: along k all of a line's part, else all lines.
   static constexpr bool kAlongDepth = Source::kDepthIsContiguous;
-  static constexpr int kAlong = kAlongDepth ? (kWidth == 4 ? 8 : 16) : kLines / kWidth;
+  static constexpr int kAlong = (kAlongDepth ? kDepth : kLines) / kWidth;
   static constexpr int kAside = kProductThreads / kAlong;  // lines, or depths, at once
   static constexpr int kOwnLines = kAlongDepth ? kLines / kAside : 1;
-  static constexpr int kOwnDepths = kPartDepth / (kAlongDepth ? kAlong * kWidth : kAside);
+  static constexpr int kOwnDepths = kAlongDepth ? 1 : kDepth / kAside;
 
-  // A warp that copies one by one has two lines at once, of which it meets 16 banks each: others if
-  // they are 4 apart.
   __device__ static int own_line(int i) {
-    const int along = threadIdx.x % kAlong, aside = threadIdx.x / kAlong;
-    if constexpr (!kAlongDepth) return along * kWidth;
-    const int line = kWidth == 4 ? aside : aside / 8 * 8 + aside % 2 * 4 + aside / 2 % 4;
-    return line + i * kAside;
+    const int thread = threadIdx.x;
+    return kAlongDepth ? thread / kAlong + i * kAside : thread % kAlong * kWidth;
   }
   __device__ static int own_depth(int j) {
-    const int along = threadIdx.x % kAlong, aside = threadIdx.x / kAlong;
-    return kAlongDepth ? (along + j * kAlong) * kWidth : aside + j * kAside;
+    const int thread = threadIdx.x;
+    return kAlongDepth ? thread % kAlong * kWidth : thread / kAlong + j * kAside;
   }
 
   const Source& source_;
@@ -98,8 +90,8 @@ __device__ inline void load_words(const float* part, int line, int depth, uint32
   } else {
     NEURONA_UNROLL
     for (int i = 0; i < 4; ++i) {
-      const int column = line + lane / 4 + i % 2 * 8, row = depth + lane % 4 + i / 2 * 4;
-      words[i] = __float_as_uint(part[word_in_part<kLines, false>(column, row)]);
+      const int first = word_in_part<kLines, false>(line + i % 2 * 8, depth + lane % 4 + i / 2 * 4);
+      words[i] = __float_as_uint(part[first + lane / 4]);  // 8 lines stay side by side
     }
   }
 }

@@ -15,7 +15,8 @@
 namespace neurona {
 
 constexpr int kWarpsM = 2, kWarpsN = 4;
-// 3 parts of 128 lines, twice, are 96 KiB: what each GPU since sm_80 has for a block, less 3.
+// 3 parts of 128 lines, twice, are 48 KiB: each GPU since sm_80 has shared memory for two such
+// blocks.
 constexpr int kStages = 3;
 
 // The sums of a warp: kRows x kColumns of them, by mma.sync of 16 x 8.
@@ -31,7 +32,7 @@ struct WarpSums {
   template <bool kDepthIsContiguousA, bool kDepthIsContiguousB>
   __device__ void add(const float* part_a, const float* part_b) {
     NEURONA_UNROLL
-    for (int depth = 0; depth < kPartDepth; depth += 8 * Number::kPerWord) {
+    for (int depth = 0; depth < kDepth; depth += 8 * Number::kPerWord) {
       uint32_t left[kDown][4], right[kAcross][2];
       NEURONA_UNROLL
       for (int i = 0; i < kDown; ++i)
@@ -66,21 +67,18 @@ struct WarpSums {
   }
 };
 
-// A multiprocessor has registers for two blocks, unless a tile of 128 comes from images, of which a
-// thread keeps more about a line than an address.
-template <typename Source>
-constexpr bool kLinesAreAddresses = sizeof(typename Source::Line) <= sizeof(const float*);
-template <int kTile, typename SourceA, typename SourceB>
-constexpr int kTensorBlocksAtOnce =
-    kTile == kQuarter || (kLinesAreAddresses<SourceA> && kLinesAreAddresses<SourceB>) ? 2 : 1;
+// A part of each operand, where copies of 16 bytes may begin.
+template <int kTile>
+struct alignas(16) Parts {
+  float a[kTile * kDepth], b[kTile * kDepth];
+};
 
 template <int kTile, int kWidth, typename Number, typename SourceA, typename SourceB,
           typename Target>
-__global__ void __launch_bounds__(kProductThreads, kTensorBlocksAtOnce<kTile, SourceA, SourceB>)
+__global__ void __launch_bounds__(kProductThreads, 2)
     tensor_product_kernel(ProductShape shape, ProductGrid grid, SourceA a, SourceB b,
                           ProductOutput<Target> output) {
-  constexpr int kPartWords = kTile * kPartDepth;
-  NEURONA_DYNAMIC_SHARED(float, parts);  // [kStages][a, b][kPartWords]
+  NEURONA_SHARED(Parts<kTile>, parts, [kStages]);
 
   const BlockPlace place = block_place(grid);
   const int64_t first_m = place.tile_m * kTile, first_n = place.tile_n * kTile;
@@ -89,27 +87,23 @@ __global__ void __launch_bounds__(kProductThreads, kTensorBlocksAtOnce<kTile, So
 
   const PartCopier<kTile, kWidth, SourceA> copier_a(a, place.batch, first_m);
   const PartCopier<kTile, kWidth, SourceB> copier_b(b, place.batch, first_n);
-  // A group is begun for parts beyond the end too, so that the waits count them alike.
   const auto begin_parts = [&](int64_t k, int stage) {
-    float* part = parts + 2 * kPartWords * stage;
     if (k < end_k) {
-      copier_a.begin(k, end_k, part);
-      copier_b.begin(k, end_k, part + kPartWords);
+      copier_a.begin(k, end_k, parts[stage].a);
+      copier_b.begin(k, end_k, parts[stage].b);
     }
-    commit_copies();
+    commit_copies();  // beyond the end a group of nothing, so that waits count it alike
   };
 
   WarpSums<Number, kTile> sums;
-  for (int stage = 0; stage < kStages - 1; ++stage)
-    begin_parts(first_k + stage * kPartDepth, stage);
+  for (int stage = 0; stage < kStages - 1; ++stage) begin_parts(first_k + stage * kDepth, stage);
   int stage = 0;
-  for (int64_t k = first_k; k < end_k; k += kPartDepth) {
+  for (int64_t k = first_k; k < end_k; k += kDepth) {
     wait_for_copies<kStages - 2>();
     __syncthreads();
-    begin_parts(k + (kStages - 1) * kPartDepth, stage == 0 ? kStages - 1 : stage - 1);
-    const float* part = parts + 2 * kPartWords * stage;
-    sums.template add<SourceA::kDepthIsContiguous, SourceB::kDepthIsContiguous>(part,
-                                                                                part + kPartWords);
+    begin_parts(k + (kStages - 1) * kDepth, stage == 0 ? kStages - 1 : stage - 1);
+    sums.template add<SourceA::kDepthIsContiguous, SourceB::kDepthIsContiguous>(parts[stage].a,
+                                                                                parts[stage].b);
     stage = stage == kStages - 1 ? 0 : stage + 1;
   }
 
@@ -123,9 +117,8 @@ template <int kTile, int kWidth, typename Number, typename SourceA, typename Sou
           typename Target>
 void tensor_product_by(const char* name, const ProductShape& shape, const SourceA& a,
                        const SourceB& b, const Target& target) {
-  constexpr size_t kSharedBytes = sizeof(float) * 2 * kTile * kPartDepth * kStages;
   run_product(name, tensor_product_kernel<kTile, kWidth, Number, SourceA, SourceB, Target>, kTile,
-              kTile, shape, a, b, target, kSharedBytes);
+              kTile, shape, a, b, target);
 }
 
 template <typename Number, typename SourceA, typename SourceB, typename Target>
