@@ -127,19 +127,22 @@ struct Fragment {
 };
 
 struct BlockPlace {
-  int64_t batch, slice, tile_m, tile_n;
+  int batch, slice, tile_m, tile_n;
 };
 
 // Blocks that run at the same time share as many rows of a and of b in L2 as they can: tiles are
-// taken in bands of 8 rows, column by column.
+// taken in bands of 8 rows, column by column. The number of blocks has 31 bits, and so has all that
+// is divided here.
 __device__ inline BlockPlace block_place(const ProductGrid& grid) {
   constexpr int64_t kBand = 8;
-  const int64_t tiles = grid.tiles_m * grid.tiles_n, outer = blockIdx.x / tiles;
-  const int64_t tile = blockIdx.x % tiles, band = tile / (kBand * grid.tiles_n);
-  const int64_t height = min(kBand, grid.tiles_m - band * kBand);
-  const int64_t in_band = tile - band * kBand * grid.tiles_n;
-  return {outer / grid.slices, outer % grid.slices, band * kBand + in_band % height,
-          in_band / height};
+  const int64_t all_tiles = grid.tiles_m * grid.tiles_n;
+  const auto tiles = static_cast<unsigned>(all_tiles), slices = static_cast<unsigned>(grid.slices),
+             band_tiles = static_cast<unsigned>(min(kBand * grid.tiles_n, all_tiles));
+  const unsigned outer = blockIdx.x / tiles, tile = blockIdx.x % tiles;
+  const unsigned first_row = tile / band_tiles * kBand, in_band = tile % band_tiles;
+  const auto height = static_cast<unsigned>(min(kBand, grid.tiles_m - first_row));
+  return {static_cast<int>(outer / slices), static_cast<int>(outer % slices),
+          static_cast<int>(first_row + in_band % height), static_cast<int>(in_band / height)};
 }
 
 // Where a tile's sums go: to the target, or, of a sliced product, to where the parts wait to be
@@ -171,7 +174,7 @@ __global__ void __launch_bounds__(kProductThreads, blocks_at_once(kQuartersM* kQ
   NEURONA_SHARED(Part<kTileN>, parts_b, [2]);
 
   const BlockPlace place = block_place(grid);
-  const int64_t first_m = place.tile_m * kTileM, first_n = place.tile_n * kTileN;
+  const int64_t first_m = int64_t{place.tile_m} * kTileM, first_n = int64_t{place.tile_n} * kTileN;
   const int64_t first_k = place.slice * grid.slice_length;
   const int64_t end_k = min(shape.k, first_k + grid.slice_length);
   const int row = 4 * (threadIdx.x / 16), column = 4 * (threadIdx.x % 16);

@@ -22,12 +22,28 @@
 namespace neurona {
 
 template <int kLines, bool kDepthIsContiguous>
-__device__ inline int word_in_part(int line, int depth) {
+__host__ __device__ constexpr int word_in_part(int line, int depth) {
   if constexpr (kDepthIsContiguous)
     return line * kDepth + (depth ^ 4 * (line / 2 % 4));
   else
     return depth * kLines + (line ^ 8 * (depth % 4));
 }
+
+// Whether the 8 lines and 4 depths that a warp reads at once are in 32 banks, wherever they begin.
+template <int kLines, bool kDepthIsContiguous>
+constexpr bool reads_meet_all_banks() {
+  for (int first = 0; first < kLines * kDepth / 4; first += 8) {
+    uint32_t banks = 0;
+    for (int i = 0; i < kWarpSize; ++i) {
+      const int line = first % kLines + i / 4, depth = first / kLines * 4 + i % 4;
+      banks |= uint32_t{1} << word_in_part<kLines, kDepthIsContiguous>(line, depth) % 32;
+    }
+    if (banks != kAllLanes) return false;
+  }
+  return true;
+}
+static_assert(reads_meet_all_banks<64, true>() && reads_meet_all_banks<128, true>());
+static_assert(reads_meet_all_banks<64, false>() && reads_meet_all_banks<128, false>());
 
 // Copies parts from a source to shared memory, kWidth (1 or 4) neighbours at a time.
 template <int kLines, int kWidth, typename Source>
@@ -39,15 +55,14 @@ class PartCopier {
     for (int i = 0; i < kOwnLines; ++i) lines_[i] = source.line(batch, first_line + own_line(i));
   }
 
-  // What lies beyond end_k, or is not in memory for another reason, is zero.
-  __device__ void begin(int64_t first_k, int64_t end_k, float* part) const {
+  // What lies beyond `depths`, or is not in memory for another reason, is zero.
+  __device__ void begin(int64_t first_k, int depths, float* part) const {
     NEURONA_UNROLL
     for (int j = 0; j < kOwnDepths; ++j) {
       const int depth = own_depth(j);
-      const int64_t k = first_k + depth;
-      const bool inside = k < end_k;
+      const bool inside = depth < depths;
       typename Source::Step step{};
-      if (inside) step = source_.step(batch_, k);
+      if (inside) step = source_.step(batch_, first_k + depth);
       NEURONA_UNROLL
       for (int i = 0; i < kOwnLines; ++i) {
         const float* from = inside ? source_.address(lines_[i], step) : nullptr;
@@ -79,19 +94,23 @@ class PartCopier {
   typename Source::Line lines_[kOwnLines];
 };
 
-// A lane's words of 16 lines and 8 depths: with g = lane / 4 and t = lane % 4 those of
-// (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4).
+// A lane's words of 16 lines, from base + line, and 8 depths: with g = lane / 4 and t = lane % 4
+// those of (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4). The base is a multiple of all of a
+// warp's lines, so that base + line has the bits of both, and what the places of all words have in
+// common is computed once: sums and exclusive ors of the rest are known to the compiler.
 template <int kLines, bool kDepthIsContiguous>
-__device__ inline void load_words(const float* part, int line, int depth, uint32_t (&words)[4]) {
+__device__ inline void load_words(const float* part, int base, int line, int depth,
+                                  uint32_t (&words)[4]) {
   const int lane = threadIdx.x % kWarpSize;
   if constexpr (kDepthIsContiguous) {
-    const int row = line + lane % 16, first = depth + lane / 16 * 4;
-    load_matrices(words, part + word_in_part<kLines, true>(row, first));
+    const int own = word_in_part<kLines, true>(base + lane % 16, lane / 16 * 4);
+    load_matrices(words, part + line * kDepth + (own ^ depth));
   } else {
+    const int own = word_in_part<kLines, false>(base + lane / 4, lane % 4);
     NEURONA_UNROLL
     for (int i = 0; i < 4; ++i) {
-      const int first = word_in_part<kLines, false>(line + i % 2 * 8, depth + lane % 4 + i / 2 * 4);
-      words[i] = __float_as_uint(part[first + lane / 4]);  // 8 lines stay side by side
+      const int column = line + i % 2 * 8, row = depth + i / 2 * 4;
+      words[i] = __float_as_uint(part[row * kLines + column / 32 * 32 + (own ^ column % 32)]);
     }
   }
 }
@@ -100,11 +119,12 @@ __device__ inline void load_words(const float* part, int line, int depth, uint32
 // depths from `depth`. Two elements of a word lie 8 depths apart, not side by side; that is another
 // order of the sum, and the same one for both operands.
 template <typename Number, int kLines, bool kDepthIsContiguous>
-__device__ inline void load_fragment(const float* part, int line, int depth, uint32_t (&held)[4]) {
+__device__ inline void load_fragment(const float* part, int base, int line, int depth,
+                                     uint32_t (&held)[4]) {
   uint32_t words[Number::kPerWord][4];
   NEURONA_UNROLL
   for (int which = 0; which < Number::kPerWord; ++which)
-    load_words<kLines, kDepthIsContiguous>(part, line, depth + 8 * which, words[which]);
+    load_words<kLines, kDepthIsContiguous>(part, base, line, depth + 8 * which, words[which]);
   NEURONA_UNROLL
   for (int i = 0; i < 4; ++i) {
     float values[Number::kPerWord];

@@ -33,21 +33,20 @@ struct WarpSums {
   __device__ void add(const float* part_a, const float* part_b) {
     NEURONA_UNROLL
     for (int depth = 0; depth < kDepth; depth += 8 * Number::kPerWord) {
-      uint32_t left[kDown][4], right[kAcross][2];
-      NEURONA_UNROLL
-      for (int i = 0; i < kDown; ++i)
-        load_fragment<Number, kTile, kDepthIsContiguousA>(part_a, row() + 16 * i, depth, left[i]);
+      uint32_t right[kAcross][2];
       NEURONA_UNROLL
       for (int j = 0; j < kAcross; j += 2) {  // 16 columns are those of two
         uint32_t both[4];
-        load_fragment<Number, kTile, kDepthIsContiguousB>(part_b, column() + 8 * j, depth, both);
+        load_fragment<Number, kTile, kDepthIsContiguousB>(part_b, column(), 8 * j, depth, both);
         NEURONA_UNROLL
         for (int i = 0; i < 4; ++i) right[j + i % 2][i / 2] = both[i];
       }
       NEURONA_UNROLL
       for (int i = 0; i < kDown; ++i) {
+        uint32_t left[4];
+        load_fragment<Number, kTile, kDepthIsContiguousA>(part_a, row(), 16 * i, depth, left);
         NEURONA_UNROLL
-        for (int j = 0; j < kAcross; ++j) multiply_add(Number{}, at[i][j], left[i], right[j]);
+        for (int j = 0; j < kAcross; ++j) multiply_add(Number{}, at[i][j], left, right[j]);
       }
     }
   }
@@ -73,35 +72,42 @@ struct alignas(16) Parts {
   float a[kTile * kDepth], b[kTile * kDepth];
 };
 
+// A multiprocessor has registers for two blocks, but not of large tiles whose words hold two
+// elements, for which a warp reads twice as many at once.
+template <int kTile, typename Number>
+constexpr int kTensorBlocksAtOnce = kTile > kQuarter&& Number::kPerWord > 1 ? 1 : 2;
+
 template <int kTile, int kWidth, typename Number, typename SourceA, typename SourceB,
           typename Target>
-__global__ void __launch_bounds__(kProductThreads, 2)
+__global__ void __launch_bounds__(kProductThreads, kTensorBlocksAtOnce<kTile, Number>)
     tensor_product_kernel(ProductShape shape, ProductGrid grid, SourceA a, SourceB b,
                           ProductOutput<Target> output) {
   NEURONA_SHARED(Parts<kTile>, parts, [kStages]);
 
   const BlockPlace place = block_place(grid);
-  const int64_t first_m = place.tile_m * kTile, first_n = place.tile_n * kTile;
+  const int64_t first_m = int64_t{place.tile_m} * kTile, first_n = int64_t{place.tile_n} * kTile;
   const int64_t first_k = place.slice * grid.slice_length;
   const int64_t end_k = min(shape.k, first_k + grid.slice_length);
 
   const PartCopier<kTile, kWidth, SourceA> copier_a(a, place.batch, first_m);
   const PartCopier<kTile, kWidth, SourceB> copier_b(b, place.batch, first_n);
   const auto begin_parts = [&](int64_t k, int stage) {
+    const auto depths = static_cast<int>(min(end_k - k, int64_t{kDepth}));
     if (k < end_k) {
-      copier_a.begin(k, end_k, parts[stage].a);
-      copier_b.begin(k, end_k, parts[stage].b);
+      copier_a.begin(k, depths, parts[stage].a);
+      copier_b.begin(k, depths, parts[stage].b);
     }
     commit_copies();  // beyond the end a group of nothing, so that waits count it alike
   };
 
   WarpSums<Number, kTile> sums;
-  for (int stage = 0; stage < kStages - 1; ++stage) begin_parts(first_k + stage * kDepth, stage);
+  int64_t next = first_k;
+  for (int stage = 0; stage < kStages - 1; ++stage, next += kDepth) begin_parts(next, stage);
   int stage = 0;
-  for (int64_t k = first_k; k < end_k; k += kDepth) {
+  for (; next < end_k + (kStages - 1) * kDepth; next += kDepth) {
     wait_for_copies<kStages - 2>();
     __syncthreads();
-    begin_parts(k + (kStages - 1) * kDepth, stage == 0 ? kStages - 1 : stage - 1);
+    begin_parts(next, stage == 0 ? kStages - 1 : stage - 1);
     sums.template add<SourceA::kDepthIsContiguous, SourceB::kDepthIsContiguous>(parts[stage].a,
                                                                                 parts[stage].b);
     stage = stage == kStages - 1 ? 0 : stage + 1;

@@ -89,7 +89,7 @@ void Block::run_to_end() {
   const size_t count = threads_.size();
   while (returned_ < count) {
     bool ran = false;
-    for (turn_ = 0; turn_ < count; ++turn_) {
+    for (turn_ = 0; turn_ < count; turn_ = next_turn()) {
       const State state = states_[order_[turn_]];
       if (state != State::kNew && state != State::kReady) continue;
       ran = true;
@@ -103,6 +103,18 @@ void Block::run_to_end() {
                                waiting());
     }
   }
+}
+
+// Threads of a warp that follow each other take turns until none can go on: so a warp is as far
+// ahead of the others as barriers allow, and what it writes too early meets their reads.
+size_t Block::next_turn() const {
+  const size_t next = turn_ + 1, warp = order_[turn_] / kWarp;
+  if (next < order_.size() && order_[next] / kWarp == warp) return next;
+  size_t first = next;
+  bool goes_on = false;
+  for (; first > 0 && order_[first - 1] / kWarp == warp; --first)
+    goes_on = goes_on || states_[order_[first - 1]] == State::kReady;
+  return goes_on ? first : next;
 }
 
 void Block::fibre_body() { block().run_new_threads(); }

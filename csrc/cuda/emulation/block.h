@@ -59,6 +59,7 @@ class Block {
   static void fibre_body();
   void run_new_threads();
   void run_to_end();
+  size_t next_turn() const;
   void begin(size_t index, Fibre* fibre);
   void resume(size_t index);
   void release_barrier();
