@@ -55,11 +55,26 @@ RIGHT = {
     "incomplete_warp": X[LANES ^ 1],
     "shared_unset": X[LANES ^ 1],
     "order_of_blocks": X,
+    "copies_without_empty_groups": 3 * X,
+    "copies_without_barrier": X[::-1],
+    "copies_over_what_is_read": sum((X[::-1] + i) % 64 for i in range(3)),
+    "copies_of_nothing": np.where(LANES % 2, 0, X),
+    # Of 16 rows of 4, the even ones and then the odd ones.
+    **dict.fromkeys(
+        [
+            "matrices_before_barrier", "matrices_of_odd_rows", "matrices_of_device",
+            "matrices_of_some_lanes",
+        ],
+        X.reshape(8, 2, 4).swapaxes(0, 1).ravel(),
+    ),
 } | dict.fromkeys(
     [
         "beyond_shared", "before_shared", "beyond_dynamic", "too_much_shared", "beyond_device",
         "beyond_input", "device_unset", "launches", "too_many_threads", "too_deep_a_block",
-        "too_high_a_grid", "too_much_dynamic",
+        "too_high_a_grid", "too_much_dynamic", "copies_weak_wait", "copies_without_wait",
+        "copies_never_awaited", "copies_of_no_group", "copies_to_odd_places",
+        "copies_from_odd_places", "copies_to_device", "copies_from_shared", "copies_beyond_input",
+        "zeros_from_nowhere",
     ],
     X,
 )  # fmt: skip
@@ -72,6 +87,13 @@ WRONG = [
     "shared_unset",
     "device_unset",
     "order_of_blocks",
+    "copies_weak_wait",
+    "copies_without_empty_groups",
+    "copies_without_wait",
+    "copies_without_barrier",
+    "copies_over_what_is_read",
+    "copies_of_nothing",
+    "matrices_before_barrier",
 ]
 # Wrong results where nothing watches, and an end at once under AddressSanitizer.
 READS_ASTRAY = ["before_shared", "beyond_input"]
@@ -82,6 +104,7 @@ WRITES_ASTRAY = {
     "beyond_device": "beyond_device: wrote beyond the end of a device array",
 }
 SITE = r"{} at .*planted\.cu:\d+"
+COPY, MATRICES = r"cp\.async at .*cp_async\.cuh:\d+", r"ldmatrix at .*ldmatrix\.cuh:\d+"
 BARRIER, SHUFFLE = SITE.format("__syncthreads"), SITE.format("__shfl_xor_sync")
 ERRORS = {
     "divergent_barrier": "threads of one block wait at different barriers, "
@@ -103,6 +126,19 @@ ERRORS = {
     "too_deep_a_block": "64 at most along z, got 1 x 1 x 65",
     "too_high_a_grid": "2147483647 x 65535 x 65535 blocks, got 1 x 1 x 65536",
     "too_much_dynamic": "101376 bytes of shared memory at most, got 101377",
+    "copies_never_awaited": "a thread ends before its cp.async have arrived",
+    "copies_of_no_group": "a thread ends before its cp.async have arrived",
+    "copies_to_odd_places": f"the address in shared memory is not aligned, {COPY}",
+    "copies_from_odd_places": f"the source is not aligned, {COPY}",
+    "copies_to_device": f"the address is not in shared memory, {COPY}",
+    "copies_from_shared": f"the source does not lie in an array of the device, {COPY}",
+    "copies_beyond_input": f"the source does not lie in an array of the device, {COPY}",
+    "zeros_from_nowhere": f"the source does not lie in an array of the device, {COPY}",
+    "matrices_of_odd_rows": "the address in shared memory is not aligned, "
+    f"{MATRICES}; thread (9|41) of",
+    "matrices_of_device": f"the address is not in shared memory, {MATRICES}",
+    "matrices_of_some_lanes": f"the mask names a lane that has returned, {MATRICES}; thread"
+    "|waits for ever",
 }
 
 
@@ -123,9 +159,15 @@ def test_wrong_results_show_under_a_schedule(kernel: str) -> None:
     assert any(shown)
 
 
-@pytest.mark.parametrize("kernel", ["shared_unset", "device_unset"])
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        "shared_unset", "device_unset", "copies_weak_wait", "copies_without_empty_groups",
+        "copies_without_wait", "copies_of_nothing",
+    ],
+)  # fmt: skip
 def test_unset_memory_is_nan(device: ModuleType, kernel: str) -> None:
-    """Shared memory and the device's, under every schedule."""
+    """Shared memory, also where a copy has not arrived, and the device's, under every schedule."""
     assert np.isnan(device.run(kernel, True)).any()
 
 

@@ -78,7 +78,7 @@ __device__ inline void order_tiles(const ProductShape& shape, const ProductGrid&
                                    const Ring& ring) {
   StageTurn turn;
   for (int64_t tile = blockIdx.x; tile < number_of_tiles(shape, grid); tile += gridDim.x) {
-    const BlockPlace place = place_of(grid, tile);
+    const BlockPlace place = place_of(grid, static_cast<unsigned>(tile));
     const Slice<Number> slice(shape, grid, place.slice);
     const int line_a = static_cast<int>(place.tile_m) * kPackedRows,
               line_b = static_cast<int>(place.tile_n) * kColumns,
@@ -167,7 +167,7 @@ __global__ void __launch_bounds__(kPackedThreads, 1)
     acquire_registers<kMultiplyingRegisters>();
     StageTurn turn;
     for (int64_t tile = blockIdx.x; tile < number_of_tiles(shape, grid); tile += gridDim.x) {
-      const BlockPlace place = place_of(grid, tile);
+      const BlockPlace place = place_of(grid, static_cast<unsigned>(tile));
       WarpgroupSums<kColumns> sums;
       multiply_slice<Number, kColumns>(Slice<Number>(shape, grid, place.slice), group, ring, turn,
                                        sums);

@@ -7,6 +7,7 @@
 #include "core/conv2d_shape.h"
 #include "cuda/device.h"
 #include "cuda/divisor.cuh"
+#include "cuda/product.cuh"
 
 namespace neurona {
 
@@ -63,12 +64,15 @@ class PatchSource {
     else
       return pixel(k);
   }
-  __device__ float at(const Line& line, const Step& step) const {
+  __device__ const float* address(const Line& line, const Step& step) const {
     if constexpr (kPixelsAreLines)
       return element(line, step);
     else
       return element(step, line);
   }
+  __device__ const float* first() const { return x_; }
+  // Neighbours are channels of one pixel.
+  bool is_in_fours(int64_t) const { return are_in_fours(x_, channels_, group_channels_); }
 
  private:
   __device__ Pixel pixel(int64_t index) const {
@@ -83,12 +87,13 @@ class PatchSource {
             static_cast<int>(column.remainder * dilation_w_),
             static_cast<int>(group * group_channels_ + channel.remainder)};
   }
-  __device__ float element(const Pixel& pixel, const Tap& tap) const {
+  __device__ const float* element(const Pixel& pixel, const Tap& tap) const {
     const int h = pixel.h + tap.h, w = pixel.w + tap.w;
     // As unsigned numbers, those below 0 are beyond the end too.
     const bool inside = pixel.image && tap.c >= 0 && static_cast<unsigned>(h) < height_ &&
                         static_cast<unsigned>(w) < width_;
-    return inside ? pixel.image[(static_cast<int64_t>(h) * width_ + w) * channels_ + tap.c] : 0.0f;
+    return inside ? pixel.image + (static_cast<int64_t>(h) * width_ + w) * channels_ + tap.c
+                  : nullptr;
   }
 
   const float* x_;
@@ -171,12 +176,15 @@ class GradientSource {
             static_cast<int>(column.remainder * columns_.output_step),
             static_cast<int>(group * group_channels_ + channel.remainder)};
   }
-  __device__ float at(const Line& line, const Step& step) const {
+  __device__ const float* address(const Line& line, const Step& step) const {
     const int p = line.p - step.p, q = line.q - step.q;
     const bool inside =
         line.image && static_cast<unsigned>(p) < height_ && static_cast<unsigned>(q) < width_;
-    return inside ? line.image[(static_cast<int64_t>(p) * width_ + q) * channels_ + step.k] : 0.0f;
+    return inside ? line.image + (static_cast<int64_t>(p) * width_ + q) * channels_ + step.k
+                  : nullptr;
   }
+  __device__ const float* first() const { return dy_; }
+  bool is_in_fours(int64_t) const { return are_in_fours(dy_, channels_, group_channels_); }
 
  private:
   const float* dy_;
@@ -216,9 +224,11 @@ class TapWeightSource {
     return weight_ +
            (((group * kernel_r_ + r) * kernel_s_ + s) * group_k_ + channel.remainder) * lines_;
   }
-  __device__ float at(const Line& line, const Step& step) const {
-    return line >= 0 ? step[line] : 0.0f;
+  __device__ const float* address(const Line& line, const Step& step) const {
+    return line >= 0 ? step + line : nullptr;
   }
+  __device__ const float* first() const { return weight_; }
+  bool is_in_fours(int64_t) const { return are_in_fours(weight_, lines_); }
 
  private:
   const float* weight_;

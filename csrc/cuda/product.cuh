@@ -15,7 +15,11 @@
 // A source has
 //   Line line(int64_t batch, int64_t index)   what is common to row `index` (out of range: nothing)
 //   Step step(int64_t batch, int64_t k)       what is common to all rows at k
-//   float at(const Line&, const Step&)        the element; 0 where there is none
+//   const float* address(const Line&, const Step&)   where the element is, null where none is: 0
+//   const float* first()                      an address that may be named where nothing is read
+//   bool is_in_fours(int64_t depth)           on the host: whether 4 neighbours at a multiple of 4
+//                                             are always there, or not there, together, and begin
+//                                             at a multiple of 16 bytes
 //   static constexpr bool kDepthIsContiguous  whether neighbours along k are neighbours in memory,
 //                                             which decides how threads share the loads
 // and a target store(int64_t batch, int64_t m, int64_t n, float sum).
@@ -60,7 +64,9 @@ class PartLoader {
         inside_ = k < end_k;
         if (inside_) step = source_.step(batch_, k);
       }
-      held_[i] = inside_ ? source_.at(lines_[Source::kDepthIsContiguous ? i : 0], step) : 0.0f;
+      const auto& line = lines_[Source::kDepthIsContiguous ? i : 0];
+      const float* from = inside_ ? source_.address(line, step) : nullptr;
+      held_[i] = from ? *from : 0.0f;
     }
   }
 
@@ -121,19 +127,22 @@ struct Fragment {
 };
 
 struct BlockPlace {
-  int64_t batch, slice, tile_m, tile_n;
+  int batch, slice, tile_m, tile_n;
 };
 
 // Blocks that run at the same time share as many rows of a and of b in L2 as they can: tiles are
-// taken in bands of 8 rows, column by column.
-__device__ inline BlockPlace place_of(const ProductGrid& grid, int64_t number) {
+// taken in bands of 8 rows, column by column. The number of blocks has 31 bits, and so has all that
+// is divided here.
+__device__ inline BlockPlace place_of(const ProductGrid& grid, unsigned number) {
   constexpr int64_t kBand = 8;
-  const int64_t tiles = grid.tiles_m * grid.tiles_n, outer = number / tiles;
-  const int64_t tile = number % tiles, band = tile / (kBand * grid.tiles_n);
-  const int64_t height = min(kBand, grid.tiles_m - band * kBand);
-  const int64_t in_band = tile - band * kBand * grid.tiles_n;
-  return {outer / grid.slices, outer % grid.slices, band * kBand + in_band % height,
-          in_band / height};
+  const int64_t all_tiles = grid.tiles_m * grid.tiles_n;
+  const auto tiles = static_cast<unsigned>(all_tiles), slices = static_cast<unsigned>(grid.slices),
+             band_tiles = static_cast<unsigned>(min(kBand * grid.tiles_n, all_tiles));
+  const unsigned outer = number / tiles, tile = number % tiles;
+  const unsigned first_row = tile / band_tiles * kBand, in_band = tile % band_tiles;
+  const auto height = static_cast<unsigned>(min(kBand, grid.tiles_m - first_row));
+  return {static_cast<int>(outer / slices), static_cast<int>(outer % slices),
+          static_cast<int>(first_row + in_band % height), static_cast<int>(in_band / height)};
 }
 __device__ inline BlockPlace block_place(const ProductGrid& grid) {
   return place_of(grid, blockIdx.x);
@@ -168,7 +177,7 @@ __global__ void __launch_bounds__(kProductThreads, blocks_at_once(kQuartersM* kQ
   NEURONA_SHARED(Part<kTileN>, parts_b, [2]);
 
   const BlockPlace place = block_place(grid);
-  const int64_t first_m = place.tile_m * kTileM, first_n = place.tile_n * kTileN;
+  const int64_t first_m = int64_t{place.tile_m} * kTileM, first_n = int64_t{place.tile_n} * kTileN;
   const int64_t first_k = place.slice * grid.slice_length;
   const int64_t end_k = min(shape.k, first_k + grid.slice_length);
   const int row = 4 * (threadIdx.x / 16), column = 4 * (threadIdx.x % 16);
@@ -288,6 +297,12 @@ void plain_product(const char* name, const ProductShape& shape, const SourceA& a
               target);
 }
 
+// Whether data and counts of elements allow copies of 4 elements.
+template <typename... Counts>
+bool are_in_fours(const float* data, Counts... counts) {
+  return reinterpret_cast<uintptr_t>(data) % (4 * sizeof(float)) == 0 && (... && (counts % 4 == 0));
+}
+
 // -- Dense matrices ---------------------------------------------------------------------------
 
 // Lines of a dense matrix: line i, element k at data[i * line_stride + k * depth_stride].
@@ -303,7 +318,14 @@ struct DenseSource {
     return index < count ? data + batch * batch_stride + index * line_stride : nullptr;
   }
   __device__ Step step(int64_t, int64_t k) const { return k * depth_stride; }
-  __device__ float at(const Line& line, const Step& step) const { return line ? line[step] : 0.0f; }
+  __device__ const float* address(const Line& line, const Step& step) const {
+    return line ? line + step : nullptr;
+  }
+  __device__ const float* first() const { return data; }
+  bool is_in_fours(int64_t depth) const {
+    return kContiguousAlongK ? are_in_fours(data, line_stride, batch_stride, depth)
+                             : are_in_fours(data, depth_stride, batch_stride, count);
+  }
 };
 
 }  // namespace neurona

@@ -1,124 +1,141 @@
 // The product of product.cuh on tensor cores: the same sources, targets and grid, elements rounded
-// to TF32 or bfloat16 on their way to shared memory, sums in float32.
+// to TF32 or bfloat16 when a warp reads them from shared memory, sums in float32.
 //
-// 8 warps share a tile, 2 along m and 4 along n. The operands' parts lie in shared memory as
-// [line][word], rows 4 words longer than the part, so that the 32 words of a fragment (8 lines, 4
-// neighbours each) lie in 32 different banks: a part has 16 words of TF32 or 8 of bfloat16, and 8
-// lines times 20 modulo 32 are 0, 20, 8, 28, 16, 4, 24, 12, times 12 they are 0, 12, 24, 4, 16, 28,
-// 8, 20.
+// 8 warps share a tile, 2 along m and 4 along n. Parts of both operands come by cp.async, kStages
+// of them in turn: while one is multiplied the next two are under way, and one barrier per part
+// says both that a part has come for all threads and that the one before it has been read by all.
+// Where both operands' memory allows it, 4 elements come with one copy. Where it does not, tiles
+// are small, since the 8 lines of which a thread then copies single elements fill the registers.
 #pragma once
 
 #include "cuda/product.cuh"
 #include "cuda/ptx/mma.cuh"
+#include "cuda/tensor_parts.cuh"
 
 namespace neurona {
 
-constexpr int kStepWords = 8;  // of one mma.sync along k
 constexpr int kWarpsM = 2, kWarpsN = 4;
+// 3 parts of 128 lines, twice, are 48 KiB: each GPU since sm_80 has shared memory for two such
+// blocks.
+constexpr int kStages = 3;
 
-// A part in shared memory, with elements of Number and the lines outermost.
-template <typename Number>
-constexpr int kPartWords = kDepth / Number::kPerWord;  // of a line
-template <int kLines, typename Number>
-using TensorPart = typename Number::Element[kLines][(kPartWords<Number> + 4) * Number::kPerWord];
+// The sums of a warp: kRows x kColumns of them, by mma.sync of 16 x 8.
+template <typename Number, int kTile>
+struct WarpSums {
+  static constexpr int kRows = kTile / kWarpsM, kColumns = kTile / kWarpsN;
+  static constexpr int kDown = kRows / 16, kAcross = kColumns / 8;
+  float at[kDown][kAcross][4] = {};
 
-template <typename Number, int kLines, typename Source>
-__device__ inline void store_rounded(const PartLoader<kLines, Source>& loader,
-                                     TensorPart<kLines, Number>& part) {
-  loader.store(
-      [&](int line, int depth, float element) { part[line][depth] = Number::from_float(element); });
-}
+  __device__ static int row() { return threadIdx.x / kWarpSize / kWarpsN * kRows; }
+  __device__ static int column() { return threadIdx.x / kWarpSize % kWarpsN * kColumns; }
 
-// What a lane holds of 16 or 8 lines of a part: the words of its line, and of the line 8 below if
-// there are four, in the order of ptx/mma.cuh.
-template <typename Number, typename Part, int kHeld>
-__device__ inline void load_fragment(const Part& part, int line, int word,
-                                     uint32_t (&held)[kHeld]) {
-  constexpr int kLinesHeld = kHeld / 2;
-  NEURONA_UNROLL
-  for (int i = 0; i < kHeld; ++i) {
-    const auto* element =
-        &part[line + 8 * (i % kLinesHeld)][(word + 4 * (i / kLinesHeld)) * Number::kPerWord];
-    held[i] = *reinterpret_cast<const uint32_t*>(element);
-  }
-}
-
-template <int kQuarters, typename Number, typename SourceA, typename SourceB, typename Target>
-__global__ void __launch_bounds__(kProductThreads, blocks_at_once(kQuarters* kQuarters))
-    tensor_product_kernel(ProductShape shape, ProductGrid grid, SourceA a, SourceB b,
-                          ProductOutput<Target> output) {
-  constexpr int kTile = kQuarters * kQuarter, kRows = kTile / kWarpsM, kColumns = kTile / kWarpsN;
-  constexpr int kDown = kRows / 16, kAcross = kColumns / 8;  // mma.sync tiles of a warp
-  using TilePart = TensorPart<kTile, Number>;
-  NEURONA_SHARED(TilePart, parts_a, [2]);
-  NEURONA_SHARED(TilePart, parts_b, [2]);
-
-  const BlockPlace place = block_place(grid);
-  const int64_t first_m = place.tile_m * kTile, first_n = place.tile_n * kTile;
-  const int64_t first_k = place.slice * grid.slice_length;
-  const int64_t end_k = min(shape.k, first_k + grid.slice_length);
-  const int warp = threadIdx.x / kWarpSize, g = threadIdx.x % kWarpSize / 4, t = threadIdx.x % 4;
-  const int row = warp / kWarpsN * kRows, column = warp % kWarpsN * kColumns;
-
-  PartLoader<kTile, SourceA> loader_a(a, place.batch, first_m);
-  PartLoader<kTile, SourceB> loader_b(b, place.batch, first_n);
-  float sums[kDown][kAcross][4] = {};
-  loader_a.fetch(first_k, end_k);
-  loader_b.fetch(first_k, end_k);
-  store_rounded<Number>(loader_a, parts_a[0]);
-  store_rounded<Number>(loader_b, parts_b[0]);
-  __syncthreads();
-  int current = 0;
-  for (int64_t k = first_k; k < end_k; k += kDepth) {
-    const int64_t next = k + kDepth;
-    const bool more = next < end_k;
-    if (more) {
-      loader_a.fetch(next, end_k);
-      loader_b.fetch(next, end_k);
-    }
-    NEURONA_NO_UNROLL  // the fragments of one step fill the registers
-    for (int word = t; word < kPartWords<Number>; word += kStepWords) {
-      uint32_t left[kDown][4], right[kAcross][2];
+  template <bool kDepthIsContiguousA, bool kDepthIsContiguousB>
+  __device__ void add(const float* part_a, const float* part_b) {
+    NEURONA_UNROLL
+    for (int depth = 0; depth < kDepth; depth += 8 * Number::kPerWord) {
+      uint32_t right[kAcross][2];
       NEURONA_UNROLL
-      for (int i = 0; i < kDown; ++i)
-        load_fragment<Number>(parts_a[current], row + 16 * i + g, word, left[i]);
-      NEURONA_UNROLL
-      for (int j = 0; j < kAcross; ++j)
-        load_fragment<Number>(parts_b[current], column + 8 * j + g, word, right[j]);
+      for (int j = 0; j < kAcross; j += 2) {  // 16 columns are those of two
+        uint32_t both[4];
+        load_fragment<Number, kTile, kDepthIsContiguousB>(part_b, column(), 8 * j, depth, both);
+        NEURONA_UNROLL
+        for (int i = 0; i < 4; ++i) right[j + i % 2][i / 2] = both[i];
+      }
       NEURONA_UNROLL
       for (int i = 0; i < kDown; ++i) {
+        uint32_t left[4];
+        load_fragment<Number, kTile, kDepthIsContiguousA>(part_a, row(), 16 * i, depth, left);
         NEURONA_UNROLL
-        for (int j = 0; j < kAcross; ++j) multiply_add(Number{}, sums[i][j], left[i], right[j]);
+        for (int j = 0; j < kAcross; ++j) multiply_add(Number{}, at[i][j], left, right[j]);
       }
     }
-    if (!more) break;
-    current ^= 1;
-    store_rounded<Number>(loader_a, parts_a[current]);
-    store_rounded<Number>(loader_b, parts_b[current]);
-    __syncthreads();
   }
 
-  NEURONA_UNROLL
-  for (int tile = 0; tile < kDown * kAcross; ++tile) {
-    const int i = tile / kAcross, j = tile % kAcross;
+  // Calls put(row, column, sum).
+  template <typename Put>
+  __device__ void each(const Put& put) const {
+    const int g = threadIdx.x % kWarpSize / 4, t = threadIdx.x % 4;
     NEURONA_UNROLL
-    for (int part = 0; part < 4; ++part) {
-      const int64_t m = first_m + row + 16 * i + g + 8 * (part / 2),
-                    n = first_n + column + 8 * j + 2 * t + part % 2;
-      if (m < shape.m && n < shape.n) output.store(place, grid.slices, m, n, sums[i][j][part]);
+    for (int tile = 0; tile < kDown * kAcross; ++tile) {
+      const int i = tile / kAcross, j = tile % kAcross;
+      NEURONA_UNROLL
+      for (int part = 0; part < 4; ++part)
+        put(row() + 16 * i + g + 8 * (part / 2), column() + 8 * j + 2 * t + part % 2,
+            at[i][j][part]);
     }
   }
+};
+
+// A part of each operand, where copies of 16 bytes may begin.
+template <int kTile>
+struct alignas(16) Parts {
+  float a[kTile * kDepth], b[kTile * kDepth];
+};
+
+// A multiprocessor has registers for two blocks, but not of large tiles whose words hold two
+// elements, for which a warp reads twice as many at once.
+template <int kTile, typename Number>
+constexpr int kTensorBlocksAtOnce = kTile > kQuarter&& Number::kPerWord > 1 ? 1 : 2;
+
+template <int kTile, int kWidth, typename Number, typename SourceA, typename SourceB,
+          typename Target>
+__global__ void __launch_bounds__(kProductThreads, kTensorBlocksAtOnce<kTile, Number>)
+    tensor_product_kernel(ProductShape shape, ProductGrid grid, SourceA a, SourceB b,
+                          ProductOutput<Target> output) {
+  NEURONA_SHARED(Parts<kTile>, parts, [kStages]);
+
+  const BlockPlace place = block_place(grid);
+  const int64_t first_m = int64_t{place.tile_m} * kTile, first_n = int64_t{place.tile_n} * kTile;
+  const int64_t first_k = place.slice * grid.slice_length;
+  const int64_t end_k = min(shape.k, first_k + grid.slice_length);
+
+  const PartCopier<kTile, kWidth, SourceA> copier_a(a, place.batch, first_m);
+  const PartCopier<kTile, kWidth, SourceB> copier_b(b, place.batch, first_n);
+  const auto begin_parts = [&](int64_t k, int stage) {
+    const auto depths = static_cast<int>(min(end_k - k, int64_t{kDepth}));
+    if (k < end_k) {
+      copier_a.begin(k, depths, parts[stage].a);
+      copier_b.begin(k, depths, parts[stage].b);
+    }
+    commit_copies();  // beyond the end a group of nothing, so that waits count it alike
+  };
+
+  WarpSums<Number, kTile> sums;
+  int64_t next = first_k;
+  for (int stage = 0; stage < kStages - 1; ++stage, next += kDepth) begin_parts(next, stage);
+  int stage = 0;
+  for (; next < end_k + (kStages - 1) * kDepth; next += kDepth) {
+    wait_for_copies<kStages - 2>();
+    __syncthreads();
+    begin_parts(next, stage == 0 ? kStages - 1 : stage - 1);
+    sums.template add<SourceA::kDepthIsContiguous, SourceB::kDepthIsContiguous>(parts[stage].a,
+                                                                                parts[stage].b);
+    stage = stage == kStages - 1 ? 0 : stage + 1;
+  }
+
+  sums.each([&](int row, int column, float sum) {
+    const int64_t m = first_m + row, n = first_n + column;
+    if (m < shape.m && n < shape.n) output.store(place, grid.slices, m, n, sum);
+  });
+}
+
+template <int kTile, int kWidth, typename Number, typename SourceA, typename SourceB,
+          typename Target>
+void tensor_product_by(const char* name, const ProductShape& shape, const SourceA& a,
+                       const SourceB& b, const Target& target) {
+  run_product(name, tensor_product_kernel<kTile, kWidth, Number, SourceA, SourceB, Target>, kTile,
+              kTile, shape, a, b, target);
 }
 
 template <typename Number, typename SourceA, typename SourceB, typename Target>
 void tensor_product(const char* name, const ProductShape& shape, const SourceA& a, const SourceB& b,
                     const Target& target) {
-  constexpr int64_t kSmall = kQuarter, kLarge = 2 * kQuarter;
-  if (enough_tiles(shape, kLarge, kLarge))
-    return run_product(name, tensor_product_kernel<2, Number, SourceA, SourceB, Target>, kLarge,
-                       kLarge, shape, a, b, target);
-  run_product(name, tensor_product_kernel<1, Number, SourceA, SourceB, Target>, kSmall, kSmall,
-              shape, a, b, target);
+  constexpr int kSmall = kQuarter, kLarge = 2 * kQuarter;
+  if (!a.is_in_fours(shape.k) || !b.is_in_fours(shape.k))
+    return tensor_product_by<kSmall, 1, Number>(name, shape, a, b, target);
+  if (std::min(shape.m, shape.n) > kSmall && enough_tiles(shape, kLarge, kLarge))
+    return tensor_product_by<kLarge, 4, Number>(name, shape, a, b, target);
+  tensor_product_by<kSmall, 4, Number>(name, shape, a, b, target);
 }
 
 }  // namespace neurona

@@ -15,12 +15,12 @@
 #include "cuda/device.h"
 #include "cuda/device_memory.h"
 #include "cuda/emulation/poison.h"
+#include "planted_copies.cuh"
 #include "planted_hopper.h"
 
 namespace neurona {
 namespace {
 
-constexpr int kThreads = 64;
 constexpr unsigned kLowerHalf = 0x0000ffffu, kUpperHalf = 0xffff0000u;
 
 // -- Barriers ---------------------------------------------------------------------------------
@@ -214,6 +214,24 @@ const std::map<std::string, Case> cases{
     NEURONA_CASE(beyond_input),
     NEURONA_CASE(device_unset),
     NEURONA_CASE(launches),
+    NEURONA_CASE(copies_weak_wait),
+    NEURONA_CASE(copies_without_empty_groups),
+    NEURONA_CASE(copies_without_wait),
+    NEURONA_CASE(copies_without_barrier),
+    NEURONA_CASE(copies_over_what_is_read),
+    NEURONA_CASE(copies_of_nothing),
+    NEURONA_CASE(copies_never_awaited),
+    NEURONA_CASE(copies_of_no_group),
+    NEURONA_CASE(copies_to_odd_places),
+    NEURONA_CASE(copies_from_odd_places),
+    NEURONA_CASE(copies_to_device),
+    NEURONA_CASE(copies_from_shared),
+    NEURONA_CASE(copies_beyond_input),
+    NEURONA_CASE(zeros_from_nowhere),
+    NEURONA_CASE(matrices_before_barrier),
+    NEURONA_CASE(matrices_of_odd_rows),
+    NEURONA_CASE(matrices_of_device),
+    NEURONA_CASE(matrices_of_some_lanes),
     {"incomplete_warp", {incomplete_warp, {1, {8, 9}}}},
     {"order_of_blocks", {order_of_blocks, {kThreads, 1}}},
     {"too_many_threads", {copy, {1, kThreads}, {1, 1025}}},

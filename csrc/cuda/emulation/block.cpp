@@ -34,6 +34,7 @@ void Block::begin_launch(const Call& call) {
   const size_t count = extent.count();
   threads_.assign(count, Thread{});
   states_.assign(count, State::kNew);
+  copies_.resize(count);
   warps_.assign((count + kWarp - 1) / kWarp, Warp{});
   in_group_.assign((count + kWarpgroup - 1) / kWarpgroup, 0);
   for (unsigned i = 0; i < count; ++i) {
@@ -100,7 +101,7 @@ void Block::run_to_end(Turns& turns) {
   const size_t count = threads_.size();
   while (returned_ < count) {
     bool ran = false;
-    for (turn_ = 0; turn_ < count; ++turn_) {
+    for (turn_ = 0; turn_ < count; turn_ = next_turn()) {
       if (!can_run(order_[turn_])) continue;
       ran = true;
       resume(order_[turn_]);
@@ -114,6 +115,18 @@ void Block::run_to_end(Turns& turns) {
   }
 }
 
+// Threads of a warp that follow each other take turns until none can go on: so a warp is as far
+// ahead of the others as barriers allow, and what it writes too early meets their reads.
+size_t Block::next_turn() const {
+  const size_t next = turn_ + 1, warp = order_[turn_] / kWarp;
+  if (next < order_.size() && order_[next] / kWarp == warp) return next;
+  size_t first = next;
+  bool goes_on = false;
+  for (; first > 0 && order_[first - 1] / kWarp == warp; --first)
+    goes_on = goes_on || states_[order_[first - 1]] == State::kReady;
+  return goes_on ? first : next;
+}
+
 void Block::fibre_body() { block().run_new_threads(); }
 
 // Runs a thread, then threads that have not begun, as long as it is their turn, so that a kernel
@@ -121,6 +134,8 @@ void Block::fibre_body() { block().run_new_threads(); }
 void Block::run_new_threads() {
   for (;;) {
     call_.body(call_.argument);
+    if (copies().under_way()) fail({}, "a thread ends before its cp.async have arrived");
+    copies().forget();
     Fibre* fibre = threads_[current_].fibre;
     states_[current_] = State::kDone;
     ++returned_;
@@ -137,6 +152,7 @@ void Block::run_new_threads() {
 // Threads that still wait hold nothing but plain numbers.
 void Block::forget_threads() {
   idle_.clear();
+  for (AsyncCopies& copies : copies_) copies.forget();
   for (const auto& fibre : fibres_) {
     fibre->reset(&Block::fibre_body);
     idle_.push_back(fibre.get());

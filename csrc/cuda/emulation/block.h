@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cuda/emulation/async_copies.h"
 #include "cuda/emulation/engine.h"
 #include "cuda/emulation/fibre.h"
 #include "cuda/emulation/mbarrier.h"
@@ -44,6 +45,7 @@ class Block {
 
   size_t warp() const { return current_ / kWarp; }
   bool is_first_lane() const { return current_ % kWarp == 0; }
+  AsyncCopies& copies() { return copies_[current_]; }
 
   SharedArena shared;
   Mbarriers mbarriers;
@@ -70,6 +72,7 @@ class Block {
   static void fibre_body();
   void run_new_threads();
   void run_to_end(Turns& turns);
+  size_t next_turn() const;
   void begin(size_t index, Fibre* fibre);
   void resume(size_t index);
   bool can_run(size_t index);
@@ -84,6 +87,7 @@ class Block {
   std::vector<State> states_;
   std::vector<Warp> warps_;
   std::vector<size_t> in_group_;  // threads of each warpgroup that wait to meet
+  std::vector<AsyncCopies> copies_;
   std::vector<size_t> order_;
   size_t current_ = 0, turn_ = 0;  // the running thread, and its place in order_
   size_t at_barrier_ = 0, returned_ = 0;

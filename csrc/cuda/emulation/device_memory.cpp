@@ -195,6 +195,8 @@ void check_bytes(const char* kernel, const void* argument, size_t bytes) {
   }
 }
 
+bool is_on_device(const void* memory, size_t bytes) { return region().is_allocated(memory, bytes); }
+
 bool restore_gaps() { return region().restore_gaps(); }
 
 }  // namespace neurona::emulation

@@ -14,6 +14,9 @@ class DeviceMemoryAccess {
   ~DeviceMemoryAccess();
 };
 
+// Whether so many bytes lie in one array of the device.
+bool is_on_device(const void* memory, size_t bytes);
+
 // std::runtime_error when an argument of a kernel is, or holds, a pointer that a GPU could not
 // follow: to freed memory or to the host's.
 void check_bytes(const char* kernel, const void* argument, size_t bytes);

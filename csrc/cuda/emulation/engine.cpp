@@ -112,6 +112,12 @@ void* shared_memory(const void* declaration, size_t bytes) {
   return memory;
 }
 
+void check_shared(const Site& site, const void* memory, size_t alignment) {
+  if (!block().shared.holds(memory, 1)) fail(site, "the address is not in shared memory");
+  if (reinterpret_cast<uintptr_t>(memory) % alignment != 0)
+    fail(site, "the address in shared memory is not aligned");
+}
+
 void* dynamic_shared_memory() { return block().shared.dynamic(); }
 
 }  // namespace neurona::emulation

@@ -66,6 +66,10 @@ void wait_until(const Site& site, Ready ready, const void* what);
 void* shared_memory(const void* declaration, size_t bytes);
 void* dynamic_shared_memory();
 
+// Ends the kernel with an error unless the address lies in the block's shared memory and is a
+// multiple of `alignment`.
+void check_shared(const Site& site, const void* memory, size_t alignment);
+
 // Ends the kernel with an error; the launch throws it as std::runtime_error.
 [[noreturn]] void fail(const Site& site, const char* reason);
 

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "cuda/emulation/async_copies.h"
 #include "cuda/emulation/device_memory.h"
 #include "cuda/emulation/engine.h"
 

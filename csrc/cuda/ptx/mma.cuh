@@ -6,6 +6,8 @@
 //   b[0..1]  B words (t, g), (t + 4, g)
 //   d[0..3]  D (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1)
 //
+// k is numbered as suits the caller, alike for both operands: sums do not mind in which order.
+//
 // On the host the lanes exchange their words and each computes its own four sums, k ascending; the
 // device's order, and how it rounds the sums, are its own business, so that results agree only
 // within a bound.
@@ -22,10 +24,17 @@ struct Tf32 {
 
   // To the nearest, ties away from zero, which is the only conversion that the device has.
   __device__ static Element from_float(float value) {
+#if defined(__CUDACC__)
+    Element element;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(element) : "f"(value));
+    return element;
+#else
     const unsigned bits = __float_as_uint(value);
     if ((bits & 0x7f800000u) == 0x7f800000u) return bits;  // infinity and NaN
     return (bits + 0x1000u) & 0xffffe000u;
+#endif
   }
+  __device__ static uint32_t word(const float (&values)[1]) { return from_float(values[0]); }
   __device__ static float element(uint32_t word, int) { return __uint_as_float(word); }
 };
 
@@ -39,6 +48,16 @@ struct Bfloat16 {
     const unsigned bits = __float_as_uint(value);
     if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<Element>(bits >> 16 | 0x40u);  // NaN
     return static_cast<Element>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+  }
+  // The first in the lower half.
+  __device__ static uint32_t word(const float (&values)[2]) {
+#if defined(__CUDACC__)
+    uint32_t word;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(values[1]), "f"(values[0]));
+    return word;
+#else
+    return from_float(values[0]) | static_cast<uint32_t>(from_float(values[1])) << 16;
+#endif
   }
   __device__ static float element(uint32_t word, int which) {
     return __uint_as_float(which == 0 ? word << 16 : word & 0xffff0000u);
