@@ -52,7 +52,7 @@ def test_what_cannot_be_done_says_so() -> None:
         x.exp()
     with pytest.raises(TypeError, match=r"cpu\(\)"):
         x[neurona.tensor([0, 1])]
-    with pytest.raises(BufferError, match=r"cpu\(\)"):
+    with pytest.raises((BufferError, RuntimeError), match="device"):
         np.from_dlpack(x)
     with pytest.raises(TypeError, match="float64"):
         images(2).double().cuda()

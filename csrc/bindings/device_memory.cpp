@@ -15,15 +15,12 @@
 namespace neurona {
 namespace {
 
-// Of the capsule that owns an array's bytes.
-constexpr const char* kCapsule = "neurona device memory";
-
 // Whether the bytes belong to the device: views of views name their first owner.
 bool on_device(const py::array& array) {
   py::object owner = array.base();
   while (owner && py::isinstance<py::array>(owner))
     owner = py::reinterpret_borrow<py::array>(owner).base();
-  return owner && PyCapsule_IsValid(owner.ptr(), kCapsule) == 1;
+  return owner && PyCapsule_IsValid(owner.ptr(), kDeviceMemory) == 1;
 }
 
 std::vector<int64_t> extents(const py::ssize_t* first, py::ssize_t count) {
@@ -101,7 +98,7 @@ void copy_into(const py::array& to, const py::array& from) {
 
 py::capsule new_memory(size_t bytes) {
   // Even an array without elements has an owner, so that it is known to lie on the device.
-  return py::capsule(device_allocate(bytes ? bytes : 1), kCapsule,
+  return py::capsule(device_allocate(bytes ? bytes : 1), kDeviceMemory,
                      [](void* memory) { device_free(memory); });
 }
 

@@ -186,7 +186,9 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     def __cuda_array_interface__(self) -> dict[str, Any]:
         """By which CuPy, Numba and PyTorch read the elements where they lie; waits for the device.
 
-        Version 3 of the protocol, without a stream: what was enqueued is done.
+        Version 3 of the protocol, without a stream: what was enqueued is done. PyTorch does not
+        look at the stream, so naming ours in place of waiting would let it read too early. With
+        `__dlpack__` nobody waits.
         """
         _extension().synchronize()
         address = self._memory.__array_interface__["data"][0]
@@ -198,6 +200,27 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
             "version": 3,
             "stream": None,
         }
+
+    def __dlpack__(
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A DLPack capsule, by which other libraries share the memory.
+
+        `stream` is the reader's: it is made to wait for the work so far. `dl_device=(1, 0)` asks
+        for a copy in the host's memory. Raises BufferError for what cannot be lent that way,
+        ValueError for a stream that the protocol forbids.
+        """
+        from . import exchange
+
+        return exchange.lend(self, stream, max_version, dl_device, copy)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (2, 0)  # kDLCUDA
 
     # -- NumPy's functions -----------------------------------------------------------------------
 
