@@ -79,6 +79,39 @@ def test_views_and_single_elements() -> None:
     assert "device='cuda'" in repr(there)
 
 
+INTEGERS = ["bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_integers_become_floats_on_the_device(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounded as NumPy rounds, in every layout, and without a way over the host."""
+    bits = np.random.default_rng(1).integers(0, 256, 3 * 5 * 7 * 8 * 8, np.uint8)
+    host = bits.view("uint8" if dtype == "bool" else dtype)
+    host = (host % 2 == 1) if dtype == "bool" else host
+    block = host[: 3 * 5 * 7 * 8].reshape(3, 5, 7, 8)
+    last = np.moveaxis(np.ascontiguousarray(np.moveaxis(block, 1, -1)), -1, 1)
+    arrays = [
+        host,
+        host[:0],
+        host[:1].reshape(()),
+        host[1:1000],
+        block,
+        last,
+        block.transpose(0, 2, 1, 3),
+    ]
+    views = [block[:, ::2], block[0, 0].T, host[::-1]]
+    there = [DeviceArray.from_host(array) for array in arrays]
+    there += [there[4][:, ::2], there[4][0, 0].T, there[0][::-1]]
+    converted = []
+    with monkeypatch.context() as patch:
+        patch.setattr(DeviceArray, "numpy", lambda self: pytest.fail("by way of the host"))
+        converted = [neurona.Tensor(array).float() for array in there]
+    for result, array in zip(converted, arrays + views, strict=True):
+        assert result.device == "cuda" and result.dtype == np.float32
+        assert np.array_equal(result.cpu().numpy(), array.astype(np.float32))
+    assert converted[5].data.strides == last.astype(np.float32, order="K").strides
+
+
 def test_others_can_read_the_memory() -> None:
     """`__cuda_array_interface__`, version 3: shape, type, address and strides of the array."""
     array = images(2, 3, 4).cuda().data

@@ -10,6 +10,7 @@
 #include "bindings/array.h"
 #include "bindings/device.h"
 #include "bindings/memory.h"
+#include "cuda/convert.h"
 #include "cuda/copy.h"
 
 namespace neurona {
@@ -79,6 +80,19 @@ py::array new_like(const py::array& array, const std::string& order) {
                    order_parameter("new_like", order, array));
 }
 
+// In the same order of its axes.
+py::array float32_of(const py::array& source) {
+  constexpr const char* kOp = "to_float32";
+  check_home(kOp, "array", source);
+  const Order order = natural_order(source);
+  const bool is_dense = order == Order::kChannelsLast || (source.flags() & py::array::c_style);
+  const py::array dense = is_dense ? source : copied(source, order);
+  py::array result = new_floats(extents(source.shape(), source.ndim()), order);
+  to_float32(dense.dtype().kind(), dense.dtype().itemsize(), dense.data(), floats(result),
+             static_cast<int64_t>(dense.size()));
+  return result;
+}
+
 void copy_into(const py::array& to, const py::array& from) {
   constexpr const char* kOp = "copy_into";
   check_home(kOp, "to", to);
@@ -126,6 +140,8 @@ void register_device_memory(py::module_& m) {
         "A dense copy on the device, in C order or, for 'K', in the order that the array has.");
   m.def("new_like", &new_like, py::arg("array"), py::arg("order"),
         "A new array on the device of the same shape and dtype; its contents are undefined.");
+  m.def("to_float32", &float32_of, py::arg("array"),
+        "The device's integers or booleans as float32, in the order that the array has.");
   m.def("copy_into", &copy_into, py::arg("to"), py::arg("from_"),
         "Copies the elements of one device's array into another of its shape, of any strides.");
   m.def("synchronize", &synchronize, py::call_guard<py::gil_scoped_release>(),

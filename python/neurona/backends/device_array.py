@@ -155,7 +155,9 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
         return DeviceArray(_extension().copied(self._memory, order))
 
     def astype(self, dtype: Any) -> DeviceArray:
-        """The elements converted, by way of the host."""
+        """The elements converted: integers to float32 on the device, others by way of the host."""
+        if np.dtype(dtype) == np.float32 and self._memory.dtype.kind in "iub":
+            return DeviceArray(_extension().to_float32(self._memory))
         return DeviceArray.from_host(self.numpy().astype(dtype))
 
     def fill(self, value: float) -> None:
