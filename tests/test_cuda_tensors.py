@@ -14,6 +14,7 @@ import emulated
 import neurona
 from neurona import nn, optim
 from neurona.backends import DeviceArray, cuda
+from neurona.backends.device_array import _is_view
 from neurona.nn import functional as F
 
 
@@ -110,6 +111,28 @@ def test_integers_become_floats_on_the_device(dtype: str, monkeypatch: pytest.Mo
         assert result.device == "cuda" and result.dtype == np.float32
         assert np.array_equal(result.cpu().numpy(), array.astype(np.float32))
     assert converted[5].data.strides == last.astype(np.float32, order="K").strides
+
+
+def test_what_can_be_a_view_of_another_shape() -> None:
+    """As NumPy decides it; versions before 2.1 copy first, which nobody may here."""
+    if np.lib.NumpyVersion(np.__version__) < "2.1.0":
+        pytest.skip("NumPy cannot be asked")
+    random = np.random.default_rng(1)
+    for _ in range(1000):
+        array = np.empty(random.choice([1, 2, 3, 4], random.integers(0, 5)))
+        array = array.transpose(random.permutation(array.ndim))
+        array = array[tuple(slice(None, None, int(random.choice([1, 1, 2, -1])))
+                            for _ in range(array.ndim))]  # fmt: skip
+        sizes, left = [], array.size
+        while left > 1:
+            sizes.append(int(random.choice([k for k in range(1, left + 1) if left % k == 0])))
+            left //= sizes[-1]
+        try:
+            np.reshape(array, sizes, copy=False)
+            expected = True
+        except ValueError:
+            expected = False
+        assert _is_view(array, sizes) is expected, (array.shape, array.strides, sizes)
 
 
 def test_others_can_read_the_memory() -> None:

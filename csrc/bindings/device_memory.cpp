@@ -35,9 +35,8 @@ py::array to_device(const py::array& source) {
               std::string(py::str(source.dtype())));
   const py::object native = source.dtype().attr("newbyteorder")("=");
   const bool keeps_order = natural_order(source) == Order::kChannelsLast;
-  py::array dense = py::module_::import("numpy").attr("array")(
-      source, py::arg("dtype") = native, py::arg("copy") = py::none(),
-      py::arg("order") = keeps_order ? "K" : "C");
+  py::array dense = py::module_::import("numpy").attr("asarray")(
+      source, py::arg("dtype") = native, py::arg("order") = keeps_order ? "K" : "C");
   const Order order = keeps_order ? Order::kChannelsLast : Order::kC;
   py::array result = new_array(native, extents(source.shape(), source.ndim()), order);
   void* to = result.mutable_data();

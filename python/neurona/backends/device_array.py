@@ -7,6 +7,8 @@ host where it must, and refuses the rest with a TypeError that says so.
 
 from __future__ import annotations
 
+import itertools
+import math
 from types import ModuleType
 from typing import Any
 
@@ -39,12 +41,34 @@ def _view_of_shape(memory: np.ndarray, shape: Any) -> np.ndarray | None:
             return np.reshape(memory, shape, copy=False)
         except ValueError:
             return None
-    view = memory[...]
-    try:
-        view.shape = shape
-    except AttributeError:
+    # Older versions copy first, which would read the elements, and see afterwards that they had to.
+    sizes = [int(n) for n in ([shape] if isinstance(shape, (int, np.integer)) else shape)]
+    if sizes.count(-1) == 1:
+        known = -math.prod(sizes)
+        sizes[sizes.index(-1)] = memory.size // known if known else 0
+    if min(sizes, default=0) < 0 or math.prod(sizes) != memory.size:
         return None
-    return view
+    return memory.reshape(sizes) if _is_view(memory, sizes) else None
+
+
+def _is_view(memory: np.ndarray, sizes: list[int]) -> bool:
+    """Whether axes of these sizes can walk the elements: each run of axes that is cut anew must be
+    evenly spaced.
+    """
+    if memory.size == 0:
+        return True
+    old = [(n, step) for n, step in zip(memory.shape, memory.strides, strict=True) if n != 1]
+    new = [n for n in sizes if n != 1]
+    while old:
+        run, left = [old.pop(0)], new.pop(0)
+        while left != (count := math.prod(n for n, _ in run)):
+            if left < count:
+                left *= new.pop(0)
+            else:
+                run.append(old.pop(0))
+        if any(step != n * inner for (_, step), (n, inner) in itertools.pairwise(run)):
+            return False
+    return True
 
 
 class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
