@@ -154,9 +154,10 @@ class ConvertMethods(TensorBase):
 
         >>> import numpy as np, neurona
         >>> t = neurona.zeros(2)
-        >>> np.from_dlpack(t)[0] = 5
-        >>> t
-        tensor([5., 0.])
+        >>> array = np.from_dlpack(t)
+        >>> _ = t.fill_(5)
+        >>> array.tolist()
+        [5.0, 5.0]
         """
         if self._requires_grad:
             raise BufferError("dlpack: the tensor requires grad; use .detach()")
