@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,13 @@ def numbers(*shape: int, dtype: str = "float32") -> np.ndarray:
 def on_device(*shape: int, dtype: str = "float32") -> DeviceArray:
     """The same there."""
     return DeviceArray.from_host(numbers(*shape, dtype=dtype))
+
+
+def references(array: DeviceArray) -> int:
+    """To its memory, by whoever keeps it alive. In a function of its own, since pytest prints what
+    a failing test compares, and nobody may read that.
+    """
+    return sys.getrefcount(array._memory)
 
 
 class Lender:
@@ -69,6 +77,11 @@ class DLVersioned(ctypes.Structure):
 new_capsule = ctypes.pythonapi.PyCapsule_New
 new_capsule.restype = ctypes.py_object
 new_capsule.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+capsule_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+capsule_pointer.restype = ctypes.c_void_p
+capsule_pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+rename_capsule = ctypes.pythonapi.PyCapsule_SetName
+rename_capsule.argtypes = [ctypes.py_object, ctypes.c_char_p]
 
 
 class Forger:

@@ -6,7 +6,6 @@ What is wrong with capsules, and the CUDA array interface: test_dlpack_errors.py
 from __future__ import annotations
 
 import gc
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 
 import emulated
 import neurona
-from lenders import Lender, OldLender, numbers, on_device
+from lenders import Lender, OldLender, numbers, on_device, references
 from neurona.backends import DeviceArray, cuda
 
 INTEGERS = [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)]
@@ -129,11 +128,6 @@ def test_kernels_on_borrowed_memory() -> None:
     loss.backward()
     assert loss.item() == (numbers(6, 4) @ numbers(4, 3)).sum()
     assert a.grad is not None and a.grad.cpu()[0].tolist() == numbers(4, 3).sum(1).tolist()
-
-
-def references(array: DeviceArray) -> int:
-    """To the memory, by whoever keeps it alive."""
-    return sys.getrefcount(array._memory)
 
 
 def test_memory_lives_as_long_as_somebody_uses_it() -> None:

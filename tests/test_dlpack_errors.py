@@ -7,6 +7,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,21 @@ import pytest
 
 import emulated
 import neurona
-from lenders import DELETER, Forger, Interface, Lender, counts, new_capsule, numbers, on_device
+from lenders import (
+    DELETER,
+    DLManaged,
+    DLVersioned,
+    Forger,
+    Interface,
+    Lender,
+    capsule_pointer,
+    counts,
+    new_capsule,
+    numbers,
+    on_device,
+    references,
+    rename_capsule,
+)
 from neurona.backends import cuda
 
 
@@ -44,6 +59,34 @@ def test_capsules_made_by_others(versioned: bool) -> None:
         assert forger.deleted == 1
     absent = Forger(versioned, deleter=DELETER())
     assert neurona.from_dlpack(absent).shape == (3, 4)
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+def test_our_deleter_needs_no_lock(versioned: bool) -> None:
+    """A borrower written in C reads the structure, and gives it back from any thread, without
+    Python's lock, which a call by ctypes lets go of.
+    """
+    array = on_device(3, 4)[:, 1:]
+    before = references(array)
+    kind = DLVersioned if versioned else DLManaged
+    name = b"dltensor_versioned" if versioned else b"dltensor"
+    capsule = array.__dlpack__(max_version=(1, 0) if versioned else None, stream=-1)
+    managed = kind.from_address(capsule_pointer(capsule, name))
+    told = managed.tensor
+    assert (told.ndim, told.code, told.bits, told.lanes) == (2, 2, 32, 1)
+    assert (told.device_type, told.device_id, told.byte_offset) == (2, 0, 0)
+    assert told.shape[:2] == [3, 3] and told.strides[:2] == [4, 1]
+    assert told.data == array.__cuda_array_interface__["data"][0]
+    if versioned:
+        assert (managed.major, managed.flags) == (1, 0)
+    rename_capsule(capsule, b"used")
+    del capsule
+    gc.collect()
+    assert references(array) == before + 1
+    thread = threading.Thread(target=managed.deleter, args=(ctypes.addressof(managed),))
+    thread.start()
+    thread.join()
+    assert references(array) == before
 
 
 HOST = (ctypes.c_float * 12)()
