@@ -51,13 +51,12 @@ struct Lent {
 
 // The reader's last kernels may still run when our next ones get the memory.
 void wait_for_reader(int64_t stream) noexcept {
-  // Another stream may be gone by now.
-  if (stream != kDefaultStream) return wait_for_all_streams();
   try {
-    wait_for(stream);
-  } catch (const std::exception&) {
-    wait_for_all_streams();
+    if (stream == stream_number()) return;
+    if (stream == kDefaultStream) return wait_for(stream);
+  } catch (const std::exception&) {  // then the hard way
   }
+  wait_for_all_streams();  // another stream may be gone by now
 }
 
 // By any thread, with or without the GIL.
