@@ -111,6 +111,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "negative shape": ({"shape": counts(3, -4)}, BufferError, "shorter than 0"),
     "too long": ({"shape": counts(4, 4)}, BufferError, "do not all lie"),
     "huge": ({"shape": counts(2**62, 4)}, BufferError, "larger than any memory"),
+    "huge and empty": ({"shape": counts(0, 2**62)}, BufferError, "larger than any memory"),
     "huge in C order": ({"shape": counts(2**62, 4), "strides": None}, BufferError, "larger than"),
     "huge strides": ({"strides": counts(2**62, 1)}, BufferError, "larger than any memory"),
     "huge span": ({"strides": counts(2**59, 2**60)}, BufferError, "larger than any memory"),

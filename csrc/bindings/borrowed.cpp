@@ -81,9 +81,12 @@ void check_borrowed(const Borrowed& borrowed) {
     fail_buffer(op, "shape and strides must have the same length");
   for (int64_t extent : borrowed.shape)
     if (extent < 0) fail_buffer(op, "no axis may be shorter than 0, got " + std::to_string(extent));
-  if (is_empty(borrowed)) return;
-  Span span;
   const int64_t item = borrowed.dtype.itemsize();
+  if (is_empty(borrowed)) {
+    c_strides(op, borrowed.shape, item);  // which the new array will have
+    return;
+  }
+  Span span;
   bool counted = true;
   for (size_t axis = 0; axis < borrowed.shape.size(); ++axis)
     counted = counted && span.add(borrowed.shape[axis], borrowed.strides[axis]);
