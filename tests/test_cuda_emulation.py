@@ -221,6 +221,21 @@ def test_copies_must_fit(kind: str, message: str) -> None:
         planted().copy_wrongly(kind)
 
 
+def test_buffers_taken_too_early_show() -> None:
+    """Copies are done as late as somebody needs them: a ring that does not wait is found."""
+    count = planted().kCopies
+    everything = np.arange(count * count, dtype=np.float32)
+    for kind in ("send", "fetch"):
+        np.testing.assert_array_equal(planted().stage(kind), everything)
+        assert not np.array_equal(planted().stage_hastily(kind), everything)
+    rows = np.array(planted().stage("grow")).reshape(count, count)
+    for i, row in enumerate(rows):
+        np.testing.assert_array_equal(row[: i + 1], i * count + np.arange(i + 1))
+        assert np.isnan(row[i + 1 :]).all()  # nothing was sent there
+    with pytest.raises(RuntimeError, match="freed while it is being copied"):
+        planted().stage_hastily("grow")
+
+
 def end_of(call: str) -> subprocess.CompletedProcess[str]:
     """Runs a call in a process of its own, which it should end."""
     folder = str(Path(str(planted().__file__)).parent)

@@ -5,7 +5,12 @@
 
 namespace neurona {
 
+// Of the capsules that own the memory of the device's arrays, by which these are known.
+inline constexpr const char* kDeviceMemory = "neurona device memory";
+
 void register_device_memory(pybind11::module_& m);
+void register_borrowed(pybind11::module_& m);
+void register_dlpack(pybind11::module_& m);
 void register_precision(pybind11::module_& m);
 #if defined(NEURONA_EMULATED)
 void register_emulation(pybind11::module_& m);

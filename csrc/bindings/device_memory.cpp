@@ -10,20 +10,18 @@
 #include "bindings/array.h"
 #include "bindings/device.h"
 #include "bindings/memory.h"
+#include "cuda/convert.h"
 #include "cuda/copy.h"
 
 namespace neurona {
 namespace {
-
-// Of the capsule that owns an array's bytes.
-constexpr const char* kCapsule = "neurona device memory";
 
 // Whether the bytes belong to the device: views of views name their first owner.
 bool on_device(const py::array& array) {
   py::object owner = array.base();
   while (owner && py::isinstance<py::array>(owner))
     owner = py::reinterpret_borrow<py::array>(owner).base();
-  return owner && PyCapsule_IsValid(owner.ptr(), kCapsule) == 1;
+  return owner && PyCapsule_IsValid(owner.ptr(), kDeviceMemory) == 1;
 }
 
 std::vector<int64_t> extents(const py::ssize_t* first, py::ssize_t count) {
@@ -37,9 +35,8 @@ py::array to_device(const py::array& source) {
               std::string(py::str(source.dtype())));
   const py::object native = source.dtype().attr("newbyteorder")("=");
   const bool keeps_order = natural_order(source) == Order::kChannelsLast;
-  py::array dense = py::module_::import("numpy").attr("array")(
-      source, py::arg("dtype") = native, py::arg("copy") = py::none(),
-      py::arg("order") = keeps_order ? "K" : "C");
+  py::array dense = py::module_::import("numpy").attr("asarray")(
+      source, py::arg("dtype") = native, py::arg("order") = keeps_order ? "K" : "C");
   const Order order = keeps_order ? Order::kChannelsLast : Order::kC;
   py::array result = new_array(native, extents(source.shape(), source.ndim()), order);
   void* to = result.mutable_data();
@@ -82,6 +79,19 @@ py::array new_like(const py::array& array, const std::string& order) {
                    order_parameter("new_like", order, array));
 }
 
+// In the same order of its axes.
+py::array float32_of(const py::array& source) {
+  constexpr const char* kOp = "to_float32";
+  check_home(kOp, "array", source);
+  const Order order = natural_order(source);
+  const bool is_dense = order == Order::kChannelsLast || (source.flags() & py::array::c_style);
+  const py::array dense = is_dense ? source : copied(source, order);
+  py::array result = new_floats(extents(source.shape(), source.ndim()), order);
+  to_float32(dense.dtype().kind(), dense.dtype().itemsize(), dense.data(), floats(result),
+             static_cast<int64_t>(dense.size()));
+  return result;
+}
+
 void copy_into(const py::array& to, const py::array& from) {
   constexpr const char* kOp = "copy_into";
   check_home(kOp, "to", to);
@@ -101,7 +111,7 @@ void copy_into(const py::array& to, const py::array& from) {
 
 py::capsule new_memory(size_t bytes) {
   // Even an array without elements has an owner, so that it is known to lie on the device.
-  return py::capsule(device_allocate(bytes ? bytes : 1), kCapsule,
+  return py::capsule(device_allocate(bytes ? bytes : 1), kDeviceMemory,
                      [](void* memory) { device_free(memory); });
 }
 
@@ -129,6 +139,8 @@ void register_device_memory(py::module_& m) {
         "A dense copy on the device, in C order or, for 'K', in the order that the array has.");
   m.def("new_like", &new_like, py::arg("array"), py::arg("order"),
         "A new array on the device of the same shape and dtype; its contents are undefined.");
+  m.def("to_float32", &float32_of, py::arg("array"),
+        "The device's integers or booleans as float32, in the order that the array has.");
   m.def("copy_into", &copy_into, py::arg("to"), py::arg("from_"),
         "Copies the elements of one device's array into another of its shape, of any strides.");
   m.def("synchronize", &synchronize, py::call_guard<py::gil_scoped_release>(),

@@ -8,6 +8,8 @@
 PYBIND11_MODULE(NEURONA_DEVICE_MODULE, m) {
   m.doc() = "Kernels of neurona for a CUDA device. Not a public module: use neurona.cuda.";
   neurona::register_device_memory(m);
+  neurona::register_borrowed(m);
+  neurona::register_dlpack(m);
   neurona::register_precision(m);
 #if defined(NEURONA_EMULATED)
   neurona::register_emulation(m);

@@ -11,6 +11,9 @@ namespace neurona {
 void* device_allocate(size_t bytes);
 void device_free(void* memory) noexcept;
 
+// Whether a kernel can reach all of the bytes, ours or those of another library.
+bool lies_on_device(const void* memory, size_t bytes);
+
 // In order with the kernels. Reading back waits for them; the others may return before they are
 // done, `from` of to_device being free for other use then.
 void copy_to_device(void* to, const void* from, size_t bytes);

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from .backends import DeviceArray, exchange
 from .functions.math import Extremum, Where
 from .functions.shape import Cat, Stack
 from .random import Generator, default_generator
 from .tensor import Tensor
 from .tensor.base import apply
+from .tensor.convert import moved
 from .tensor.products import matmul
 from .tensor.reduce import check_dim
 
@@ -33,11 +35,15 @@ def _shape(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: Any, dtype: Any = None, requires_grad: bool = False, *, device: Any = None
+) -> Tensor:
     """A tensor on a copy of numbers, nested lists, an array or a tensor.
 
-    Python floats become float32, ints int64; arrays keep their dtype. Raises TypeError for what
-    holds no real numbers, ValueError for ragged lists.
+    Python floats become float32, ints int64; arrays keep their dtype. The tensor is on `device`, or
+    where `data` is: that of a tensor or of another library's array on the CUDA device is copied
+    there (`from_dlpack` shares it). Raises TypeError for what holds no real numbers, ValueError for
+    ragged lists.
 
     >>> import neurona
     >>> neurona.tensor([[1, 2], [3, 4]]).sum(0)
@@ -45,10 +51,31 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """
     if isinstance(data, Tensor):
         data = data.data
+    elif _is_on_device(data):
+        data = _borrowed(data)
     elif not isinstance(data, (np.ndarray, np.generic)):
         data = _from_python(data, dtype)
-    array = np.array(data, dtype=dtype, order="K")
+    if type(data) is DeviceArray:
+        array: Any = moved("tensor", data.copy("K"), "cuda" if device is None else device)
+        array = array if dtype is None else array.astype(dtype)
+    else:
+        array = np.array(data, dtype=dtype, order="K")
+        array = array if device is None else moved("tensor", array, device)
     return Tensor(array, requires_grad)
+
+
+def _is_on_device(source: Any) -> bool:
+    """Whether it is another library's array on a CUDA device."""
+    if isinstance(source, (np.ndarray, np.generic, list, tuple, int, float)):
+        return False
+    if exchange.device_of(source) == exchange.CUDA:
+        return True
+    return hasattr(source, "__cuda_array_interface__")
+
+
+def _borrowed(source: Any) -> DeviceArray:
+    by_dlpack = exchange.device_of(source) is not None
+    return exchange.borrow(source) if by_dlpack else exchange.borrow_by_interface(source)
 
 
 def _from_python(data: Any, dtype: Any) -> np.ndarray:
@@ -86,9 +113,33 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return Tensor(array)
 
 
-def from_dlpack(source: Any) -> Tensor:
-    """A tensor that shares the memory of any CPU array that offers DLPack."""
-    return Tensor(np.from_dlpack(source))
+def from_dlpack(source: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A tensor that shares the memory of another library's array, on the CPU or on the CUDA device.
+
+    The array offers DLPack, or `__cuda_array_interface__` alone. It stays alive as long as the
+    tensor. `device` "cpu" or "cuda" moves the elements, which needs a copy, as `copy=True` asks for
+    and `copy=False` forbids. Raises TypeError for dtypes that tensors do not hold (on the device
+    float64 too), BufferError for memory that cannot be shared.
+
+    >>> import numpy as np, neurona
+    >>> a = np.zeros(2, np.float32)
+    >>> t = neurona.from_dlpack(a)
+    >>> a[0] = 5
+    >>> t
+    tensor([5., 0.])
+    """
+    kind = exchange.device_of(source)
+    if kind is None and not hasattr(source, "__cuda_array_interface__"):
+        raise TypeError(
+            "from_dlpack: source must have __dlpack__ and __dlpack_device__, "
+            f"got {type(source).__name__}"
+        )
+    on_device = kind is None or kind == exchange.CUDA
+    data: Any = _borrowed(source) if on_device else np.from_dlpack(source)
+    there = data if device is None else moved("from_dlpack", data, device)
+    if there is not data and copy is False:
+        raise BufferError(f"from_dlpack: copy=False forbids the copy that {device!r} needs")
+    return Tensor(data.copy("K") if there is data and copy else there)
 
 
 def zeros(*size: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:

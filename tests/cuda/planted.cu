@@ -15,6 +15,8 @@
 #include "cuda/device.h"
 #include "cuda/device_memory.h"
 #include "cuda/emulation/poison.h"
+#include "cuda/pinned_buffer.h"
+#include "cuda/staging_ring.h"
 #include "planted_copies.cuh"
 #include "planted_hopper.h"
 
@@ -281,6 +283,39 @@ void copy_wrongly(const std::string& kind) {
   if (kind == "between") fill_on_device(array.as<char>() + 1, 0, 64);
 }
 
+// -- Staging ----------------------------------------------------------------------------------
+
+// A buffer that is taken again before its copy is done.
+class HastyBuffer : public PinnedBuffer {
+ public:
+  void wait() {}
+};
+
+constexpr int kCopies = 3 * static_cast<int>(StagingRing<PinnedBuffer>::kBuffers);
+
+// Copies 0, 1, 2, .. one by one to the device and back, by a ring of its own. Growing ones send
+// more and more at a time.
+template <typename Buffer>
+std::vector<float> stage(const std::string& kind) {
+  StagingRing<Buffer> ring;
+  std::vector<float> x(kCopies * kCopies), y(x.size(), -1);
+  std::iota(x.begin(), x.end(), 0.0f);
+  const size_t bytes = x.size() * sizeof(float);
+  const Workspace array(bytes);
+  auto* device = array.as<float>();
+  if (kind == "fetch") copy_to_device(device, x.data(), bytes);
+  for (int i = 0; i < kCopies; ++i) {
+    const size_t count = kind == "grow" ? i + 1 : kCopies;
+    if (kind == "fetch")
+      ring.fetch(&y[i * kCopies], device + i * kCopies, count * sizeof(float));
+    else
+      ring.send(device + i * kCopies, &x[i * kCopies], count * sizeof(float));
+  }
+  synchronize();
+  if (kind != "fetch") copy_to_host(y.data(), device, bytes);
+  return y;
+}
+
 // These end the process.
 float read_on_host() {
   const Workspace array(sizeof(float));
@@ -307,6 +342,9 @@ PYBIND11_MODULE(neurona_cuda_planted, m) {
   m.def("run_hopper", &run_hopper, Alone());
   m.def("give_pointer", &give_pointer, Alone());
   m.def("copy_wrongly", &copy_wrongly, Alone());
+  m.attr("kCopies") = kCopies;
+  m.def("stage", &stage<PinnedBuffer>, Alone());
+  m.def("stage_hastily", &stage<HastyBuffer>, Alone());
   m.def("read_on_host", &read_on_host);
   m.def("free_twice", &free_twice);
   m.def("ask_position_on_host", &ask_position_on_host);

@@ -15,7 +15,9 @@
 #include <string>
 
 #include "cuda/device_memory.h"
+#include "cuda/emulation/late_copies.h"
 #include "cuda/emulation/poison.h"
+#include "cuda/staging.h"
 
 namespace neurona::emulation {
 namespace {
@@ -211,37 +213,42 @@ void* device_allocate(size_t bytes) {
 }
 
 void device_free(void* memory) noexcept {
+  emulation::finish_copies();
   const DeviceMemoryAccess access;
   emulation::region().free(memory);
+}
+
+bool lies_on_device(const void* memory, size_t bytes) {
+  return emulation::region().is_allocated(memory, bytes);
 }
 
 void copy_to_device(void* to, const void* from, size_t bytes) {
   emulation::check_range("copy_to_device", to, bytes);
   emulation::check_on_host("copy_to_device", from);
-  const DeviceMemoryAccess access;
-  if (bytes) std::memcpy(to, from, bytes);
+  to_device_ring().send(to, from, bytes);
 }
 
 void copy_to_host(void* to, const void* from, size_t bytes) {
   emulation::check_range("copy_to_host", from, bytes);
   emulation::check_on_host("copy_to_host", to);
-  const DeviceMemoryAccess access;
-  if (bytes) std::memcpy(to, from, bytes);
+  to_host_ring().fetch(to, from, bytes);
 }
 
 void copy_on_device(void* to, const void* from, size_t bytes) {
   emulation::check_range("copy_on_device", from, bytes);
   emulation::check_range("copy_on_device", to, bytes);
+  emulation::finish_copies();
   const DeviceMemoryAccess access;
   if (bytes) std::memcpy(to, from, bytes);
 }
 
 void fill_on_device(void* to, unsigned char byte, size_t bytes) {
   emulation::check_range("fill_on_device", to, bytes);
+  emulation::finish_copies();
   const DeviceMemoryAccess access;
   if (bytes) std::memset(to, byte, bytes);
 }
 
-void synchronize() {}
+void synchronize() { emulation::finish_copies(); }
 
 }  // namespace neurona

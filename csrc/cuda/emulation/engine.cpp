@@ -11,6 +11,7 @@
 #include "cuda/emulation/block.h"
 #include "cuda/emulation/capability.h"
 #include "cuda/emulation/device_memory.h"
+#include "cuda/emulation/late_copies.h"
 #include "cuda/emulation/turns.h"
 
 namespace neurona::emulation {
@@ -76,6 +77,7 @@ void run(const char* kernel, const Extent3& grid, const Extent3& block, size_t d
          void (*body)(void*), void* argument) {
   const Call call{kernel, grid, block, dynamic_bytes, body, argument};
   check(call);
+  finish_copies();
   const Launching launching(kernel);
   try {
     run_blocks(call);

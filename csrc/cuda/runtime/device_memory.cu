@@ -11,6 +11,7 @@
 
 #include "cuda/device.h"
 #include "cuda/runtime/check.h"
+#include "cuda/staging.h"
 
 namespace neurona {
 namespace {
@@ -86,15 +87,17 @@ Pool& pool() {
   return *instance;
 }
 
-// Whether the driver reads the bytes only when the copy's turn comes: it does where their pages are
-// locked. Of others it has taken a copy when the call returns.
-bool is_read_late(const void* host) {
-  cudaPointerAttributes attributes;
-  if (cudaPointerGetAttributes(&attributes, host) != cudaSuccess) {
-    cudaGetLastError();
-    return true;
+// As a GPU sees the page that the byte is on.
+bool is_on_device(const void* byte) {
+  cudaPointerAttributes attributes{};
+  if (cudaPointerGetAttributes(&attributes, byte) != cudaSuccess) {
+    cudaGetLastError();  // it is no error of the next call
+    return false;
   }
-  return attributes.type != cudaMemoryTypeUnregistered;
+  int device = 0;
+  check_cuda("CUDA memory", cudaGetDevice(&device));
+  return attributes.type == cudaMemoryTypeManaged ||
+         (attributes.type == cudaMemoryTypeDevice && attributes.device == device);
 }
 
 }  // namespace
@@ -103,18 +106,18 @@ void* device_allocate(size_t bytes) { return pool().allocate(bytes); }
 
 void device_free(void* memory) noexcept { pool().free(memory); }
 
+bool lies_on_device(const void* memory, size_t bytes) {
+  compute_stream();  // says that there is no device, if so
+  const auto* first = static_cast<const unsigned char*>(memory);
+  return is_on_device(first) && is_on_device(first + (bytes ? bytes - 1 : 0));
+}
+
 void copy_to_device(void* to, const void* from, size_t bytes) {
-  if (bytes == 0) return;
-  check_cuda("copy to the CUDA device",
-             cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, compute_stream()));
-  if (is_read_late(from)) synchronize();
+  to_device_ring().send(to, from, bytes);
 }
 
 void copy_to_host(void* to, const void* from, size_t bytes) {
-  if (bytes == 0) return;
-  check_cuda("copy from the CUDA device",
-             cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, compute_stream()));
-  synchronize();
+  to_host_ring().fetch(to, from, bytes);
 }
 
 void copy_on_device(void* to, const void* from, size_t bytes) {

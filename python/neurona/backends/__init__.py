@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import cpu
+from . import exchange as exchange
 from .device_array import DEVICE_FLOAT32
 from .device_array import DeviceArray as DeviceArray
 from .waist import KERNELS

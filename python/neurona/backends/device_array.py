@@ -7,6 +7,8 @@ host where it must, and refuses the rest with a TypeError that says so.
 
 from __future__ import annotations
 
+import itertools
+import math
 from types import ModuleType
 from typing import Any
 
@@ -39,12 +41,34 @@ def _view_of_shape(memory: np.ndarray, shape: Any) -> np.ndarray | None:
             return np.reshape(memory, shape, copy=False)
         except ValueError:
             return None
-    view = memory[...]
-    try:
-        view.shape = shape
-    except AttributeError:
+    # Older versions copy first, which would read the elements, and see afterwards that they had to.
+    sizes = [int(n) for n in ([shape] if isinstance(shape, (int, np.integer)) else shape)]
+    if sizes.count(-1) == 1:
+        known = -math.prod(sizes)
+        sizes[sizes.index(-1)] = memory.size // known if known else 0
+    if min(sizes, default=0) < 0 or math.prod(sizes) != memory.size:
         return None
-    return view
+    return memory.reshape(sizes) if _is_view(memory, sizes) else None
+
+
+def _is_view(memory: np.ndarray, sizes: list[int]) -> bool:
+    """Whether axes of these sizes can walk the elements: each run of axes that is cut anew must be
+    evenly spaced.
+    """
+    if memory.size == 0:
+        return True
+    old = [(n, step) for n, step in zip(memory.shape, memory.strides, strict=True) if n != 1]
+    new = [n for n in sizes if n != 1]
+    while old:
+        run, left = [old.pop(0)], new.pop(0)
+        while left != (count := math.prod(n for n, _ in run)):
+            if left < count:
+                left *= new.pop(0)
+            else:
+                run.append(old.pop(0))
+        if any(step != n * inner for (_, step), (n, inner) in itertools.pairwise(run)):
+            return False
+    return True
 
 
 class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
@@ -155,7 +179,9 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
         return DeviceArray(_extension().copied(self._memory, order))
 
     def astype(self, dtype: Any) -> DeviceArray:
-        """The elements converted, by way of the host."""
+        """The elements converted: integers to float32 on the device, others by way of the host."""
+        if np.dtype(dtype) == np.float32 and self._memory.dtype.kind in "iub":
+            return DeviceArray(_extension().to_float32(self._memory))
         return DeviceArray.from_host(self.numpy().astype(dtype))
 
     def fill(self, value: float) -> None:
@@ -186,7 +212,9 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     def __cuda_array_interface__(self) -> dict[str, Any]:
         """By which CuPy, Numba and PyTorch read the elements where they lie; waits for the device.
 
-        Version 3 of the protocol, without a stream: what was enqueued is done.
+        Version 3 of the protocol, without a stream: what was enqueued is done. PyTorch does not
+        look at the stream, so naming ours in place of waiting would let it read too early. With
+        `__dlpack__` nobody waits.
         """
         _extension().synchronize()
         address = self._memory.__array_interface__["data"][0]
@@ -198,6 +226,27 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
             "version": 3,
             "stream": None,
         }
+
+    def __dlpack__(
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A DLPack capsule, by which other libraries share the memory.
+
+        `stream` is the reader's: it is made to wait for the work so far. `dl_device=(1, 0)` asks
+        for a copy in the host's memory. Raises BufferError for what cannot be lent that way,
+        ValueError for a stream that the protocol forbids.
+        """
+        from . import exchange
+
+        return exchange.lend(self, stream, max_version, dl_device, copy)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (2, 0)  # kDLCUDA
 
     # -- NumPy's functions -----------------------------------------------------------------------
 

@@ -345,9 +345,11 @@ class Module:
             elif parameter.grad is not None:
                 parameter.grad = Tensor(np.zeros_like(parameter.grad.data))
 
-    def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Self:
+    def to(
+        self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False
+    ) -> Self:
         """Convert floating-point parameters and buffers to `dtype` and move them to `device`, in
-        place: `to(dtype)`, `to("cuda")`, `to("cpu", dtype)`.
+        place: `to(dtype)`, `to("cuda")`, `to("cpu", dtype)`. `non_blocking` as in `Tensor.to`.
 
         Raises TypeError for another dtype than float32 and float64, ValueError for another device
         than "cpu" and "cuda", RuntimeError where there is no CUDA device. Optimizers made before go

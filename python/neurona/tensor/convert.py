@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..autograd import Function
-from ..backends import DeviceArray, refuse_while_recording
+from ..backends import DeviceArray, exchange, refuse_while_recording
 from ..functions.math import Cast
 from .base import TensorBase, apply, plain
 
@@ -48,10 +49,12 @@ class ConvertMethods(TensorBase):
 
     __slots__ = ()
 
-    def to(self, target: Any) -> Tensor:
+    def to(self, target: Any, *, non_blocking: builtins.bool = False) -> Tensor:
         """The tensor in another dtype, or on another device: "cpu" or "cuda".
 
-        The tensor itself when nothing changes. Raises TypeError for a dtype that holds no real
+        The tensor itself when nothing changes. `non_blocking` changes nothing: a copy to the device
+        goes through pinned memory and never waits for the work before it, and one to the host has
+        come when the call returns. Raises TypeError for a dtype that holds no real
         numbers and for float64 on "cuda", ValueError for another device, RuntimeError where there
         is no CUDA device.
         """
@@ -98,9 +101,15 @@ class ConvertMethods(TensorBase):
         """The tensor on the CPU: itself if it is there."""
         return self.to("cpu")
 
-    def cuda(self) -> Tensor:
-        """The tensor on the CUDA device: itself if it is there."""
+    def cuda(self, device: Any = None, non_blocking: builtins.bool = False) -> Tensor:
+        """The tensor on the CUDA device: itself if it is there. `non_blocking` as in `to`."""
+        if device not in (None, 0, "cuda", "cuda:0"):
+            raise ValueError(f"cuda: device must be None, 0 or 'cuda', got {device!r}")
         return self.to("cuda")
+
+    def pin_memory(self) -> Tensor:
+        """The tensor itself: whatever moves to the device goes through pinned memory anyway."""
+        return self  # type: ignore[return-value]
 
     def item(self) -> Any:
         """The only element as a Python number. ValueError for several elements."""
@@ -131,14 +140,34 @@ class ConvertMethods(TensorBase):
             return array.astype(dtype)
         return array.copy() if copy else array
 
-    def __dlpack__(self, **options: Any) -> Any:
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[builtins.int, builtins.int] | None = None,
+        dl_device: tuple[Any, builtins.int] | None = None,
+        copy: builtins.bool | None = None,
+    ) -> Any:
+        """A DLPack capsule, by which other libraries share the memory; `from_dlpack` calls it.
+
+        Raises BufferError for a tensor that requires grad, and for what cannot be shared.
+
+        >>> import numpy as np, neurona
+        >>> t = neurona.zeros(2)
+        >>> array = np.from_dlpack(t)
+        >>> _ = t.fill_(5)
+        >>> array.tolist()
+        [5.0, 5.0]
+        """
         if self._requires_grad:
             raise BufferError("dlpack: the tensor requires grad; use .detach()")
+        refuse_while_recording("dlpack")
+        options = {
+            "stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy,
+        }  # fmt: skip
         if type(self.data) is DeviceArray:
-            raise BufferError("dlpack: the tensor is on the device 'cuda'; use .cpu()")
-        return self.data.__dlpack__(**options)
+            return self.data.__dlpack__(**options)
+        return exchange.lend_from_host(self.data, **options)
 
-    def __dlpack_device__(self) -> Any:
-        if type(self.data) is DeviceArray:
-            raise BufferError("dlpack: the tensor is on the device 'cuda'; use .cpu()")
+    def __dlpack_device__(self) -> tuple[Any, builtins.int]:
         return self.data.__dlpack_device__()
