@@ -8,6 +8,8 @@
 // once.
 #include "ops/pool2d.h"
 
+#include <algorithm>
+
 #include "cuda/device_memory.h"
 #include "cuda/lanes.cuh"
 #include "cuda/places.cuh"
@@ -15,7 +17,6 @@
 namespace neurona {
 namespace {
 
-// Positions along an axis: 32 bits where they suffice, which takes half the registers.
 template <typename Index>
 struct Axis {
   Index size, windows, taps, stride, padding, dilation;
@@ -63,17 +64,10 @@ struct Geometry {
   }
 };
 
-// Calls body with an Index that no sum of a few extents of the padded image exceeds.
-template <typename Body>
-void with_index(const Pool2dShape& shape, const Body& body) {
-  constexpr int64_t kLargest = int64_t{1} << 28;
-  const auto is_small = [&](int i, int64_t size) {
-    return size < kLargest && shape.window.padding[i] < kLargest;
-  };
-  if (is_small(0, shape.h) && is_small(1, shape.w))
-    body(int32_t{});
-  else
-    body(int64_t{});
+// What with_index goes by: no kernel is longer than the padded image.
+int64_t largest_of(const Pool2dShape& shape) {
+  const auto& padding = shape.window.padding;
+  return std::max({shape.h, shape.w, padding[0], padding[1]});
 }
 
 struct Pixel {
@@ -200,7 +194,7 @@ void forward(const char* name, const Pool2dShape& shape, const float* x, float* 
     with_lanes(shape.c, {x, y, offsets}, [&](auto lanes) {
       constexpr int kLanes = decltype(lanes)::value;
       const int64_t groups = shape.c / kLanes, count = shape.n * shape.p * shape.q * groups;
-      with_index(shape, [&]<typename Index>(Index) {
+      with_index(largest_of(shape), [&]<typename Index>(Index) {
         launch(name, select_kernel<kExtremum, Index, Offset, kLanes>, over_elements(count),
                Geometry<Index>(shape), Places(shape.p, shape.q, groups), count, as_lanes<kLanes>(x),
                as_lanes<kLanes>(y), as_lanes<kLanes>(winners));
@@ -226,7 +220,7 @@ void select_pool2d_backward(const Pool2dShape& shape, const float* dy, const voi
     with_lanes(shape.c, {dy, offsets, dx}, [&](auto lanes) {
       constexpr int kLanes = decltype(lanes)::value;
       const int64_t groups = shape.c / kLanes, count = shape.n * shape.h * shape.w * groups;
-      with_index(shape, [&]<typename Index>(Index) {
+      with_index(largest_of(shape), [&]<typename Index>(Index) {
         launch("pool2d_backward", backward_kernel<Index, Offset, kLanes>, over_elements(count),
                Geometry<Index>(shape), Places(shape.h, shape.w, groups), count,
                as_lanes<kLanes>(dy), as_lanes<kLanes>(winners), as_lanes<kLanes>(dx));
