@@ -45,7 +45,7 @@ def build() -> None:
 def run_tests() -> dict[str, Any]:
     """The kernel tests on the device; their last line and whether all passed."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-k", "cuda-gpu or cuda_tensors",
+        [sys.executable, "-m", "pytest", "-q", "-k", "cuda-gpu or cuda_tensors or cuda_alignment",
          "-p", "no:cacheprovider", "tests"],
         cwd=ROOT, env={**environment(), "NEURONA_TEST_DEVICE": "1"}, timeout=TEST_LIMIT_S,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
