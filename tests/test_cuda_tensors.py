@@ -340,3 +340,20 @@ def test_what_is_missing_is_said_in_one_sentence(
     assert main(["train", "digits", "--device", "cuda"]) == 1
     message = capsys.readouterr().err
     assert message.count("\n") == 1 and "cuda" in message and "Traceback" not in message
+
+
+def test_transposed_copies() -> None:
+    """Matrices, alone and in batches, with and without gaps, floats and integers."""
+    whole = np.random.default_rng(3).integers(-9, 9, (3, 41, 37)).astype(np.int32)
+    for array in (whole, whole.astype(np.float32), whole.astype(np.int64)):
+        there = DeviceArray.from_host(array)
+        for view, expected in (
+            (there[0].T, array[0].T),
+            (there.transpose(0, 2, 1), array.transpose(0, 2, 1)),
+            (there.transpose(2, 0, 1), array.transpose(2, 0, 1)),
+            (there[1][:, 3:].T, array[1][:, 3:].T),
+            (there[:, 2:].transpose(0, 2, 1), array[:, 2:].transpose(0, 2, 1)),
+        ):
+            got = view.copy(order="C")
+            assert got.strides == np.ascontiguousarray(expected).strides
+            assert np.array_equal(got.numpy(), expected)

@@ -3,10 +3,10 @@
     python -m bench.gpu                  build, test, time all rows -> bench/results/<gpu>.json
     python -m bench.gpu --rows lenet gemm_1024        rows whose names contain one of these words
     python -m bench.gpu --rehearse       every row on the emulated device, small, without a GPU
+    python -m bench.gpu --report FILE    results as Markdown tables, the goals beside them
 
 Rows that the results hold already are left out (--again repeats them), so a run that was cut short
-is taken up by the same command. Each row runs in a process of its own under a time limit: a kernel
-that hangs costs its row and no more.
+is taken up by the same command. A row that fails or takes too long costs itself and no more.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import place, rows, steps, timing
+from . import place, report, rows, runner
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "build" / "gpu"  # neurona with _cuda, as pip installs it
-ROW_LIMIT_S = 120
 TEST_LIMIT_S = 400
 
 
@@ -45,44 +44,15 @@ def build() -> None:
 
 def run_tests() -> dict[str, Any]:
     """The kernel tests on the device; their last line and whether all passed."""
+    own_files = "cuda_tensors or cuda_alignment or cuda_staging or cuda_hopper or dlpack"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-k",
-         "cuda-gpu or cuda_tensors or cuda_staging or dlpack", "-p", "no:cacheprovider", "tests"],
+        [sys.executable, "-m", "pytest", "-q", "-k", f"cuda-gpu or {own_files}",
+         "-p", "no:cacheprovider", "tests"],
         cwd=ROOT, env={**environment(), "NEURONA_TEST_DEVICE": "1"}, timeout=TEST_LIMIT_S,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     print(done.stdout[-4000:])
     return {"passed": done.returncode == 0, "summary": done.stdout.strip().splitlines()[-1]}
-
-
-def measure(name: str) -> dict[str, Any]:
-    """One row in this process: verified, then timed."""
-    case = rows.ROWS[name]()
-    result: dict[str, Any] = {"error": case.error, "bound": case.bound, "note": case.note}
-    if not case.error <= case.bound:
-        return {**result, "status": "wrong"}
-    times = timing.interleaved(case.works)
-    own = times["neurona"]["median_us"]
-    result |= {"status": "ok", "times": times, "flops": case.flops, "bytes": case.bytes}
-    result["tflops"] = case.flops / own / 1e6
-    result["gbytes_per_s"] = case.bytes / own / 1e3
-    result["ratios"] = {peer: times[peer]["median_us"] / own for peer in times if peer != "neurona"}
-    return result
-
-
-def in_own_process(name: str, rehearsal: bool) -> dict[str, Any]:
-    """`measure` in another process; what went wrong there becomes the result."""
-    command = [sys.executable, "-m", "bench.gpu", "--one", name]
-    try:
-        done = subprocess.run(
-            [*command, "--rehearse"] if rehearsal else command,
-            cwd=ROOT, env=environment(), timeout=ROW_LIMIT_S, capture_output=True, text=True,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return {"status": "timeout", "note": f"after {ROW_LIMIT_S} s"}
-    if done.returncode:
-        return {"status": "failed", "note": done.stderr.strip().splitlines()[-1]}
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def machine() -> dict[str, Any]:
@@ -93,18 +63,6 @@ def machine() -> dict[str, Any]:
     import torch
 
     return {"gpu": name, "driver": driver, "memory": memory, "torch": torch.__version__}
-
-
-def line_of(name: str, result: dict[str, Any]) -> str:
-    """A row as the terminal shows it."""
-    if result["status"] != "ok":
-        return f"{name:45s} {result['status']}: {result.get('note', '')}"
-    ratios = "  ".join(f"{peer} {ratio:.2f}x" for peer, ratio in result["ratios"].items())
-    own = result["times"]["neurona"]["median_us"]
-    speed = f"{result['gbytes_per_s']:7.0f} GB/s"
-    if result["flops"]:
-        speed = f"{result['tflops']:7.1f} Tflop/s"
-    return f"{name:45s} {own:10.1f} us {speed}  {ratios}"
 
 
 def main() -> int:
@@ -118,12 +76,16 @@ def main() -> int:
     parser.add_argument("--no-test", action="store_true", help="time without testing first")
     parser.add_argument("--out", type=Path, help="the file of results")
     parser.add_argument("--rehearse", action="store_true", help="without a GPU; nothing is written")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--report", type=Path, metavar="FILE", help="only print what FILE holds")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.rehearse and options.one:
-        place.begin_rehearsal()
-    if options.one:
-        print(json.dumps(measure(options.one)))
+    if options.report:
+        print(report.markdown(json.loads(options.report.read_text()), rows.TOPICS))
+        return 0
+    if options.serve:
+        if options.rehearse:
+            place.begin_rehearsal()
+        runner.serve()
         return 0
     names = [n for n in rows.ROWS if not options.rows or any(w in n for w in options.rows)]
     if options.rehearse:
@@ -134,10 +96,12 @@ def main() -> int:
 def rehearse(names: list[str]) -> int:
     """Every row, small; 1 if one fails."""
     failed = 0
+    measure = runner.Runner(environment(), rehearsal=True)
     for name in names:
-        result = in_own_process(name, rehearsal=True)
+        result = measure(name)
         failed += result["status"] != "ok"
         print(f"{name:45s} {result['status']} {result.get('note', '')}", flush=True)
+    measure.stop()
     print(f"{len(names) - failed} of {len(names)} rows ready")
     return int(failed > 0)
 
@@ -149,22 +113,25 @@ def run(options: argparse.Namespace, names: list[str]) -> int:
     about = machine()
     file_name = about["gpu"].lower().replace(" ", "-") + ".json"
     out = options.out or ROOT / "bench" / "results" / file_name
-    content = json.loads(out.read_text()) if out.exists() else {"schema": 1, "results": {}}
+    content = json.loads(out.read_text()) if out.exists() else {"schema": 2, "results": {}}
     content["machine"] = about
     content["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     if not options.no_test:
         content["tests"] = run_tests()
+    results = content["results"]
+    measure = runner.Runner(environment(), rehearsal=False)
     for name in names:
-        if content["results"].get(name, {}).get("status") == "ok" and not options.again:
+        if results.get(name, {}).get("status") == "ok" and not options.again:
             continue
-        content["results"][name] = in_own_process(name, rehearsal=False)
-        print(line_of(name, content["results"][name]), flush=True)
+        results[name] = measure(name)
+        print(report.line_of(name, results), flush=True)
         out.write_text(json.dumps(content, indent=1) + "\n")
-    wrong = [n for n in names if content["results"][n]["status"] != "ok"]
+    measure.stop()
+    print(report.goals_table(results))
+    wrong = [n for n in names if results[n]["status"] != "ok"]
     print(f"{len(names) - len(wrong)} of {len(names)} rows timed, results in {out}")
     return int(bool(wrong) or not content.get("tests", {"passed": True})["passed"])
 
 
 if __name__ == "__main__":
-    assert steps.NETWORKS  # its rows are entered by importing it
     sys.exit(main())

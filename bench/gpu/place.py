@@ -70,7 +70,7 @@ def stopwatch(name: str) -> Any:
     """That of the stream on which a work runs: neurona's, or PyTorch's."""
     if rehearsal:
         return HostStopwatch()
-    if name != "neurona":
+    if not name.startswith("neurona"):
         return TorchStopwatch()
     from neurona.backends import cuda
 

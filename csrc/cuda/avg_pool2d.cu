@@ -8,91 +8,118 @@
 // up, which halves the exponent of the rounding error's growth.
 #include "ops/avg_pool2d.h"
 
+#include <algorithm>
+
 #include "cuda/lanes.cuh"
 #include "cuda/places.cuh"
 
 namespace neurona {
 namespace {
 
+template <typename Index>
 struct Span {
-  int64_t begin, end;
+  Index begin, end;
 };
 
+template <typename I>
 struct AverageAxis {
-  int64_t size, windows, taps, stride, padding;
+  using Index = I;
+  Index size, windows, taps, stride, padding;
   Divisor by_stride;
   bool counts_padding;
-  int64_t override;  // 0: none
+  float override;  // 0: none
 
   // Pixels of the image that a window takes.
-  __device__ Span pixels(int64_t window) const {
-    const int64_t start = window * stride - padding;
-    return {max(start, int64_t{0}), min(start + taps, size)};
+  __device__ Span<Index> pixels(Index window) const {
+    const Index start = window * stride - padding;
+    return {max(start, Index{0}), min(start + taps, size)};
   }
-  __device__ float divisor(int64_t window) const {
-    if (override) return static_cast<float>(override);
-    const Span inside = pixels(window);
+  __device__ float divisor(Index window) const {
+    if (override != 0) return override;
+    const Span<Index> inside = pixels(window);
     if (!counts_padding) return static_cast<float>(inside.end - inside.begin);
-    const int64_t start = window * stride - padding;
+    const Index start = window * stride - padding;
     return static_cast<float>(min(start + taps, size + padding) - start);
   }
   // Windows that take a pixel.
-  __device__ Span windows_over(int64_t pixel) const {
-    const int64_t missing = pixel + padding - (taps - 1);
+  __device__ Span<Index> windows_over(Index pixel) const {
+    const Index missing = pixel + padding - (taps - 1);
     return {missing > 0 ? by_stride.quotient(missing + stride - 1) : 0,
             min(windows, by_stride.quotient(pixel + padding) + 1)};
   }
 };
 
-// An override is put on the height.
-AverageAxis average_axis(const Pool2dShape& shape, const AverageDivisor& divisor, int axis) {
+// An override is put on the height. One window has no stride: 1 stands for any, however large.
+template <typename Index>
+AverageAxis<Index> average_axis(const Pool2dShape& shape, const AverageDivisor& divisor, int axis) {
   const auto& window = shape.window;
-  return {axis == 0 ? shape.h : shape.w, axis == 0 ? shape.p : shape.q,
-          window.kernel[axis],           window.stride[axis],
-          window.padding[axis],          Divisor(window.stride[axis]),
-          divisor.count_include_pad,     divisor.override && axis == 1 ? 1 : divisor.override};
+  const int64_t windows = axis == 0 ? shape.p : shape.q,
+                stride = windows > 1 ? window.stride[axis] : 1,
+                override = divisor.override && axis == 1 ? 1 : divisor.override;
+  return {static_cast<Index>(axis == 0 ? shape.h : shape.w),
+          static_cast<Index>(windows),
+          static_cast<Index>(window.kernel[axis]),
+          static_cast<Index>(stride),
+          static_cast<Index>(window.padding[axis]),
+          Divisor(stride),
+          divisor.count_include_pad,
+          static_cast<float>(override)};
 }
 
 // Window p takes floor(p size / windows) .. ceil((p + 1) size / windows) - 1; seen from a pixel,
 // windows and size change places.
+template <typename I>
 struct AdaptiveAxis {
-  int64_t size, windows;
+  using Index = I;
+  Index size, windows;
   Divisor by_size, by_windows;
 
-  __device__ Span pixels(int64_t window) const {
+  __device__ Span<Index> pixels(Index window) const {
     return {by_windows.quotient(window * size),
             by_windows.quotient((window + 1) * size + windows - 1)};
   }
-  __device__ float divisor(int64_t window) const {
-    const Span inside = pixels(window);
+  __device__ float divisor(Index window) const {
+    const Span<Index> inside = pixels(window);
     return static_cast<float>(inside.end - inside.begin);
   }
-  __device__ Span windows_over(int64_t pixel) const {
+  __device__ Span<Index> windows_over(Index pixel) const {
     return {by_size.quotient(pixel * windows), by_size.quotient((pixel + 1) * windows + size - 1)};
   }
 };
 
-AdaptiveAxis adaptive_axis(int64_t size, int64_t windows) {
-  return {size, windows, Divisor(size), Divisor(windows)};
+template <typename Index>
+AdaptiveAxis<Index> adaptive_axis(int64_t size, int64_t windows) {
+  return {static_cast<Index>(size), static_cast<Index>(windows), Divisor(size), Divisor(windows)};
+}
+
+// What with_index goes by.
+int64_t largest_of_averages(const Pool2dShape& shape) {
+  const auto& padding = shape.window.padding;
+  return std::max({shape.h, shape.w, padding[0], padding[1]});
+}
+int64_t largest_of_adaptive(const Pool2dShape& shape) {
+  return std::max((shape.h + 1) * (shape.p + 1), (shape.w + 1) * (shape.q + 1));
 }
 
 template <typename Axis, int kLanes>
 __global__ void forward_kernel(Axis height, Axis width, Places places, int64_t count,
                                const Lanes<float, kLanes>* x, Lanes<float, kLanes>* y) {
+  using Index = typename Axis::Index;
   for (int64_t i = first_element(); i < count; i += element_stride()) {
     const Place place = places[i];
-    const Span rows = height.pixels(place.row), columns = width.pixels(place.column);
+    const auto row = static_cast<Index>(place.row), column = static_cast<Index>(place.column);
+    const Span<Index> rows = height.pixels(row), columns = width.pixels(column);
     Lanes<float, kLanes> total{};
-    for (int64_t h = rows.begin; h < rows.end; ++h) {
+    for (Index h = rows.begin; h < rows.end; ++h) {
       const int64_t line = (place.image * height.size + h) * width.size;
       Lanes<float, kLanes> sum{};
-      for (int64_t w = columns.begin; w < columns.end; ++w) {
+      for (Index w = columns.begin; w < columns.end; ++w) {
         const Lanes<float, kLanes> value = x[(line + w) * places.groups() + place.group];
         for (int lane = 0; lane < kLanes; ++lane) sum[lane] += value[lane];
       }
       for (int lane = 0; lane < kLanes; ++lane) total[lane] += sum[lane];
     }
-    const float divisor = height.divisor(place.row) * width.divisor(place.column);
+    const float divisor = height.divisor(row) * width.divisor(column);
     for (int lane = 0; lane < kLanes; ++lane) total[lane] /= divisor;
     y[i] = total;
   }
@@ -101,14 +128,16 @@ __global__ void forward_kernel(Axis height, Axis width, Places places, int64_t c
 template <typename Axis, int kLanes>
 __global__ void backward_kernel(Axis height, Axis width, Places places, int64_t count,
                                 const Lanes<float, kLanes>* dy, Lanes<float, kLanes>* dx) {
+  using Index = typename Axis::Index;
   for (int64_t i = first_element(); i < count; i += element_stride()) {
     const Place place = places[i];
-    const Span rows = height.windows_over(place.row), columns = width.windows_over(place.column);
+    const Span<Index> rows = height.windows_over(static_cast<Index>(place.row)),
+                      columns = width.windows_over(static_cast<Index>(place.column));
     Lanes<float, kLanes> total{};
-    for (int64_t p = rows.begin; p < rows.end; ++p) {
+    for (Index p = rows.begin; p < rows.end; ++p) {
       const int64_t line = (place.image * height.windows + p) * width.windows;
       Lanes<float, kLanes> sum{};
-      for (int64_t q = columns.begin; q < columns.end; ++q) {
+      for (Index q = columns.begin; q < columns.end; ++q) {
         const Lanes<float, kLanes> value = dy[(line + q) * places.groups() + place.group];
         const float share = 1.0f / width.divisor(q);
         for (int lane = 0; lane < kLanes; ++lane) sum[lane] = fmaf(share, value[lane], sum[lane]);
@@ -146,24 +175,32 @@ void backward(const char* name, const Pool2dShape& shape, const Axis& height, co
 
 void avg_pool2d_forward(const Pool2dShape& shape, const AverageDivisor& divisor, const float* x,
                         float* y) {
-  forward("avg_pool2d_forward", shape, average_axis(shape, divisor, 0),
-          average_axis(shape, divisor, 1), x, y);
+  with_index(largest_of_averages(shape), [&]<typename Index>(Index) {
+    forward("avg_pool2d_forward", shape, average_axis<Index>(shape, divisor, 0),
+            average_axis<Index>(shape, divisor, 1), x, y);
+  });
 }
 
 void avg_pool2d_backward(const Pool2dShape& shape, const AverageDivisor& divisor, const float* dy,
                          float* dx) {
-  backward("avg_pool2d_backward", shape, average_axis(shape, divisor, 0),
-           average_axis(shape, divisor, 1), dy, dx);
+  with_index(largest_of_averages(shape), [&]<typename Index>(Index) {
+    backward("avg_pool2d_backward", shape, average_axis<Index>(shape, divisor, 0),
+             average_axis<Index>(shape, divisor, 1), dy, dx);
+  });
 }
 
 void adaptive_avg_pool2d_forward(const Pool2dShape& shape, const float* x, float* y) {
-  forward("adaptive_avg_pool2d_forward", shape, adaptive_axis(shape.h, shape.p),
-          adaptive_axis(shape.w, shape.q), x, y);
+  with_index(largest_of_adaptive(shape), [&]<typename Index>(Index) {
+    forward("adaptive_avg_pool2d_forward", shape, adaptive_axis<Index>(shape.h, shape.p),
+            adaptive_axis<Index>(shape.w, shape.q), x, y);
+  });
 }
 
 void adaptive_avg_pool2d_backward(const Pool2dShape& shape, const float* dy, float* dx) {
-  backward("adaptive_avg_pool2d_backward", shape, adaptive_axis(shape.h, shape.p),
-           adaptive_axis(shape.w, shape.q), dy, dx);
+  with_index(largest_of_adaptive(shape), [&]<typename Index>(Index) {
+    backward("adaptive_avg_pool2d_backward", shape, adaptive_axis<Index>(shape.h, shape.p),
+             adaptive_axis<Index>(shape.w, shape.q), dy, dx);
+  });
 }
 
 }  // namespace neurona

@@ -17,15 +17,13 @@
 namespace neurona {
 namespace {
 
-__global__ void moments_kernel(WideRows wide, const float* x, Moments* partials) {
-  const ThreadRows rows(wide);
-  Moments own = moments_of(x + rows.first, rows.count, rows.step);
-  NEURONA_SHARED(Moments, parts, [kTileRows][kTileColumns]);
-  parts[threadIdx.y][threadIdx.x] = own;
-  __syncthreads();
-  if (threadIdx.y != 0 || rows.column >= wide.width) return;
-  for (int row = 1; row < kTileRows; ++row) own = merged(own, parts[row][threadIdx.x]);
-  partials[rows.partial(wide)] = own;
+template <typename Item>
+__global__ void moments_kernel(WideRows wide, const Item* x, Moments* partials) {
+  const ThreadRows<Item> rows(wide);
+  Moments own[Item::kLanes];
+  moments_of(x + rows.first, rows.count, rows.step, own);
+  leave_partials<Item>(
+      wide, rows, own, [](const Moments& a, const Moments& b) { return merged(a, b); }, partials);
 }
 
 // -- Coefficients per channel ---------------------------------------------------------------------
@@ -98,31 +96,51 @@ struct GradientSums {
   double dy, product;  // of dy, and of dy (x - mean)
 };
 
-__global__ void gradient_sums_kernel(WideRows wide, const float* dy, const float* gate,
-                                     const float* x, const float* mean, GradientSums* partials) {
-  const ThreadRows rows(wide);
-  const float centre = rows.count > 0 ? mean[rows.column % wide.channels] : 0;
-  GradientSums own{};
-  for (int begin = 0; begin < rows.count; begin += kGroupRows) {
-    float sum = 0, product = 0;
-    for (int i = begin; i < min(begin + kGroupRows, rows.count); ++i) {
-      const int64_t at = rows.first + i * rows.step;
-      const float gradient = gate ? gated(dy[at], gate[at]) : dy[at];
-      sum += gradient;
-      product = fmaf(gradient, x[at] - centre, product);
+// Rows whose loads are under way together; all of a group's, of three arrays, would take more
+// registers than leave room for enough threads.
+constexpr int kRowsAtOnce = 2;
+
+template <typename Item>
+__global__ void gradient_sums_kernel(WideRows wide, const Item* dy, const Item* gate, const Item* x,
+                                     const float* mean, GradientSums* partials) {
+  static_assert(kGroupRows % kRowsAtOnce == 0);
+  const ThreadRows<Item> rows(wide);
+  Item centre{}, sum{}, product{};
+  GradientSums own[Item::kLanes]{};
+  NEURONA_UNROLL
+  for (int lane = 0; lane < Item::kLanes; ++lane)
+    if (rows.count > 0) centre[lane] = mean[(rows.column + lane) % wide.channels];
+  for (int begin = 0; begin < rows.count; begin += kRowsAtOnce) {
+    Item gradients[kRowsAtOnce], values[kRowsAtOnce], open[kRowsAtOnce];
+    NEURONA_UNROLL
+    for (int i = 0; i < kRowsAtOnce; ++i) {
+      if (begin + i >= rows.count) continue;
+      const int64_t at = rows.first + (begin + i) * rows.step;
+      gradients[i] = dy[at];
+      values[i] = x[at];
+      if (gate) open[i] = gate[at];
     }
-    own.dy += sum;
-    own.product += product;
+    const bool ends_group = begin % kGroupRows + kRowsAtOnce == kGroupRows,
+               ends = begin + kRowsAtOnce >= rows.count;
+    NEURONA_UNROLL
+    for (int lane = 0; lane < Item::kLanes; ++lane) {
+      NEURONA_UNROLL
+      for (int i = 0; i < kRowsAtOnce; ++i) {
+        if (begin + i >= rows.count) continue;
+        const float gradient = gate ? gated(gradients[i][lane], open[i][lane]) : gradients[i][lane];
+        sum[lane] += gradient;
+        product[lane] = fmaf(gradient, values[i][lane] - centre[lane], product[lane]);
+      }
+      if (!ends_group && !ends) continue;
+      own[lane].dy += sum[lane];
+      own[lane].product += product[lane];
+      sum[lane] = product[lane] = 0;
+    }
   }
-  NEURONA_SHARED(GradientSums, parts, [kTileRows][kTileColumns]);
-  parts[threadIdx.y][threadIdx.x] = own;
-  __syncthreads();
-  if (threadIdx.y != 0 || rows.column >= wide.width) return;
-  for (int row = 1; row < kTileRows; ++row) {
-    own.dy += parts[row][threadIdx.x].dy;
-    own.product += parts[row][threadIdx.x].product;
-  }
-  partials[rows.partial(wide)] = own;
+  const auto added = [](const GradientSums& a, const GradientSums& b) {
+    return GradientSums{a.dy + b.dy, a.product + b.product};
+  };
+  leave_partials<Item>(wide, rows, own, added, partials);
 }
 
 // dx = dy scale + (x - mean) slope + offset, in arrays one behind the other.
@@ -234,7 +252,10 @@ void batch_norm_training(const BatchNormShape& shape, const BatchNormTraining& o
   const Workspace partials(static_cast<size_t>(wide.partials()) * sizeof(Moments)),
       coefficients(Normalization::bytes(shape.channels));
   const Normalization normalization(coefficients, shape.channels);
-  launch("batch_norm_moments", moments_kernel, wide.summing(), wide, x, partials.as<Moments>());
+  with_items(wide, {x}, [&]<typename Item>(Item) {
+    launch("batch_norm_moments", moments_kernel<Item>, wide.summing(), wide,
+           reinterpret_cast<const Item*>(x), partials.as<Moments>());
+  });
   launch("batch_norm_training", training_kernel, wide.combining(), wide, options,
          partials.as<Moments>(), normalization, mean, invstd);
   normalize(shape, normalization, x, options.relu, y);
@@ -257,8 +278,11 @@ void batch_norm_backward(const BatchNormShape& shape, bool training, const float
   const Workspace partials(static_cast<size_t>(wide.partials()) * sizeof(GradientSums)),
       memory(GradientCoefficients::bytes(shape.channels));
   const GradientCoefficients coefficients(memory, shape.channels);
-  launch("batch_norm_gradient_sums", gradient_sums_kernel, wide.summing(), wide, dy, gate, x, mean,
-         partials.as<GradientSums>());
+  with_items(wide, {dy, gate, x}, [&]<typename Item>(Item) {
+    launch("batch_norm_gradient_sums", gradient_sums_kernel<Item>, wide.summing(), wide,
+           reinterpret_cast<const Item*>(dy), reinterpret_cast<const Item*>(gate),
+           reinterpret_cast<const Item*>(x), mean, partials.as<GradientSums>());
+  });
   launch("batch_norm_finish_gradient", finish_gradient_kernel, wide.combining(), wide, training,
          partials.as<GradientSums>(), weight, invstd, coefficients, gradients.dweight,
          gradients.dbias);

@@ -38,17 +38,35 @@ struct StoreLoss {
   }
 };
 
-// The softmax of a row of logits: exp(x - maximum) / sum.
-struct RowSoftmax {
-  float maximum, sum, log_sum;
+struct Logit {
+  const float* x;
+  __device__ float operator()(const Spot& at) const { return x[at.index]; }
+};
 
-  template <typename Threads>
+template <typename Logits>
+struct Power {
+  Logits logit;
+  float maximum;
+  __device__ float operator()(const Spot& at) const { return expf(logit(at) - maximum); }
+};
+
+// The softmax of a row of logits: exp(x - maximum) / sum, power(spot) being the numerator.
+template <typename Threads>
+struct RowSoftmax {
+  using Logits = Held<Threads::kHeld, Logit>;
+
+  float maximum;
+  Held<Threads::kHeld, Power<Logits>> power;
+  float sum, log_sum;
+
   __device__ RowSoftmax(const Line<Threads>& line, const float* x)
-      : maximum(line.maximum([&](int64_t i) { return x[i]; })),
-        sum(static_cast<float>(line.sum([&](int64_t i) { return power(x[i]); }))),
+      : RowSoftmax(line, line.held(Logit{x})) {}
+  __device__ RowSoftmax(const Line<Threads>& line, const Logits& logits)
+      : maximum(line.maximum(logits)),
+        power(line.held(Power<Logits>{logits, maximum})),
+        sum(static_cast<float>(line.sum(power))),
         log_sum(logf(sum)) {}
 
-  __device__ float power(float logit) const { return expf(logit - maximum); }
   // Not x - (maximum + log_sum), which would lose what is near 0.
   __device__ float minus_log(float logit) const { return log_sum - (logit - maximum); }
 };

@@ -1,11 +1,13 @@
 // to[i] = from[i] for arrays of one shape and any strides. Axes that both arrays walk evenly are
 // merged first; a thread then finds its element's place by dividing its number by the extents.
+// Transposed matrices go through tiles in shared memory instead.
 #include "cuda/copy.h"
 
 #include <algorithm>
 
 #include "core/errors.h"
 #include "cuda/axes.h"
+#include "ops/reorder.h"
 
 namespace neurona {
 namespace {
@@ -27,6 +29,17 @@ Axes<2> merged_axes(const StridedCopy& copy) {
   return axes;
 }
 
+// Whether `to` is one or more matrices in rows and `from` the same in columns, both without gaps.
+bool is_transposition(const Axes<2>& axes) {
+  if (axes.count < 2 || axes.count > 3) return false;
+  const int64_t rows = axes.extent[0], columns = axes.extent[1];
+  const auto is = [&](int axis, int64_t from, int64_t to) {
+    return axes.stride[axis][0] == from && axes.stride[axis][1] == to;
+  };
+  return is(0, columns, 1) && is(1, 1, rows) &&
+         (axes.count == 2 || is(2, rows * columns, rows * columns));
+}
+
 template <typename Item>
 void copy_items(const StridedCopy& copy, int64_t count, const void* from, void* to) {
   launch("copy", copy_kernel<Item>, over_elements(count), merged_axes(copy), count,
@@ -43,6 +56,10 @@ void copy_strided(const StridedCopy& copy, const void* from, void* to) {
   if (std::any_of(copy.from_strides.begin(), copy.from_strides.end(), splits_item) ||
       std::any_of(copy.to_strides.begin(), copy.to_strides.end(), splits_item))
     fail_value("copy", "strides must be multiples of the item's ", copy.item_bytes, " bytes");
+  if (const Axes<2> axes = merged_axes(copy);
+      copy.item_bytes == sizeof(float) && is_transposition(axes))
+    return reorder_images(static_cast<const float*>(from), axes.count == 3 ? axes.extent[2] : 1,
+                          axes.extent[0], axes.extent[1], static_cast<float*>(to));
   switch (copy.item_bytes) {
     case 1: return copy_items<uint8_t>(copy, count, from, to);
     case 2: return copy_items<uint16_t>(copy, count, from, to);

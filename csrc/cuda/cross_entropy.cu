@@ -45,7 +45,7 @@ __global__ void cross_entropy_kernel(Problem problem) {
   const Line<Threads> line(AxisView{problem.n, problem.c, 1});
   const int64_t row = line.number(), begin = row * problem.c;
   const bool is_row = row < problem.n;
-  const RowSoftmax softmax(line, x);
+  const RowSoftmax<Threads> softmax(line, x);
 
   const int64_t label = is_row && problem.labels ? problem.labels[row] : kIgnoredLabel;
   const bool counts = is_row && (!problem.labels || label != kIgnoredLabel);
@@ -54,8 +54,10 @@ __global__ void cross_entropy_kernel(Problem problem) {
   double loss = own < 0 ? 0.0 : static_cast<double>(own_share) * softmax.minus_log(x[own]),
          total_share = own_share;
   if (problem.all_classes()) {
-    loss += line.sum([&](int64_t i) { return problem.share(i, begin) * softmax.minus_log(x[i]); });
-    if (problem.dx) total_share += line.sum([&](int64_t i) { return problem.share(i, begin); });
+    loss += line.sum_from_memory(
+        [&](int64_t i) { return problem.share(i, begin) * softmax.minus_log(x[i]); });
+    if (problem.dx)
+      total_share += line.sum_from_memory([&](int64_t i) { return problem.share(i, begin); });
   }
   if (is_row && line.is_first_thread())
     problem.losses[row] = counts ? static_cast<float>(loss) : 0.0f;
@@ -64,12 +66,19 @@ __global__ void cross_entropy_kernel(Problem problem) {
   const double scale = problem.divisor ? problem.divisor->inverse : 1.0;
   const float factor = static_cast<float>(total_share * scale) / softmax.sum,
               own_part = static_cast<float>(own_share * scale), every = static_cast<float>(scale);
-  line.for_each([&](int64_t i) {
-    float slope = softmax.power(x[i]) * factor;
-    if (i == own) slope -= own_part;
-    if (problem.all_classes()) slope -= problem.share(i, begin) * every;
-    problem.dx[i] = counts ? slope : 0.0f;
-  });
+  const auto slope = [&](float power, int64_t i) {
+    return i == own ? power * factor - own_part : power * factor;
+  };
+  if (problem.all_classes()) {
+    line.for_each_from_memory([&](int64_t i) {
+      const float rising = slope(expf(x[i] - softmax.maximum), i);
+      problem.dx[i] = counts ? rising - problem.share(i, begin) * every : 0.0f;
+    });
+  } else {
+    line.for_each([&](const Spot& at) {
+      problem.dx[at.index] = counts ? slope(softmax.power(at), at.index) : 0.0f;
+    });
+  }
 }
 
 }  // namespace

@@ -28,6 +28,11 @@ struct Divisor {
     if (n >= kLimit || divisor >= kLimit) return n / divisor;
     return __umulhi(static_cast<uint32_t>(n), multiplier) >> shift;
   }
+  // A divisor that is too large has the multiplier 0, which gives the right quotient too.
+  __device__ int32_t quotient(int32_t n) const {
+    if (divisor == 1) return n;
+    return static_cast<int32_t>(__umulhi(static_cast<uint32_t>(n), multiplier) >> shift);
+  }
 
   static constexpr int64_t kLimit = int64_t{1} << 31;
 };

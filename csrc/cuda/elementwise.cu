@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "cuda/axes.h"
+#include "cuda/lanes.cuh"
 #include "cuda/map.cuh"
 
 namespace neurona {
@@ -60,21 +61,35 @@ void with_function(Arithmetic operation, const Body& body) {
   }
 }
 
-// Rows that one thread walks: enough to hide the latency of their loads and to share the cost of
-// finding the first.
+// Rows that one thread walks.
 constexpr int kRowsPerThread = 8;
 
-// A block covers `width` columns, a power of two, of kBlock / width rows at a time.
+// A block covers `width` columns, a power of two, of kBlock / width rows at a time. Columns are
+// groups of as many elements as a thread loads at once.
 struct Rows {
   int64_t count, length;  // of all rows
   int64_t tiles;          // that cover a row
   int width;
 };
 
-// a along the innermost of `axes`, then the outer ones.
-template <typename Function>
-__global__ void broadcast_kernel(Function f, Axes<2> axes, Rows rows, const float* a,
-                                 const float* b, float* y) {
+// Elements of an operand from `column` on in a row that begins at `row`; the innermost stride is 1
+// or 0 where there are several.
+template <int kLanes>
+__device__ inline Lanes<float, kLanes> operand(const float* row, int64_t column, int64_t stride) {
+  if (kLanes == 1) return {{row[column * stride]}};
+  if (stride != 0) return reinterpret_cast<const Lanes<float, kLanes>*>(row)[column];
+  Lanes<float, kLanes> repeated;
+  NEURONA_UNROLL
+  for (int lane = 0; lane < kLanes; ++lane) repeated[lane] = row[0];
+  return repeated;
+}
+
+// a and b along the innermost of `axes`, then the outer ones.
+template <int kLanes, typename Function>
+__global__ void __launch_bounds__(kBlock, 4)
+    broadcast_kernel(Function f, Axes<2> axes, Rows rows, const float* a, const float* b,
+                     Lanes<float, kLanes>* y) {
+  constexpr int kRowsAtOnce = kLanes == 4 ? 2 : 4;  // whose loads are under way together
   const int height = kBlock / rows.width, in_height = static_cast<int>(threadIdx.x) / rows.width;
   const int64_t groups = (rows.count + height * kRowsPerThread - 1) / (height * kRowsPerThread);
   for (int64_t task = blockIdx.x; task < groups * rows.tiles; task += gridDim.x) {
@@ -82,12 +97,25 @@ __global__ void broadcast_kernel(Function f, Axes<2> axes, Rows rows, const floa
     const int64_t column = tile * rows.width + threadIdx.x % rows.width;
     if (column >= rows.length) continue;
     const int64_t first = group * height * kRowsPerThread + in_height;
-    for (int i = 0; i < kRowsPerThread; ++i) {
-      const int64_t row = first + i * height;
-      if (row >= rows.count) break;
-      const Offsets<2> start = offsets_of(axes, row, 1);
-      y[row * rows.length + column] = f(a[start.of[0] + column * axes.stride[0][0]],
-                                        b[start.of[1] + column * axes.stride[0][1]]);
+    for (int begin = 0; begin < kRowsPerThread; begin += kRowsAtOnce) {
+      Lanes<float, kLanes> left[kRowsAtOnce], right[kRowsAtOnce];
+      NEURONA_UNROLL
+      for (int i = 0; i < kRowsAtOnce; ++i) {
+        const int64_t row = first + (begin + i) * height;
+        if (row >= rows.count) continue;
+        const Offsets<2> start = offsets_of(axes, row, 1);
+        left[i] = operand<kLanes>(a + start.of[0], column, axes.stride[0][0]);
+        right[i] = operand<kLanes>(b + start.of[1], column, axes.stride[0][1]);
+      }
+      NEURONA_UNROLL
+      for (int i = 0; i < kRowsAtOnce; ++i) {
+        const int64_t row = first + (begin + i) * height;
+        if (row >= rows.count) continue;
+        Lanes<float, kLanes> result;
+        NEURONA_UNROLL
+        for (int lane = 0; lane < kLanes; ++lane) result[lane] = f(left[i][lane], right[i][lane]);
+        y[row * rows.length + column] = result;
+      }
     }
   }
 }
@@ -105,6 +133,19 @@ Axes<2> merged_axes(const Broadcast& a, const Broadcast& b, const std::vector<in
   return axes;
 }
 
+// Whether both operands walk the innermost axis one by one or not at all, and every row of theirs
+// begins at a multiple of four elements.
+bool goes_in_fours(const Axes<2>& axes) {
+  if (axes.count == 0) return false;
+  for (int i = 0; i < 2; ++i) {
+    const int64_t innermost = axes.stride[0][i];
+    if (innermost != 0 && innermost != 1) return false;
+    for (int axis = 1; innermost == 1 && axis < axes.count; ++axis)
+      if (axes.stride[axis][i] % 4 != 0) return false;
+  }
+  return true;
+}
+
 template <typename Function>
 void broadcast(const Function& f, const Axes<2>& axes, const float* a, const float* b, float* y) {
   constexpr const char* kName = "arithmetic_broadcast";
@@ -119,11 +160,15 @@ void broadcast(const Function& f, const Axes<2>& axes, const float* a, const flo
     if (a_dense && b_repeats) return map(kName, WithOneRight<Function>{f, b}, a, y, count);
     if (a_repeats && b_dense) return map(kName, WithOneLeft<Function>{f, a}, b, y, count);
   }
-  Rows rows{count / length, length, 0, 1};
-  while (rows.width < length && rows.width < kBlock) rows.width *= 2;
-  rows.tiles = divide_up(length, rows.width);
-  const int64_t tasks = divide_up(rows.count, kBlock / rows.width * kRowsPerThread) * rows.tiles;
-  launch(kName, broadcast_kernel<Function>, over_elements(tasks * kBlock), f, axes, rows, a, b, y);
+  with_lanes(goes_in_fours(axes) ? length : 1, {a, b, y}, [&](auto lanes) {
+    constexpr int kLanes = decltype(lanes)::value;
+    Rows rows{count / length, length / kLanes, 0, 1};
+    while (rows.width < rows.length && rows.width < kBlock) rows.width *= 2;
+    rows.tiles = divide_up(rows.length, rows.width);
+    const int64_t tasks = divide_up(rows.count, kBlock / rows.width * kRowsPerThread) * rows.tiles;
+    launch(kName, broadcast_kernel<kLanes, Function>, over_elements(tasks * kBlock), f, axes, rows,
+           a, b, as_lanes<kLanes>(y));
+  });
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ __global__ void focal_loss_kernel(Problem problem) {
   const float* x = problem.x;
   const Line<Threads> line(AxisView{problem.n, problem.c, 1});
   const int64_t row = line.number();
-  const RowSoftmax softmax(line, x);
+  const RowSoftmax<Threads> softmax(line, x);
 
   const int64_t label = row < problem.n ? problem.labels[row] : kIgnoredLabel,
                 own = row * problem.c + label;
@@ -64,8 +64,10 @@ __global__ void focal_loss_kernel(Problem problem) {
   const double slope = found.slope * (problem.divisor ? problem.divisor->inverse : 1.0);
   const float factor = static_cast<float>(-slope), of_own = static_cast<float>(slope * found.rest),
               share = 1.0f / softmax.sum;
-  line.for_each([&](int64_t i) {
-    problem.dx[i] = !counts ? 0.0f : i == own ? of_own : softmax.power(x[i]) * share * factor;
+  line.for_each([&](const Spot& at) {
+    problem.dx[at.index] = !counts           ? 0.0f
+                           : at.index == own ? of_own
+                                             : softmax.power(at) * share * factor;
   });
 }
 

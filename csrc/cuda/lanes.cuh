@@ -9,21 +9,28 @@
 
 namespace neurona {
 
-template <typename T, int kCount>
-struct alignas(kCount * sizeof(T)) Lanes {
+template <typename T, int kCount, int kAlignment = kCount * sizeof(T)>
+struct alignas(kAlignment) Lanes {
+  static constexpr int kLanes = kCount;
   T value[kCount];
 
   __device__ T& operator[](int lane) { return value[lane]; }
   __device__ const T& operator[](int lane) const { return value[lane]; }
 };
 
+// Four that may lie anywhere: loaded one by one, for sums whose order must not depend on where.
+using LooseLanes = Lanes<float, 4, sizeof(float)>;
+
+inline bool are_aligned(std::initializer_list<const void*> arrays) {
+  for (const void* array : arrays)
+    if (reinterpret_cast<uintptr_t>(array) % (4 * sizeof(float)) != 0) return false;
+  return true;
+}
+
 // Calls body(std::integral_constant of 4 or 1) for arrays whose innermost axis is `channels` long.
 template <typename Body>
 void with_lanes(int64_t channels, std::initializer_list<const void*> arrays, const Body& body) {
-  bool in_fours = channels % 4 == 0;
-  for (const void* array : arrays)
-    in_fours = in_fours && reinterpret_cast<uintptr_t>(array) % (4 * sizeof(float)) == 0;
-  if (in_fours)
+  if (channels % 4 == 0 && are_aligned(arrays))
     body(std::integral_constant<int, 4>{});
   else
     body(std::integral_constant<int, 1>{});

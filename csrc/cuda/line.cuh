@@ -3,6 +3,9 @@
 // Lines that are contiguous are rows, and a part of a warp, a warp or a block walks one together.
 // Other lines are columns: neighbouring threads take neighbouring columns, and those above each
 // other in the block share one when it is long. Every sum has an order that the shape alone fixes.
+//
+// A line that is not too long is read once: its threads hold their elements in registers, whose
+// number is part of the type, and which are all loaded before the first is used.
 #pragma once
 
 #include "core/axis_view.h"
@@ -18,6 +21,12 @@ struct Share {
   int64_t first, end, step;
 };
 
+// One of a thread's elements: where it is, and which of those in its registers.
+struct Spot {
+  int64_t index;
+  int number;
+};
+
 struct Add {
   template <typename T>
   __device__ T operator()(T a, T b) const {
@@ -29,9 +38,11 @@ struct Larger {
   __device__ float operator()(float a, float b) const { return b > a ? b : a; }  // skips NaN as b
 };
 
-template <int kThreads>
+// kElements of each thread are held; 0 where a line may have more than any fixed number.
+template <int kThreads, int kElements>
 struct RowThreads {
   static_assert(kThreads <= kWarpSize || kThreads == kBlock, "part of a warp, or a block");
+  static constexpr int kHeld = kElements;
   static constexpr int kRows = kBlock / kThreads;
 
   static Launch shape(const AxisView& view) {
@@ -67,6 +78,7 @@ struct RowThreads {
 
 template <int kThreads>
 struct ColumnThreads {
+  static constexpr int kHeld = 0;
   static constexpr int kColumns = kBlock / kThreads;
 
   static Launch shape(const AxisView& view) {
@@ -99,6 +111,34 @@ struct ColumnThreads {
   }
 };
 
+// value(spot) for a thread's elements: computed once where registers hold the results, else in each
+// use.
+template <int kHeld, typename Value>
+class Held {
+ public:
+  __device__ Held(const Share& share, const Value& value) {
+    NEURONA_UNROLL
+    for (int k = 0; k < kHeld; ++k) {
+      const int64_t i = share.first + k * share.step;
+      results_[k] = i < share.end ? value(Spot{i, k}) : 0.0f;
+    }
+  }
+  __device__ float operator()(const Spot& spot) const { return results_[spot.number]; }
+
+ private:
+  float results_[kHeld];
+};
+
+template <typename Value>
+class Held<0, Value> {
+ public:
+  __device__ Held(const Share&, const Value& value) : value_(value) {}
+  __device__ float operator()(const Spot& spot) const { return value_(spot); }
+
+ private:
+  Value value_;
+};
+
 // The line of this thread. Sums and maxima are a matter of all threads that share a line, and may
 // wait for the whole block: every thread must ask for them, also one without a line.
 template <typename Threads>
@@ -109,9 +149,22 @@ class Line {
   __device__ int64_t number() const { return share_.line; }
   __device__ bool is_first_thread() const { return share_.member == 0; }
 
+  template <typename Value>
+  __device__ Held<Threads::kHeld, Value> held(const Value& value) const {
+    return {share_, value};
+  }
+
   template <typename Body>
   __device__ void for_each(const Body& body) const {
-    for (int64_t i = share_.first; i < share_.end; i += share_.step) body(i);
+    if constexpr (Threads::kHeld > 0) {
+      NEURONA_UNROLL
+      for (int k = 0; k < Threads::kHeld; ++k) {
+        const int64_t i = share_.first + k * share_.step;
+        if (i < share_.end) body(Spot{i, k});
+      }
+    } else {
+      for (int64_t i = share_.first; i < share_.end; i += share_.step) body(Spot{i, 0});
+    }
   }
 
   // -inf when all are NaN.
@@ -119,13 +172,29 @@ class Line {
   __device__ float maximum(const Value& value) const {
     const Larger larger;
     float found = -INFINITY;
-    for_each([&](int64_t i) { found = larger(found, value(i)); });
+    for_each([&](const Spot& spot) { found = larger(found, value(spot)); });
     return Threads::combined(found, larger);
   }
 
   // Runs of 64 terms in float32, above them double.
   template <typename Term>
   __device__ double sum(const Term& term) const {
+    static_assert(Threads::kHeld <= 64, "one run");
+    if constexpr (Threads::kHeld == 0)
+      return sum_from_memory([&](int64_t i) { return term({i, 0}); });
+    float run = 0;
+    for_each([&](const Spot& spot) { run += term(spot); });
+    return Threads::combined(0.0 + run, Add{});
+  }
+
+  // The same for what is in no registers, and would only crowd them: one element after the other.
+  template <typename Body>
+  __device__ void for_each_from_memory(const Body& body) const {
+    NEURONA_NO_UNROLL
+    for (int64_t i = share_.first; i < share_.end; i += share_.step) body(i);
+  }
+  template <typename Term>
+  __device__ double sum_from_memory(const Term& term) const {
     double total = 0;
     for (int64_t i = share_.first; i < share_.end;) {
       const int64_t rest = share_.end - i,
@@ -141,17 +210,21 @@ class Line {
   Share share_;
 };
 
-// Calls body with the threads that suit rows of this length.
-template <typename Body>
+// Calls body with the threads that suit rows of this length, each of which holds kMostHeld elements
+// at most: 32, or 8 where two arrays are held, so that registers are left for enough threads.
+template <int kMostHeld = 32, typename Body>
 void with_row_threads(int64_t length, const Body& body) {
-  if (length <= 16) return body(RowThreads<8>{});
-  if (length <= 1024) return body(RowThreads<kWarpSize>{});
-  body(RowThreads<kBlock>{});
+  constexpr int kLong = kMostHeld < 32 ? 0 : 32;
+  if (length <= 16) return body(RowThreads<8, 2>{});
+  if (length <= 8 * kWarpSize) return body(RowThreads<kWarpSize, 8>{});
+  if (length <= 32 * kWarpSize) return body(RowThreads<kWarpSize, kLong>{});
+  if (kLong > 0 && length <= 32 * kBlock) return body(RowThreads<kBlock, kLong>{});
+  body(RowThreads<kBlock, 0>{});
 }
 
-template <typename Body>
+template <int kMostHeld = 32, typename Body>
 void with_line_threads(const AxisView& view, const Body& body) {
-  if (view.inner == 1) return with_row_threads(view.length, body);
+  if (view.inner == 1) return with_row_threads<kMostHeld>(view.length, body);
   if (view.length <= 32) return body(ColumnThreads<1>{});
   body(ColumnThreads<8>{});
 }

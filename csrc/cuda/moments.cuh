@@ -19,28 +19,48 @@ __device__ inline Moments merged(const Moments& a, const Moments& b) {
           a.m2 + b.m2 + delta * delta * (a.count * weight)};
 }
 
-// Of at most kMostRows values, by sums about a shift: the mean of the first group. Were these the
-// ones that lie far from all others, that would cost 15 times the rounding errors.
-__device__ inline Moments moments_of(const float* x, int count, int64_t step) {
-  if (count == 0) return {};
+// Of at most kMostRows values in each lane, by sums about a shift: the mean of the first group.
+// Were these the ones that lie far from all others, that would cost 15 times the rounding errors.
+template <typename Item>
+__device__ inline void moments_of(const Item* x, int count, int64_t step,
+                                  Moments (&result)[Item::kLanes]) {
+  constexpr int kLanes = Item::kLanes;
+  NEURONA_UNROLL
+  for (int lane = 0; lane < kLanes; ++lane) result[lane] = {};
+  if (count == 0) return;
   const int in_shift = min(count, kGroupRows);
   const float share = 1.0f / static_cast<float>(in_shift);
-  float shift = 0;  // the sum of shares, unlike a share of the sum, does not overflow
-  for (int i = 0; i < in_shift; ++i) shift = fmaf(share, x[i * step], shift);
-  float sum = 0, squares = 0;
+  Item shift{}, sum{}, squares{};
   for (int begin = 0; begin < count; begin += kGroupRows) {
-    float group_sum = 0, group_squares = 0;
-    for (int i = begin; i < min(begin + kGroupRows, count); ++i) {
-      const float difference = x[i * step] - shift;
-      group_sum += difference;
-      group_squares = fmaf(difference, difference, group_squares);
+    Item rows[kGroupRows];  // loaded together
+    NEURONA_UNROLL
+    for (int i = 0; i < kGroupRows; ++i)
+      if (begin + i < count) rows[i] = x[(begin + i) * step];
+    NEURONA_UNROLL
+    for (int lane = 0; lane < kLanes; ++lane) {
+      // The sum of shares, unlike a share of the sum, does not overflow.
+      NEURONA_UNROLL
+      for (int i = 0; i < kGroupRows; ++i)
+        if (begin == 0 && i < count) shift[lane] = fmaf(share, rows[i][lane], shift[lane]);
+      float group_sum = 0, group_squares = 0;
+      NEURONA_UNROLL
+      for (int i = 0; i < kGroupRows; ++i) {
+        if (begin + i >= count) continue;
+        const float difference = rows[i][lane] - shift[lane];
+        group_sum += difference;
+        group_squares = fmaf(difference, difference, group_squares);
+      }
+      sum[lane] += group_sum;
+      squares[lane] += group_squares;
     }
-    sum += group_sum;
-    squares += group_squares;
   }
-  const double d = static_cast<double>(sum) / count;
-  return {static_cast<double>(count), isinf(shift) ? shift : shift + d,  // d is NaN then
-          squares - d * sum};
+  NEURONA_UNROLL
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const double d = static_cast<double>(sum[lane]) / count;
+    // d is NaN where the shift is infinite.
+    result[lane] = {static_cast<double>(count), isinf(shift[lane]) ? shift[lane] : shift[lane] + d,
+                    squares[lane] - d * sum[lane]};
+  }
 }
 
 // Those of all lanes of a warp, in lane 0.

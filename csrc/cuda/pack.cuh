@@ -34,8 +34,11 @@ __global__ void __launch_bounds__(kBlock)
     const int line = Source::kDepthIsContiguous ? slow : fast,
               k = Source::kDepthIsContiguous ? fast : slow;
     float element = 0;
-    if (first_k + k < depth)
-      element = source.at(source.line(batch, first_line + line), source.step(batch, first_k + k));
+    if (first_k + k < depth) {
+      const float* address =
+          source.address(source.line(batch, first_line + line), source.step(batch, first_k + k));
+      if (address) element = *address;
+    }
     part[line][k] = Number::from_float(element);
   }
   __syncthreads();

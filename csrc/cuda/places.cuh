@@ -6,6 +6,16 @@
 
 namespace neurona {
 
+// Calls body with an integer for positions along axes, of which `largest` is the greatest number,
+// and for sums of a few of them: 32 bits where they suffice, which takes half the registers.
+template <typename Body>
+void with_index(int64_t largest, const Body& body) {
+  if (largest < int64_t{1} << 28)
+    body(int32_t{});
+  else
+    body(int64_t{});
+}
+
 struct Place {
   int64_t image, row, column, group;
 };

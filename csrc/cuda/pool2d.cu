@@ -8,6 +8,8 @@
 // once.
 #include "ops/pool2d.h"
 
+#include <algorithm>
+
 #include "cuda/device_memory.h"
 #include "cuda/lanes.cuh"
 #include "cuda/places.cuh"
@@ -15,48 +17,58 @@
 namespace neurona {
 namespace {
 
+template <typename Index>
 struct Axis {
-  int64_t size, windows, taps, stride, padding, dilation;
+  Index size, windows, taps, stride, padding, dilation;
   Divisor by_stride, by_dilation;
 
-  __device__ int64_t start(int64_t window) const { return window * stride - padding; }
-  __device__ bool holds(int64_t position) const {
-    return static_cast<uint64_t>(position) < static_cast<uint64_t>(size);
-  }
+  __device__ Index start(Index window) const { return window * stride - padding; }
+  __device__ bool holds(Index position) const { return position >= 0 && position < size; }
 
   // The windows that reach from before the position, or from it, to it or behind it.
-  __device__ int64_t first_over(int64_t position) const {
-    const int64_t missing = position + padding - (taps - 1) * dilation;
+  __device__ Index first_over(Index position) const {
+    const Index missing = position + padding - (taps - 1) * dilation;
     return missing > 0 ? by_stride.quotient(missing + stride - 1) : 0;
   }
-  __device__ int64_t end_over(int64_t position) const {
+  __device__ Index end_over(Index position) const {
     return min(windows, by_stride.quotient(position + padding) + 1);
   }
   // Which tap of one of these windows the position is, or -1 if dilation steps over it.
-  __device__ int64_t tap(int64_t window, int64_t position) const {
-    const Divided steps = divide(position - start(window), by_dilation);
-    return steps.remainder == 0 ? steps.quotient : -1;
+  __device__ Index tap(Index window, Index position) const {
+    const Index distance = position - start(window), steps = by_dilation.quotient(distance);
+    return steps * dilation == distance ? steps : -1;
   }
 };
 
+template <typename Index>
 struct Geometry {
-  Axis height, width;
+  Axis<Index> height, width;
 
   explicit Geometry(const Pool2dShape& shape)
       : height(axis(shape, 0, shape.h, shape.p)), width(axis(shape, 1, shape.w, shape.q)) {}
 
-  static Axis axis(const Pool2dShape& shape, int i, int64_t size, int64_t windows) {
+  static Axis<Index> axis(const Pool2dShape& shape, int i, int64_t size, int64_t windows) {
     const auto& window = shape.window;
-    return {size,
-            windows,
-            window.kernel[i],
-            window.stride[i],
-            window.padding[i],
-            window.dilation[i],
-            Divisor(window.stride[i]),
-            Divisor(window.dilation[i])};
+    // One window has no stride, and one tap no dilation: 1 stands for any, however large. Others
+    // are no longer than the padded image.
+    const int64_t stride = windows > 1 ? window.stride[i] : 1,
+                  dilation = window.kernel[i] > 1 ? window.dilation[i] : 1;
+    return {static_cast<Index>(size),
+            static_cast<Index>(windows),
+            static_cast<Index>(window.kernel[i]),
+            static_cast<Index>(stride),
+            static_cast<Index>(window.padding[i]),
+            static_cast<Index>(dilation),
+            Divisor(stride),
+            Divisor(dilation)};
   }
 };
+
+// What with_index goes by: no kernel is longer than the padded image.
+int64_t largest_of(const Pool2dShape& shape) {
+  const auto& padding = shape.window.padding;
+  return std::max({shape.h, shape.w, padding[0], padding[1]});
+}
 
 struct Pixel {
   int64_t row, column;
@@ -70,20 +82,22 @@ __device__ inline bool replaces(float value, float best) {
 }
 
 // `offsets` may be null.
-template <Extremum kExtremum, typename Offset, int kLanes>
-__global__ void select_kernel(Geometry geometry, Places places, int64_t count,
+template <Extremum kExtremum, typename Index, typename Offset, int kLanes>
+__global__ void select_kernel(Geometry<Index> geometry, Places places, int64_t count,
                               const Lanes<float, kLanes>* x, Lanes<float, kLanes>* y,
                               Lanes<Offset, kLanes>* offsets) {
-  const Axis &height = geometry.height, &width = geometry.width;
+  const Axis<Index>&height = geometry.height, &width = geometry.width;
   for (int64_t i = first_element(); i < count; i += element_stride()) {
     const Place place = places[i];
     Lanes<float, kLanes> best{};
     Lanes<Offset, kLanes> winner{};
     bool is_first = true;
-    for (int64_t r = 0, h = height.start(place.row); r < height.taps; ++r, h += height.dilation) {
+    const auto top = height.start(static_cast<Index>(place.row)),
+               left = width.start(static_cast<Index>(place.column));
+    for (Index r = 0, h = top; r < height.taps; ++r, h += height.dilation) {
       if (!height.holds(h)) continue;
       const int64_t line = (place.image * height.size + h) * width.size;
-      for (int64_t s = 0, w = width.start(place.column); s < width.taps; ++s, w += width.dilation) {
+      for (Index s = 0, w = left; s < width.taps; ++s, w += width.dilation) {
         if (!width.holds(w)) continue;
         const Lanes<float, kLanes> value = x[(line + w) * places.groups() + place.group];
         for (int lane = 0; lane < kLanes; ++lane)
@@ -99,21 +113,23 @@ __global__ void select_kernel(Geometry geometry, Places places, int64_t count,
   }
 }
 
-template <typename Offset, int kLanes>
-__global__ void backward_kernel(Geometry geometry, Places places, int64_t count,
+template <typename Index, typename Offset, int kLanes>
+__global__ void backward_kernel(Geometry<Index> geometry, Places places, int64_t count,
                                 const Lanes<float, kLanes>* dy,
                                 const Lanes<Offset, kLanes>* offsets, Lanes<float, kLanes>* dx) {
-  const Axis &height = geometry.height, &width = geometry.width;
+  const Axis<Index>&height = geometry.height, &width = geometry.width;
   for (int64_t i = first_element(); i < count; i += element_stride()) {
     const Place place = places[i];
-    const int64_t q_first = width.first_over(place.column), q_end = width.end_over(place.column);
+    const auto row = static_cast<Index>(place.row), column = static_cast<Index>(place.column);
+    const Index q_first = width.first_over(column), q_end = width.end_over(column),
+                p_end = height.end_over(row);
     Lanes<float, kLanes> sum{};
-    for (int64_t p = height.first_over(place.row); p < height.end_over(place.row); ++p) {
-      const int64_t r = height.tap(p, place.row);
+    for (Index p = height.first_over(row); p < p_end; ++p) {
+      const Index r = height.tap(p, row);
       if (r < 0) continue;
       const int64_t line = (place.image * height.windows + p) * width.windows;
-      for (int64_t q = q_first; q < q_end; ++q) {
-        const int64_t s = width.tap(q, place.column);
+      for (Index q = q_first; q < q_end; ++q) {
+        const Index s = width.tap(q, column);
         if (s < 0) continue;
         const auto tap = static_cast<Offset>(r * width.taps + s);
         const int64_t at = (line + q) * places.groups() + place.group;
@@ -128,8 +144,8 @@ __global__ void backward_kernel(Geometry geometry, Places places, int64_t count,
 }
 
 // The pixel of the image, or beside it, that an offset of window (p, q) names.
-__device__ inline Pixel pixel_of(const Geometry& geometry, const Place& window, int64_t offset,
-                                 const Divisor& by_columns) {
+__device__ inline Pixel pixel_of(const Geometry<int64_t>& geometry, const Place& window,
+                                 int64_t offset, const Divisor& by_columns) {
   const Divided tap = divide(offset, by_columns);
   return {geometry.height.start(window.row) + tap.quotient * geometry.height.dilation,
           geometry.width.start(window.column) + tap.remainder * geometry.width.dilation};
@@ -137,8 +153,8 @@ __device__ inline Pixel pixel_of(const Geometry& geometry, const Place& window, 
 
 // The offsets are known to point into the image.
 template <typename Offset>
-__global__ void indices_kernel(Geometry geometry, Places places, Divisor by_columns, int64_t count,
-                               const Offset* offsets, int64_t* indices) {
+__global__ void indices_kernel(Geometry<int64_t> geometry, Places places, Divisor by_columns,
+                               int64_t count, const Offset* offsets, int64_t* indices) {
   for (int64_t i = first_element(); i < count; i += element_stride()) {
     const Pixel pixel = pixel_of(geometry, places[i], offsets[i], by_columns);
     indices[i] = pixel.row * geometry.width.size + pixel.column;
@@ -147,8 +163,8 @@ __global__ void indices_kernel(Geometry geometry, Places places, Divisor by_colu
 
 // first = the smallest position of an offset that is none of its window or outside the image.
 template <typename Offset>
-__global__ void check_kernel(Geometry geometry, Places places, Divisor by_columns, int64_t count,
-                             const Offset* offsets, unsigned long long* first) {
+__global__ void check_kernel(Geometry<int64_t> geometry, Places places, Divisor by_columns,
+                             int64_t count, const Offset* offsets, unsigned long long* first) {
   const int64_t taps = geometry.height.taps * geometry.width.taps;
   for (int64_t i = first_element(); i < count; i += element_stride()) {
     const int64_t offset = offsets[i];
@@ -178,9 +194,11 @@ void forward(const char* name, const Pool2dShape& shape, const float* x, float* 
     with_lanes(shape.c, {x, y, offsets}, [&](auto lanes) {
       constexpr int kLanes = decltype(lanes)::value;
       const int64_t groups = shape.c / kLanes, count = shape.n * shape.p * shape.q * groups;
-      launch(name, select_kernel<kExtremum, Offset, kLanes>, over_elements(count), Geometry(shape),
-             Places(shape.p, shape.q, groups), count, as_lanes<kLanes>(x), as_lanes<kLanes>(y),
-             as_lanes<kLanes>(winners));
+      with_index(largest_of(shape), [&]<typename Index>(Index) {
+        launch(name, select_kernel<kExtremum, Index, Offset, kLanes>, over_elements(count),
+               Geometry<Index>(shape), Places(shape.p, shape.q, groups), count, as_lanes<kLanes>(x),
+               as_lanes<kLanes>(y), as_lanes<kLanes>(winners));
+      });
     });
   });
 }
@@ -202,9 +220,11 @@ void select_pool2d_backward(const Pool2dShape& shape, const float* dy, const voi
     with_lanes(shape.c, {dy, offsets, dx}, [&](auto lanes) {
       constexpr int kLanes = decltype(lanes)::value;
       const int64_t groups = shape.c / kLanes, count = shape.n * shape.h * shape.w * groups;
-      launch("pool2d_backward", backward_kernel<Offset, kLanes>, over_elements(count),
-             Geometry(shape), Places(shape.h, shape.w, groups), count, as_lanes<kLanes>(dy),
-             as_lanes<kLanes>(winners), as_lanes<kLanes>(dx));
+      with_index(largest_of(shape), [&]<typename Index>(Index) {
+        launch("pool2d_backward", backward_kernel<Index, Offset, kLanes>, over_elements(count),
+               Geometry<Index>(shape), Places(shape.h, shape.w, groups), count,
+               as_lanes<kLanes>(dy), as_lanes<kLanes>(winners), as_lanes<kLanes>(dx));
+      });
     });
   });
 }
@@ -213,7 +233,7 @@ void pool2d_indices(const Pool2dShape& shape, const void* offsets, int64_t* indi
   const int64_t count = shape.n * shape.p * shape.q * shape.c;
   with_offsets(shape, offsets, [&](auto* winners) {
     using Offset = std::remove_const_t<std::remove_pointer_t<decltype(winners)>>;
-    launch("pool2d_indices", indices_kernel<Offset>, over_elements(count), Geometry(shape),
+    launch("pool2d_indices", indices_kernel<Offset>, over_elements(count), Geometry<int64_t>(shape),
            Places(shape.p, shape.q, shape.c), Divisor(shape.window.kernel[1]), count, winners,
            indices);
   });
@@ -227,7 +247,7 @@ void check_offsets(const char* op, const Pool2dShape& shape, const void* offsets
   copy_to_device(first, &kNone, sizeof kNone);
   with_offsets(shape, offsets, [&](auto* winners) {
     using Offset = std::remove_const_t<std::remove_pointer_t<decltype(winners)>>;
-    launch(op, check_kernel<Offset>, over_elements(count), Geometry(shape),
+    launch(op, check_kernel<Offset>, over_elements(count), Geometry<int64_t>(shape),
            Places(shape.p, shape.q, shape.c), Divisor(shape.window.kernel[1]), count, winners,
            first);
     const unsigned long long at = read_back(first);

@@ -17,10 +17,11 @@
 namespace neurona {
 namespace {
 
-// Terms that a lane adds in float32 before it goes on in double.
+// Terms that a lane adds in float32 before it goes on in double, and whose loads are under way
+// together. Single floats suffice: neighbours read 128 bytes, and what counts is how many of them.
 constexpr int kRun = 16;
 // Blocks that are enough for any device, and the fewest terms that are worth a lane of a part.
-constexpr int64_t kEnoughBlocks = 1024, kTermsPerLane = 16;
+constexpr int64_t kEnoughBlocks = 132 * 8, kTermsPerLane = 16;
 
 // Terms first, first + step, ... below end of an output, `stride` floats apart from term to term.
 struct Lane {
@@ -45,10 +46,19 @@ struct Sum {
       for (int k = 0; k < kRun; ++k) run += lane.at(i + k * lane.step);
       total += run;
     }
-    for (; i < lane.end; i += lane.step) total += lane.at(i);
+    float rest[kRun];
+    NEURONA_UNROLL
+    for (int k = 0; k < kRun; ++k)
+      rest[k] = i + k * lane.step < lane.end ? lane.at(i + k * lane.step) : 0;
+    NEURONA_UNROLL
+    for (int k = 0; k < kRun; ++k)
+      if (i + k * lane.step < lane.end) total += rest[k];
     return total;
   }
   __device__ static Result joined(Result a, Result b) { return a + b; }
+  __device__ static Result of_lane_behind(Result own, int distance) {
+    return __shfl_down_sync(kAllLanes, own, distance);
+  }
   __device__ void write(int64_t place, Result total) const {
     y[place] = static_cast<float>(total / divisor);
   }
@@ -78,6 +88,10 @@ struct Largest {
     const bool equal = !beats(a.value, b.value) && !beats(b.value, a.value);
     return equal ? (b.number < a.number ? b : a) : (beats(b.value, a.value) ? b : a);
   }
+  __device__ static Result of_lane_behind(const Result& own, int distance) {
+    return {__shfl_down_sync(kAllLanes, own.value, distance),
+            __shfl_down_sync(kAllLanes, own.number, distance)};
+  }
   __device__ void write(int64_t place, const Result& result) const {
     values[place] = result.value;
     if (indices) indices[place] = result.number;
@@ -100,20 +114,29 @@ struct Team {
   }
 };
 
-// The results of an output's lanes joined, in its lane 0. Waits for the whole block.
+// The results of an output's lanes joined, in its lane 0: halves of them through shared memory, for
+// which the whole block waits, until those left are lanes of one warp.
 template <typename Kind>
 __device__ typename Kind::Result joined_lanes(const Team& team, typename Kind::Result mine) {
   using Result = typename Kind::Result;
   NEURONA_SHARED(Result, results, [kBlock]);
-  const int lane = team.lane(), distance = team.lanes_are_neighbours ? 1 : kBlock / team.lanes;
-  Result* own = results + threadIdx.x;
-  *own = mine;
-  for (int half = team.lanes / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (lane < half) *own = Kind::joined(*own, own[half * distance]);
+  const int lane = team.lane(), distance = team.lanes_are_neighbours ? 1 : kBlock / team.lanes,
+            in_warp = team.lanes_are_neighbours ? kWarpSize : 1;
+  int left = team.lanes;
+  if (left > in_warp) {
+    Result* own = results + threadIdx.x;
+    *own = mine;
+    for (; left > in_warp; left /= 2) {
+      __syncthreads();
+      if (lane < left / 2) *own = Kind::joined(*own, own[left / 2 * distance]);
+    }
+    mine = *own;
+    __syncthreads();  // before the next call writes
   }
-  mine = *own;
-  __syncthreads();  // before the next call writes
+  for (int half = left / 2; half > 0; half /= 2) {
+    const Result other = Kind::of_lane_behind(mine, half);
+    if (lane < half) mine = Kind::joined(mine, other);
+  }
   return mine;
 }
 
@@ -193,11 +216,16 @@ int power_of_two_from(int64_t count, int most) {
   return power;
 }
 
-// Lanes that are neighbours share a row, up to a warp, or a block where the row is long. Others
-// leave a warp's width to neighbouring outputs, and have a few terms each.
-Team make_team(const Axes<1>& terms, int64_t term_count, const Axes<2>& outputs, bool along_row) {
-  if (along_row)
-    return {power_of_two_from(terms.extent[0], terms.extent[0] < 1024 ? 32 : kBlock), true};
+// Lanes that are neighbours share a row, up to a warp, or a block where rows are long and too few
+// for a warp each to fill the device. Others leave a warp's width to neighbouring outputs, and have
+// a few terms each.
+Team make_team(const Axes<1>& terms, int64_t term_count, const Axes<2>& outputs,
+               int64_t output_count, bool along_row) {
+  constexpr int64_t kEnoughRows = kEnoughBlocks * kBlock / kWarpSize;
+  if (along_row) {
+    const bool by_block = terms.extent[0] >= 1024 && output_count < kEnoughRows;
+    return {power_of_two_from(terms.extent[0], by_block ? kBlock : kWarpSize), true};
+  }
   const int width = outputs.count > 0 ? power_of_two_from(outputs.extent[0], kWarpSize) : 1;
   return {power_of_two_from(divide_up(term_count, 4), kBlock / width), false};
 }
@@ -206,7 +234,7 @@ Shape make_shape(const Axes<2>& outputs, const Axes<1>& terms, int64_t output_co
                  int64_t term_count) {
   Shape shape{outputs, terms, output_count, term_count, {}, 1, term_count};
   const bool along_row = terms.count > 0 && terms.stride[0][0] == 1;
-  shape.team = make_team(terms, term_count, outputs, along_row);
+  shape.team = make_team(terms, term_count, outputs, output_count, along_row);
   const int64_t tiles = divide_up(output_count, kBlock / shape.team.lanes);
   const int64_t most = std::max<int64_t>(term_count / (shape.team.lanes * kTermsPerLane), 1);
   shape.parts = std::clamp<int64_t>(kEnoughBlocks / tiles, 1, most);

@@ -6,6 +6,9 @@
 // round alike.
 #include "ops/resample.h"
 
+#include <map>
+#include <mutex>
+#include <string>
 #include <vector>
 
 #include "cuda/device_memory.h"
@@ -15,31 +18,61 @@
 namespace neurona {
 namespace {
 
-// Vectors of the host, one behind the other, and their copy on the device.
+using Bytes = std::string;
+
+// Vectors of the host, one behind the other.
 class Tables {
  public:
   // Where a table begins; multiples of 8 bytes align all types used here.
   template <typename T>
   size_t add(const std::vector<T>& table) {
     const size_t at = bytes_.size();
-    const auto* first = reinterpret_cast<const unsigned char*>(table.data());
-    bytes_.insert(bytes_.end(), first, first + table.size() * sizeof(T));
+    bytes_.append(reinterpret_cast<const char*>(table.data()), table.size() * sizeof(T));
     while (bytes_.size() % 8 != 0) bytes_.push_back(0);
     return at;
   }
-  void copy_to(const Workspace& memory) const {
-    copy_to_device(memory.as<unsigned char>(), bytes_.data(), bytes_.size());
-  }
-  size_t bytes() const { return bytes_.size(); }
+  const Bytes& bytes() const { return bytes_; }
 
  private:
-  std::vector<unsigned char> bytes_;
+  Bytes bytes_;
 };
 
-template <typename T>
-const T* table_at(const Workspace& memory, size_t place) {
-  return reinterpret_cast<const T*>(memory.as<unsigned char>() + place);
+// Tables that are on the device already, or are put there to stay; null when too many are. A
+// network resamples few shapes, over and over: the copies would cost more than the kernels, and a
+// recorded call finds its tables where they were. Never destroyed, as the device's memory is not.
+const Workspace* kept_tables(const Bytes& bytes) {
+  constexpr size_t kMostKept = 64;
+  static std::mutex mutex;
+  static auto* all = new std::map<Bytes, Workspace>;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (const auto found = all->find(bytes); found != all->end()) return &found->second;
+  if (all->size() == kMostKept) return nullptr;
+  const auto added = all->try_emplace(bytes, bytes.size()).first;
+  try {
+    copy_to_device(added->second.as<char>(), bytes.data(), bytes.size());
+  } catch (...) {
+    all->erase(added);
+    throw;
+  }
+  return &added->second;
 }
+
+// Tables on the device, for the length of an op.
+class DeviceTables {
+ public:
+  explicit DeviceTables(const Bytes& bytes)
+      : kept_(kept_tables(bytes)), own_(kept_ ? 0 : bytes.size()) {
+    if (!kept_) copy_to_device(own_.as<char>(), bytes.data(), bytes.size());
+  }
+  template <typename T>
+  const T* at(size_t place) const {
+    return reinterpret_cast<const T*>((kept_ ? kept_ : &own_)->as<char>() + place);
+  }
+
+ private:
+  const Workspace* kept_;
+  Workspace own_;
+};
 
 // What one axis of y reads: `above` is null where that is one pixel.
 struct Taps {
@@ -62,10 +95,9 @@ struct TapPlaces {
   TapPlaces(Tables& tables, const ResampleAxis& axis)
       : below(tables.add(axis.below)), above(tables.add(axis.above)), part(tables.add(axis.part)) {}
 
-  Taps on(const Workspace& memory, const ResampleAxis& axis) const {
-    return {axis.length, table_at<int32_t>(memory, below),
-            axis.above.empty() ? nullptr : table_at<int32_t>(memory, above),
-            table_at<float>(memory, part)};
+  Taps on(const DeviceTables& tables, const ResampleAxis& axis) const {
+    return {axis.length, tables.at<int32_t>(below),
+            axis.above.empty() ? nullptr : tables.at<int32_t>(above), tables.at<float>(part)};
   }
 };
 
@@ -77,9 +109,9 @@ struct ReaderPlaces {
         source(tables.add(readers.source)),
         weight(tables.add(readers.weight)) {}
 
-  Readers on(const Workspace& memory, const ResampleAxis& axis) const {
-    return {axis.count(), table_at<int64_t>(memory, start), table_at<int32_t>(memory, source),
-            table_at<float>(memory, weight)};
+  Readers on(const DeviceTables& tables, const ResampleAxis& axis) const {
+    return {axis.count(), tables.at<int64_t>(start), tables.at<int32_t>(source),
+            tables.at<float>(weight)};
   }
 };
 
@@ -146,14 +178,13 @@ void resample2d_forward(int64_t images, int64_t channels, const ResampleAxis& ro
                         const ResampleAxis& columns, const float* x, float* y) {
   Tables tables;
   const TapPlaces row_places(tables, rows), column_places(tables, columns);
-  const Workspace memory(tables.bytes());
-  tables.copy_to(memory);
+  const DeviceTables on_device(tables.bytes());
   with_lanes(channels, {x, y}, [&](auto lanes) {
     constexpr int kLanes = decltype(lanes)::value;
     const int64_t groups = channels / kLanes,
                   count = images * rows.count() * columns.count() * groups;
     launch("resample2d_forward", forward_kernel<kLanes>, over_elements(count),
-           row_places.on(memory, rows), column_places.on(memory, columns),
+           row_places.on(on_device, rows), column_places.on(on_device, columns),
            Places(rows.count(), columns.count(), groups), count, as_lanes<kLanes>(x),
            as_lanes<kLanes>(y));
   });
@@ -164,14 +195,13 @@ void resample2d_backward(int64_t images, int64_t channels, const ResampleAxis& r
   Tables tables;
   const ReaderPlaces row_places(tables, ResampleReaders(rows)),
       column_places(tables, ResampleReaders(columns));
-  const Workspace memory(tables.bytes());
-  tables.copy_to(memory);
+  const DeviceTables on_device(tables.bytes());
   with_lanes(channels, {dy, dx}, [&](auto lanes) {
     constexpr int kLanes = decltype(lanes)::value;
     const int64_t groups = channels / kLanes,
                   count = images * rows.length * columns.length * groups;
     launch("resample2d_backward", backward_kernel<kLanes>, over_elements(count),
-           row_places.on(memory, rows), column_places.on(memory, columns),
+           row_places.on(on_device, rows), column_places.on(on_device, columns),
            Places(rows.length, columns.length, groups), count, as_lanes<kLanes>(dy),
            as_lanes<kLanes>(dx));
   });

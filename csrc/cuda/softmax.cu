@@ -1,9 +1,8 @@
 // softmax      y = exp(x - max x) / sum exp(x - max x)            dx = y (dy - sum dy y)
 // log-softmax  y = x - max x - log sum exp(x - max x)             dx = dy - exp(y) sum dy
 //
-// The exponentials are taken twice rather than kept: memory is what costs. NaN, +inf, or -inf
-// throughout a line give NaN in the whole line: the maximum skips NaN, the sum does not. Outputs
-// are overwritten.
+// NaN, +inf, or -inf throughout a line give NaN in the whole line: the maximum skips NaN, the sum
+// does not. Outputs are overwritten.
 #include "ops/softmax.h"
 
 #include "cuda/line.cuh"
@@ -14,34 +13,41 @@ namespace {
 template <typename Threads>
 __global__ void softmax_kernel(AxisView view, const float* x, float* y) {
   const Line<Threads> line(view);
-  const float maximum = line.maximum([&](int64_t i) { return x[i]; });
-  const auto power = [&](int64_t i) { return expf(x[i] - maximum); };
+  const auto logit = line.held([=](const Spot& at) { return x[at.index]; });
+  const float maximum = line.maximum(logit);
+  const auto power = line.held([=](const Spot& at) { return expf(logit(at) - maximum); });
   const float factor = 1.0f / static_cast<float>(line.sum(power));
-  line.for_each([&](int64_t i) { y[i] = power(i) * factor; });
+  line.for_each([&](const Spot& at) { y[at.index] = power(at) * factor; });
 }
 
 template <typename Threads>
 __global__ void log_softmax_kernel(AxisView view, const float* x, float* y) {
   const Line<Threads> line(view);
-  const float maximum = line.maximum([&](int64_t i) { return x[i]; });
+  const auto logit = line.held([=](const Spot& at) { return x[at.index]; });
+  const float maximum = line.maximum(logit);
   const float log_sum =
-      logf(static_cast<float>(line.sum([&](int64_t i) { return expf(x[i] - maximum); })));
-  line.for_each([&](int64_t i) { y[i] = (x[i] - maximum) - log_sum; });
+      logf(static_cast<float>(line.sum([&](const Spot& at) { return expf(logit(at) - maximum); })));
+  line.for_each([&](const Spot& at) { y[at.index] = (logit(at) - maximum) - log_sum; });
 }
 
 template <typename Threads>
 __global__ void softmax_backward_kernel(AxisView view, const float* dy, const float* y, float* dx) {
   const Line<Threads> line(view);
-  const auto dot = static_cast<float>(line.sum([&](int64_t i) { return dy[i] * y[i]; }));
-  line.for_each([&](int64_t i) { dx[i] = y[i] * (dy[i] - dot); });
+  const auto upstream = line.held([=](const Spot& at) { return dy[at.index]; });
+  const auto value = line.held([=](const Spot& at) { return y[at.index]; });
+  const auto dot =
+      static_cast<float>(line.sum([&](const Spot& at) { return upstream(at) * value(at); }));
+  line.for_each([&](const Spot& at) { dx[at.index] = value(at) * (upstream(at) - dot); });
 }
 
 template <typename Threads>
 __global__ void log_softmax_backward_kernel(AxisView view, const float* dy, const float* y,
                                             float* dx) {
   const Line<Threads> line(view);
-  const auto sum = static_cast<float>(line.sum([&](int64_t i) { return dy[i]; }));
-  line.for_each([&](int64_t i) { dx[i] = dy[i] - expf(y[i]) * sum; });
+  const auto upstream = line.held([=](const Spot& at) { return dy[at.index]; });
+  const auto value = line.held([=](const Spot& at) { return y[at.index]; });
+  const auto sum = static_cast<float>(line.sum(upstream));
+  line.for_each([&](const Spot& at) { dx[at.index] = upstream(at) - expf(value(at)) * sum; });
 }
 
 }  // namespace
@@ -61,7 +67,7 @@ void log_softmax_forward(const AxisView& view, const float* x, float* y) {
 }
 
 void softmax_backward(const AxisView& view, const float* dy, const float* y, float* dx) {
-  with_line_threads(view, [&](auto threads) {
+  with_line_threads<8>(view, [&](auto threads) {
     using Threads = decltype(threads);
     launch("softmax_backward", softmax_backward_kernel<Threads>, Threads::shape(view), view, dy, y,
            dx);
@@ -69,7 +75,7 @@ void softmax_backward(const AxisView& view, const float* dy, const float* y, flo
 }
 
 void log_softmax_backward(const AxisView& view, const float* dy, const float* y, float* dx) {
-  with_line_threads(view, [&](auto threads) {
+  with_line_threads<8>(view, [&](auto threads) {
     using Threads = decltype(threads);
     launch("log_softmax_backward", log_softmax_backward_kernel<Threads>, Threads::shape(view), view,
            dy, y, dx);

@@ -1,13 +1,17 @@
 // How an array of rows of channels is cut for sums over its columns: blocks of threads that stand
-// side by side along the columns sum a piece of the rows and leave one partial result per column; a
-// warp then combines all those of one channel. The cuts depend on the shape alone.
+// side by side along the columns, with four or one each, sum a piece of the rows and leave one
+// partial result per column; a warp then combines all those of one channel. The cuts depend on the
+// shape alone.
 #pragma once
 
+#include <initializer_list>
+
 #include "cuda/device.h"
+#include "cuda/lanes.cuh"
 
 namespace neurona {
 
-constexpr int kTileColumns = kWarpSize, kTileRows = kBlock / kTileColumns;
+constexpr int kTileThreads = kWarpSize, kTileRows = kBlock / kTileThreads;
 // Rows that a thread sums: enough to pay for its partial result, and few enough for float32.
 constexpr int kFewestRows = 16, kMostRows = 128;
 // Rows that are summed before they are added to the sum of the others, for accuracy.
@@ -17,7 +21,9 @@ constexpr int kGroupRows = 8;
 // wide: each channel then stands in `merged` columns of a wide row. The last wide row may end
 // early.
 struct WideRows {
-  int64_t channels, elements, merged, width, rows, tiles, pieces, piece_rows;
+  int64_t channels, elements, merged, width, rows;
+  int64_t lanes;  // columns of a thread: four end where a row ends only if channels do
+  int64_t tiles, pieces, piece_rows;
 
   WideRows(int64_t row_count, int64_t channel_count)
       : channels(channel_count),
@@ -25,10 +31,13 @@ struct WideRows {
         merged(channels <= 64 ? 128 / channels : 1),
         width(channels * merged),
         rows(divide_up(elements, width)),
-        tiles(divide_up(width, kTileColumns)) {
-    constexpr int64_t kWantedBlocks = 132 * 8;  // fills the largest GPU
+        lanes(channels % 4 == 0 ? 4 : 1),
+        tiles(divide_up(width, kTileThreads * lanes)) {
+    // Fills the largest GPU: threads of four columns take so many registers that three blocks share
+    // a multiprocessor. More pieces would only be more partial results.
+    const int64_t wanted_blocks = 132 * (lanes == 4 ? 3 : 8);
     const int64_t possible = divide_up(rows, kTileRows * kFewestRows),
-                  wanted = divide_up(kWantedBlocks, tiles),
+                  wanted = divide_up(wanted_blocks, tiles),
                   needed = divide_up(rows, kTileRows * kMostRows);
     pieces = possible < wanted ? possible : wanted < needed ? needed : wanted;
     if (pieces < 1) pieces = 1;
@@ -39,7 +48,7 @@ struct WideRows {
   int64_t partials() const { return width * pieces; }
 
   Launch summing() const {
-    return {dim3(static_cast<unsigned>(tiles * pieces)), dim3(kTileColumns, kTileRows)};
+    return {dim3(static_cast<unsigned>(tiles * pieces)), dim3(kTileThreads, kTileRows)};
   }
   Launch combining() const {
     constexpr int kWarps = kBlock / kWarpSize;
@@ -47,28 +56,59 @@ struct WideRows {
   }
 };
 
-// What a thread of a summing kernel sums: the elements first + i step for i < count, of `column`.
+// Calls body with a value of what a thread loads at once from arrays of these channels.
+template <typename Body>
+void with_items(const WideRows& wide, std::initializer_list<const void*> arrays, const Body& body) {
+  if (wide.lanes == 1)
+    body(Lanes<float, 1>{});
+  else if (are_aligned(arrays))
+    body(Lanes<float, 4>{});
+  else
+    body(LooseLanes{});
+}
+
+// What a thread of a summing kernel sums: the items first + i step for i < count, whose columns
+// begin with `column`.
+template <typename Item>
 struct ThreadRows {
+  static constexpr int kTileColumns = kTileThreads * Item::kLanes;
   int64_t piece, column, first, step;
   int count;
 
   __device__ explicit ThreadRows(const WideRows& wide) {
     const auto tiles = static_cast<unsigned>(wide.tiles);
     piece = blockIdx.x / tiles;
-    column = static_cast<int64_t>(blockIdx.x % tiles) * kTileColumns + threadIdx.x;
+    column = static_cast<int64_t>(blockIdx.x % tiles) * kTileColumns + threadIdx.x * Item::kLanes;
     // Whole rows reach all columns, the last one perhaps not.
     const int64_t reaching =
         column < wide.width ? (wide.elements - column + wide.width - 1) / wide.width : 0;
     const int64_t begin = piece * wide.piece_rows + threadIdx.y,
                   end = min(reaching, (piece + 1) * wide.piece_rows);
-    first = begin * wide.width + column;
-    step = kTileRows * wide.width;
+    first = (begin * wide.width + column) / Item::kLanes;
+    step = kTileRows * wide.width / Item::kLanes;
     count = begin < end ? static_cast<int>((end - begin + kTileRows - 1) / kTileRows) : 0;
   }
-
-  // Where the block's result for the column belongs.
-  __device__ int64_t partial(const WideRows& wide) const { return column * wide.pieces + piece; }
 };
+
+// Adds up what the threads above each other have for a column, by merged(a, b), and leaves it with
+// the partial results: each of the block's columns is the business of one thread.
+template <typename Item, typename Result, typename Merge>
+__device__ inline void leave_partials(const WideRows& wide, const ThreadRows<Item>& rows,
+                                      const Result (&own)[Item::kLanes], const Merge& merge,
+                                      Result* partials) {
+  constexpr int kTileColumns = ThreadRows<Item>::kTileColumns;
+  NEURONA_SHARED(Result, parts, [kTileRows][kTileColumns]);
+  NEURONA_UNROLL
+  for (int lane = 0; lane < Item::kLanes; ++lane)
+    parts[threadIdx.y][threadIdx.x * Item::kLanes + lane] = own[lane];
+  __syncthreads();
+  const int in_tile = static_cast<int>(threadIdx.y) * kTileThreads + static_cast<int>(threadIdx.x);
+  const int64_t column = rows.column - static_cast<int64_t>(threadIdx.x) * Item::kLanes + in_tile;
+  if (in_tile >= kTileColumns || column >= wide.width) return;
+  Result result = parts[0][in_tile];
+  for (int row = 1; row < kTileRows; ++row) result = merge(result, parts[row][in_tile]);
+  partials[column * wide.pieces + rows.piece] = result;
+}
 
 // The channel of a warp of a combining kernel, and its partial results.
 struct WarpChannel {

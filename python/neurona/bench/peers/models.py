@@ -56,6 +56,7 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], list[Layer]]] = {
         ],
     ),
     "mlp64": ((1, 28, 28), _mlp(64, 64, 64, 10)),
+    "mlp256": ((1, 28, 28), _mlp(256, 10)),
     "mlp512": ((1, 28, 28), _mlp(512, 512, 10)),
     "mlp1024": ((1, 28, 28), _mlp(1024, 1024, 1024, 10)),
     "vgg_small": ((3, 32, 32), [*_vgg_stage(32), *_vgg_stage(64), FLATTEN, ("linear", 10)]),

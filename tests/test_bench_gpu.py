@@ -1,0 +1,88 @@
+"""What `python -m bench.gpu` makes of results: figures, goals, tables. Its rows rehearse
+themselves, beside PyTorch.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def gpu() -> Any:
+    """The package bench.gpu, which stays in the source tree."""
+    sys.path.insert(0, str(ROOT))
+    try:
+        from bench.gpu import goals, report, rows
+    finally:
+        sys.path.remove(str(ROOT))
+    return {"goals": goals, "report": report, "rows": rows}
+
+
+def result(flops: float = 0.0, moved: float = 0.0, **times: float) -> dict[str, Any]:
+    return {
+        "status": "ok", "flops": flops, "bytes": moved, "error": 0.0, "note": "",
+        "times": {form: {"median_us": us} for form, us in times.items()},
+    }  # fmt: skip
+
+
+RESULTS = {
+    "copy_256MB": result(moved=4e8, neurona=100.0, torch=110.0),
+    "relu_64M": result(moved=4e8, neurona=125.0, torch=120.0),
+    "add_64M": result(moved=8e8, neurona=200.0, torch=210.0),
+    "gemm_8192_highest": result(flops=1e12, neurona=2e4, torch=1.9e4),
+    "step_lenet5_b128_highest": result(
+        flops=1e9, neurona=400.0, neurona_recorded=50.0, torch=600.0, torch_nhwc=500.0,
+        torch_graph=80.0,
+    ),
+    "gemm_8192_medium": {"status": "failed", "note": "illegal address"},
+}  # fmt: skip
+
+
+def test_every_goal_is_one_of_rows_that_exist(gpu: Any) -> None:
+    for goal in gpu["goals"].GOALS:
+        assert any(re.fullmatch(goal.rows, name) for name in gpu["rows"].ROWS), goal.rows
+
+
+def test_rows_have_names_of_their_own(gpu: Any) -> None:
+    assert len(gpu["rows"].ROWS) == sum(len(rows) for rows in gpu["rows"].TOPICS.values())
+
+
+def test_figures_of_goals(gpu: Any) -> None:
+    figures = {
+        (goal.what, goal.unit): gpu["goals"].figure_of(goal, RESULTS) for goal in gpu["goals"].GOALS
+    }
+    assert figures["float32 product 8192", "x"] == "0.95 x"
+    assert figures["float32 product 8192", "Tflop/s"] == "50 Tflop/s"
+    # The geometric mean of 80 % and 100 %.
+    assert figures["element-wise", "% of copy"] == "89.4 % of copy"
+    assert figures["step LeNet-5 b128", "us"] == "50 us"
+    assert figures["the same to PyTorch eager", "x"] == "10 x"
+    assert figures["the same to PyTorch's CUDA graph", "x"] == "1.6 x"
+    assert figures["bfloat16 product 8192", "x"] == "not measured"
+
+
+def test_report_has_every_row(gpu: Any) -> None:
+    text = gpu["report"].markdown({"results": RESULTS}, gpu["rows"].TOPICS)
+    for name in gpu["rows"].ROWS:
+        assert f"\n| {name} | " in text
+    assert "| relu_64M | 125 us | 3200 GB/s | 80 % | 0.96x of torch |" in text
+    assert "| gemm_8192_medium | failed |" in text
+    assert "1.60x of torch_graph" in text
+
+
+def test_nothing_is_measured_without_results(gpu: Any) -> None:
+    text = gpu["report"].goals_table({})
+    assert text.count("not measured") == len(gpu["goals"].GOALS)
+
+
+def test_a_line_for_the_terminal(gpu: Any) -> None:
+    line = gpu["report"].line_of("step_lenet5_b128_highest", RESULTS)
+    assert "50.0 us" in line and "neurona 8.00x" in line and "torch_graph 1.60x" in line
+    assert "failed: illegal address" in gpu["report"].line_of("gemm_8192_medium", RESULTS)
