@@ -3,11 +3,11 @@
 // and slices as in product.cuh, sums in float32.
 //
 // A block stays on its multiprocessor and takes one tile of D after the other. It has three
-// warpgroups: of the first, one thread orders tiles of A and B, kStages steps along k ahead; each
-// of the other two multiplies 64 rows. A stage of shared memory passes to and fro by two barriers:
-// `full` ends a phase when the stage's bytes have come, `empty` when the 8 multiplying warps have
-// read them. The loads of the next tile of D are on their way while the sums of this one are
-// stored.
+// warpgroups: of the first, one thread orders tiles of A and B, kRingStages steps along k ahead;
+// each of the other two multiplies 64 rows. A stage of shared memory passes to and fro by two
+// barriers: `full` ends a phase when the stage's bytes have come, `empty` when the 8 multiplying
+// warps have read them. The loads of the next tile of D are on their way while the sums of this one
+// are stored.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +24,7 @@ constexpr int kPackedRows = 128;  // of a tile of D; it has 128 or 256 columns
 constexpr int kRowsOfGroup = 64, kMultiplyingGroups = kPackedRows / kRowsOfGroup;
 constexpr int kGroupThreads = 128;
 constexpr int kPackedThreads = (1 + kMultiplyingGroups) * kGroupThreads;
-constexpr int kStages = 4;
+constexpr int kRingStages = 4;
 constexpr int kTileAlignment = 1024;
 
 // Of 65536 registers: enough to order tiles, and for 128 sums and where they go.
@@ -35,7 +35,7 @@ constexpr int kStageDepth = kTileLineBytes / static_cast<int>(sizeof(typename Nu
 template <int kColumns>
 constexpr int kStageBytes = (kPackedRows + kColumns) * kTileLineBytes;
 template <int kColumns>
-constexpr size_t kRingBytes = kStages * kStageBytes<kColumns> + kTileAlignment;
+constexpr size_t kRingBytes = kRingStages * kStageBytes<kColumns> + kTileAlignment;
 
 struct Ring {
   unsigned char* memory;
@@ -48,7 +48,7 @@ struct StageTurn {
   unsigned parity = 0;
 
   __device__ void advance() {
-    if (++stage < kStages) return;
+    if (++stage < kRingStages) return;
     stage = 0;
     parity ^= 1;
   }
@@ -147,12 +147,12 @@ __global__ void __launch_bounds__(kPackedThreads, 1)
                           const __grid_constant__ TensorMap map_b, ProductOutput<Target> output) {
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
   NEURONA_DYNAMIC_SHARED(unsigned char, memory);
-  NEURONA_SHARED(Barrier, full, [kStages]);
-  NEURONA_SHARED(Barrier, empty, [kStages]);
+  NEURONA_SHARED(Barrier, full, [kRingStages]);
+  NEURONA_SHARED(Barrier, empty, [kRingStages]);
   const unsigned beyond = shared_address(memory) % kTileAlignment;
   const Ring ring{memory + (beyond ? kTileAlignment - beyond : 0), full, empty};
   if (threadIdx.x == 0) {
-    for (int stage = 0; stage < kStages; ++stage) {
+    for (int stage = 0; stage < kRingStages; ++stage) {
       init_barrier(full[stage], 1);
       init_barrier(empty[stage], kMultiplyingGroups * kGroupThreads / kWarpSize);
     }
