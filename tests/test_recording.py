@@ -11,6 +11,7 @@ import pytest
 
 import neurona
 from neurona import nn, optim
+from neurona.backends import DeviceArray
 from neurona.nn import functional as F
 
 Batch = tuple[neurona.Tensor, neurona.Tensor]
@@ -70,19 +71,34 @@ def sgd(parameters: Any) -> optim.SGD:
     return optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=1e-3, nesterov=True)
 
 
+def adam(parameters: Any) -> optim.Adam:
+    return optim.Adam(parameters, lr=0.01, weight_decay=1e-3, amsgrad=True)
+
+
+def adamw(parameters: Any) -> optim.AdamW:
+    return optim.AdamW(parameters, lr=0.01, betas=(0.8, 0.9))
+
+
+def on_host(array: Any) -> np.ndarray:
+    return array.numpy() if isinstance(array, DeviceArray) else array
+
+
 class Training:
     """A model with its optimizer, and its step by hand or recorded."""
 
-    def __init__(self, make_model: Any, make_optimizer: Any, recorded: bool) -> None:
+    def __init__(
+        self, make_model: Any, make_optimizer: Any, recorded: bool, device: str = "cpu"
+    ) -> None:
         neurona.manual_seed(5)
-        self.model = make_model()
+        self.model = make_model().to(device)
+        self.device = device
         self.optimizer = make_optimizer(self.model.parameters())
         self.loss = nn.CrossEntropyLoss(label_smoothing=0.1)
         recording = neurona.record(self.model, self.loss, self.optimizer)
         self.step: Any = recording if recorded else self._step
 
     def _step(self, x: Any, y: Any) -> Any:
-        loss = self.loss(self.model(x), y)
+        loss = self.loss(self.model(x.to(self.device)), y.to(self.device))
         self.model.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -90,17 +106,18 @@ class Training:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that training changes."""
-        found = {name: tensor.data for name, tensor in self.model.state_dict().items()}
+        found = {name: on_host(tensor.data) for name, tensor in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
             if parameter.grad is not None:
-                found[f"{name} gradient"] = parameter.grad.data
+                found[f"{name} gradient"] = on_host(parameter.grad.data)
             for key, value in self.optimizer.state.get(parameter, {}).items():
-                found[f"{name} {key}"] = value.data
+                array = value.data if isinstance(value, neurona.Tensor) else np.asarray(value)
+                found[f"{name} {key}"] = on_host(array)
         return found
 
 
-def pair(make_model: Any, make_optimizer: Any) -> tuple[Training, Training]:
-    plain, fast = (Training(make_model, make_optimizer, recorded) for recorded in (False, True))
+def pair(make_model: Any, make_optimizer: Any, device: str = "cpu") -> tuple[Training, Training]:
+    plain, fast = (Training(make_model, make_optimizer, way, device) for way in (False, True))
     return plain, fast
 
 
@@ -124,6 +141,8 @@ CASES: dict[str, tuple[Any, Any, tuple[int, ...]]] = {
     "lenet": (lenet, sgd, (5, 3, 8, 8)),
     "flat": (flat, sgd, (5, 3, 8, 8)),
     "residual": (Residual, sgd, (4, 3, 6, 6)),
+    "adam": (lenet, adam, (5, 3, 8, 8)),
+    "adamw": (Residual, adamw, (4, 3, 6, 6)),
 }
 
 
@@ -134,8 +153,70 @@ def test_the_bits_of_training_are_those_of_the_step(case: str) -> None:
     train_both(*pair(make_model, make_optimizer), batches(7, *shape))
 
 
+def repeated_by(fast: Training) -> set[Any]:
+    """The recordings that the step uses."""
+    return set(fast.step._recordings.values())
+
+
+SCHEDULES: dict[str, Any] = {
+    "momentum": sgd,
+    "plain": plain_sgd,
+    "adam": adam,
+    "adamw": adamw,
+    "groups": lambda parameters: optim.AdamW(
+        [{"params": p, "lr": 0.01 * (i + 1)} for i, p in enumerate(parameters)]
+    ),
+}
+
+
+def follow_schedule(plain: Training, fast: Training, data: list[Batch]) -> None:
+    """The learning rate and other numbers change in each step; nothing begins anew."""
+    schedulers = [optim.lr_scheduler.StepLR(t.optimizer, 1, gamma=0.7) for t in (plain, fast)]
+    used: set[Any] = set()
+    for number, batch in enumerate(data):
+        train_both(plain, fast, [batch])
+        used |= repeated_by(fast)
+        for training, scheduler in zip((plain, fast), schedulers, strict=True):
+            scheduler.step()
+            for group in training.optimizer.param_groups:
+                group["weight_decay"] = 1e-3 * number
+                if "betas" in group:
+                    group["betas"] = (0.9 - 0.01 * number, 0.99)
+    assert len(used) == 1
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_numbers_of_the_optimizer_may_change_in_each_step(name: str) -> None:
+    follow_schedule(*pair(mlp, SCHEDULES[name]), batches(8, 7, 20))
+
+
+def test_steps_that_differ_between_parameters_begin_anew() -> None:
+    """Parameters whose numbers of steps come to differ are no longer updated in one call."""
+    plain, fast = pair(mlp, adam)
+    data = batches(12, 7, 20)
+    train_both(plain, fast, data[:6])
+    for training in (plain, fast):
+        training.optimizer.state[training.model[0].weight]["step"] = 1
+    train_both(plain, fast, data[6:])
+
+
+def test_an_option_out_of_range_is_refused_as_by_the_step() -> None:
+    plain, fast = pair(mlp, adam)
+    data = batches(12, 7, 20)
+    train_both(plain, fast, data[:6])
+    for training in (plain, fast):
+        training.optimizer.param_groups[0]["lr"] = -1.0
+        with pytest.raises(ValueError, match="lr must be finite and >= 0"):
+            training.step(*data[0])
+        training.optimizer.param_groups[0]["lr"] = 0.1
+    assert_same(plain, fast)
+    train_both(plain, fast, data[6:])
+
+
 CHANGES: dict[str, Callable[[Training], Any]] = {
     "learning rate": lambda t: t.optimizer.param_groups[0].update(lr=0.01),
+    "no momentum": lambda t: t.optimizer.param_groups[0].update(momentum=0.0, nesterov=False),
+    "sign": lambda t: t.optimizer.param_groups[0].update(maximize=True),
     "frozen": lambda t: t.model[0].requires_grad_(False),
     "weights": lambda t: t.model.load_state_dict(lenet().state_dict(), assign=True),
     "state": lambda t: t.optimizer.state.clear(),
@@ -315,8 +396,8 @@ def test_threads_share_a_recording() -> None:
     assert wrong == []
 
 
-def adam(model: nn.Module) -> optim.Optimizer:
-    return optim.Adam(model.parameters())
+def rmsprop(model: nn.Module) -> optim.Optimizer:
+    return optim.RMSprop(model.parameters())
 
 
 @pytest.mark.parametrize(
@@ -325,13 +406,22 @@ def adam(model: nn.Module) -> optim.Optimizer:
         (lambda m: neurona.record(3), TypeError, "model must be a Module, got int"),
         (lambda m: neurona.record(m, F.cross_entropy), TypeError, "both or neither"),
         (lambda m: neurona.record(m, 3, sgd(m.parameters())), TypeError, "loss must be callable"),
-        (lambda m: neurona.record(m, len, adam(m)), TypeError, "must be an SGD, got Adam"),
+        (
+            lambda m: neurona.record(m, len, rmsprop(m)),
+            TypeError,
+            "must be an SGD, Adam or AdamW, got RMSprop",
+        ),
+        (
+            lambda m: neurona.record(m, len, optim.Adam(m.parameters(), eps_inside=True)),
+            ValueError,
+            "eps_inside=False",
+        ),
         (
             lambda m: neurona.record(
                 m, len, optim.SGD(m.parameters(), lr=0.1, momentum=0.9, velocity=True)
             ),
             ValueError,
-            "without velocity",
+            "velocity=False",
         ),
         (
             lambda m: neurona.record(m, len, sgd(nn.Linear(2, 2).parameters())),

@@ -3,6 +3,7 @@
 
 #include "bindings/array.h"
 #include "bindings/device.h"
+#include "cuda/emulation/usage.h"
 
 namespace neurona {
 
@@ -25,6 +26,8 @@ void register_emulation(py::module_& m) {
         emulation::set_schedule(schedule);
       },
       py::arg("order"), py::arg("seed") = 0, "In which order threads and blocks take their turns.");
+  m.def("memory_in_use", &emulation::memory_in_use,
+        "Bytes of the device's arrays that have been allocated and not freed.");
 }
 
 }  // namespace neurona

@@ -17,6 +17,10 @@ class Recording:
         """
     def __init__(self) -> None:
         ...
+    def change(self, call: typing.SupportsInt | typing.SupportsIndex, numbers: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]) -> None:
+        """
+        Give an optimizer's step, which is the call of this number, other numbers.
+        """
     def replay(self) -> None:
         """
         Repeat the calls in their order, on the same memory.

@@ -131,6 +131,7 @@ T atomicMax(T* address, T value) {
 }
 
 inline void __threadfence() {}
+inline void __threadfence_system() {}
 
 // -- Vectors --------------------------------------------------------------------------------------
 
