@@ -63,6 +63,14 @@ class Residual(nn.Module):
         return self.head(F.relu(self.norm(self.body(self.norm(x))) + x))
 
 
+def dropping() -> nn.Module:
+    """Dropout twice, images and rows, once of which nothing is left to draw."""
+    return nn.Sequential(
+        *[nn.Conv2d(3, 6, 3, padding=1), nn.Dropout(0.3), nn.ReLU(), nn.MaxPool2d(2)],
+        *[nn.Flatten(), nn.Dropout(0.5), nn.Dropout(0.0), nn.Linear(96, 10)],
+    )
+
+
 def plain_sgd(parameters: Any) -> optim.SGD:
     return optim.SGD(parameters, lr=0.1)
 
@@ -131,7 +139,11 @@ def assert_same(a: Training, b: Training) -> None:
 
 def train_both(plain: Training, fast: Training, data: list[Batch]) -> None:
     for x, y in data:
-        assert fast.step(x, y).item() == plain.step(x, y).item()
+        before = neurona.get_rng_state()
+        loss, after = fast.step(x, y).item(), neurona.get_rng_state()
+        neurona.set_rng_state(before)
+        assert loss == plain.step(x, y).item()
+        assert neurona.get_rng_state() == after
         assert_same(plain, fast)
 
 
@@ -142,6 +154,7 @@ CASES: dict[str, tuple[Any, Any, tuple[int, ...]]] = {
     "flat": (flat, sgd, (5, 3, 8, 8)),
     "residual": (Residual, sgd, (4, 3, 6, 6)),
     "adam": (lenet, adam, (5, 3, 8, 8)),
+    "dropout": (dropping, sgd, (5, 3, 8, 8)),
     "adamw": (Residual, adamw, (4, 3, 6, 6)),
 }
 
@@ -295,7 +308,7 @@ def test_other_backends_and_float64_run_the_step_as_it_is() -> None:
             np.testing.assert_array_equal(predict(x).numpy(), model(x).detach().numpy())
 
 
-@pytest.mark.parametrize("case", ["mlp", "residual"])
+@pytest.mark.parametrize("case", ["mlp", "residual", "dropout"])
 def test_an_error_in_a_step_begins_the_recording_anew(case: str) -> None:
     """And leaves what the step leaves: batch norms have counted and taken the statistics."""
     make_model, make_optimizer, shape = CASES[case]
@@ -303,11 +316,30 @@ def test_an_error_in_a_step_begins_the_recording_anew(case: str) -> None:
         plain, fast = pair(make_model, make_optimizer)
         data = batches(9, *shape)
         train_both(plain, fast, data[:position])
+        states = []
         for training in (plain, fast):
+            neurona.manual_seed(3)
             with pytest.raises(ValueError, match="target"):
                 training.step(data[0][0], neurona.tensor(np.full(shape[0], 99)))
+            states.append(neurona.get_rng_state())
+        assert states[0] == states[1]
         assert_same(plain, fast)
         train_both(plain, fast, data[position:])
+
+
+def test_dropout_draws_anew_and_after_others() -> None:
+    """Draws of others in between, another seed, and one beyond 2^53."""
+    plain, fast = pair(dropping, plain_sgd)
+    data = batches(9, 5, 3, 8, 8)
+    train_both(plain, fast, data[:5])
+    _ = neurona.rand(3)
+    train_both(plain, fast, data[5:6])
+    for state in ((2**64 - 1, 2**53 + 1), (7, 2**64 - 1)):
+        neurona.set_rng_state(state)
+        train_both(plain, fast, data[6:8])
+    neurona.manual_seed(0)
+    predict = neurona.record(nn.Sequential(nn.Dropout(0.5), nn.Linear(20, 10)))
+    assert len({predict(neurona.ones(4, 20)).numpy().tobytes() for _ in range(8)}) == 8
 
 
 class Odd(nn.Module):
@@ -315,13 +347,16 @@ class Odd(nn.Module):
 
     def __init__(self, form: str) -> None:
         super().__init__()
-        self.form, self.linear, self.drop = form, nn.Linear(20, 10), nn.Dropout(0.5)
+        self.form, self.linear = form, nn.Linear(20, 10)
+        self.generator = neurona.random.Generator(1)
         self.random = np.random.default_rng(0)
 
     def forward(self, x: Any) -> Any:
         y = self.linear(x)
         if self.form == "dropout":
-            return self.drop(y)
+            return F.dropout(y, 0.5, generator=self.generator)
+        if self.form == "classic":
+            return F.dropout(y, 0.5, mode="classic")
         if self.form == "number":
             return y * float(self.random.random())
         if self.form == "numpy":
@@ -340,7 +375,8 @@ class Odd(nn.Module):
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        ("dropout", "must not call dropout"),
+        ("dropout", "must draw from the default generator"),
+        ("classic", "the result must come from a kernel|kernels alone do not give"),
         ("number", "kernels alone do not give the step's results"),
         ("numpy", "kernels alone do not give the step's results"),
         ("item", "must not call sum|must not call item"),

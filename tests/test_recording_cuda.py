@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -166,7 +167,7 @@ def test_class_weights_are_checked_late() -> None:
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        ("dropout", "must not call dropout"),
+        ("dropout", "must draw from the default generator"),
         ("number", "kernels alone do not give the step's results"),
         ("item", "must not call sum|must not call item"),
         ("order", "linear_forward is not repeatable: an array had to be copied"),
@@ -177,6 +178,32 @@ def test_what_cannot_be_repeated_is_named(form: str, message: str) -> None:
     with pytest.raises(RuntimeError, match=f"record: .*({message})"):
         for x, _ in data:
             predict(x)
+
+
+def test_others_compute_while_a_step_is_recorded() -> None:
+    """On the device and on the host: what other threads do is no part of the graph."""
+    plain, fast = pair(mlp, sgd, "cuda")
+    host, there = mlp(), mlp().to("cuda")
+    ((x, _),) = batches(1, 4, 20)
+    expected = [model(x.to(model[0].weight.device)).cpu().tolist() for model in (host, there)]
+    wrong: list[int] = []
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            for i, model in enumerate((host, there)):
+                if model(x.to(model[0].weight.device)).cpu().tolist() != expected[i]:
+                    wrong.append(i)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for seed in range(3):
+            train_both(plain, fast, batches(5, 5 + seed, 20))
+    finally:
+        stop.set()
+        thread.join()
+    assert wrong == [] and len(fast.step._recordings) == 3
 
 
 class Both(nn.Module):

@@ -26,7 +26,7 @@ void register_recording(py::module_& m) {
       .def_property_readonly("refusal", &Recording::refusal,
                              "Why the calls cannot be repeated; empty if they can.")
       .def("change", &Recording::change, py::arg("call"), py::arg("numbers"),
-           "Give an optimizer's step, which is the call of this number, other numbers.")
+           "Give the call of this number, an optimizer's step or a random draw, other numbers.")
       .def("replay", &Recording::replay, WithoutGil(),
            "Repeat the calls in their order, on the same memory.");
 #if defined(NEURONA_DEVICE)

@@ -10,6 +10,21 @@
 namespace neurona {
 namespace {
 
+// Numbers that travel among the kernel's parameters, which may take 4 KiB.
+constexpr int kMostRenewed = 64;
+struct RenewTable {
+  int count;
+  ChangingNumbers* to[kMostRenewed];
+  ChangingNumbers numbers[kMostRenewed];
+};
+static_assert(sizeof(RenewTable) <= 4096);
+
+__global__ void renew_kernel(RenewTable table) {
+  constexpr unsigned kWords = sizeof(ChangingNumbers) / sizeof(uint32_t);
+  for (unsigned i = threadIdx.x; i < table.count * kWords; i += blockDim.x)
+    table.to[i / kWords]->words[i % kWords] = table.numbers[i / kWords].words[i % kWords];
+}
+
 // The graphs that live, for those who wait for the device.
 struct Living {
   std::mutex mutex;
@@ -57,8 +72,29 @@ void Graph::release() noexcept {
 
 void Graph::launch() {
   const std::lock_guard<std::mutex> lock(one_at_a_time_);
-  for (const auto& call : before_) call();
+  renew_numbers();
   playback_->launch();
+}
+
+void Graph::renew_numbers() {
+  RenewTable table{};
+  const auto run = [&] {
+    if (table.count == 0) return;
+    neurona::launch("renew_numbers", renew_kernel, {dim3(1)}, table);
+    table.count = 0;
+  };
+  for (Changing& changing : changing_) {
+    ChangingNumbers numbers{};
+    changing.write(&numbers);
+    if (changing.is_stored && std::memcmp(&numbers, &changing.stored, sizeof numbers) == 0)
+      continue;
+    changing.stored = numbers;
+    changing.is_stored = true;
+    table.to[table.count] = static_cast<ChangingNumbers*>(changing.memory);
+    table.numbers[table.count++] = numbers;
+    if (table.count == kMostRenewed) run();
+  }
+  run();
 }
 
 void Graph::raise_late_error() {
@@ -97,6 +133,12 @@ void Graph::free(void* memory) { free_blocks_.emplace(blocks_.at(memory), memory
 void* Graph::keep(size_t bytes) {
   void* memory = device_allocate(bytes);
   blocks_[memory] = bytes;
+  return memory;
+}
+
+const void* Graph::changing(std::function<void(void*)> write) {
+  void* memory = keep(sizeof(ChangingNumbers));
+  changing_.push_back({memory, std::move(write), {}, false});
   return memory;
 }
 

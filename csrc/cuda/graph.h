@@ -8,10 +8,12 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <type_traits>
 #include <vector>
 
 #include "cuda/device_memory.h"
@@ -36,6 +38,12 @@ using FailLate = std::function<void(int64_t position, unsigned long long value)>
 struct LateCheck {
   LateRecord* record;
   unsigned long long number;
+};
+
+// A learning rate, the offset of a random draw: what a step is given besides arrays.
+constexpr size_t kMostChangingBytes = 48;
+struct ChangingNumbers {
+  uint32_t words[kMostChangingBytes / sizeof(uint32_t)];
 };
 
 class Graph {
@@ -63,16 +71,25 @@ class Graph {
   // Memory that no other op of the graph gets.
   void* keep(size_t bytes);
 
-  // `call` enqueues what must come before each launch, such as numbers that have changed.
-  void before_each_launch(std::function<void()> call) { before_.push_back(std::move(call)); }
+  // Where kernels find numbers that may differ in each launch: before it, `write` puts those that
+  // it is to see into kMostChangingBytes that are zero.
+  const void* changing(std::function<void(void*)> write);
 
   LateCheck late_check(FailLate fail);
 
  private:
+  struct Changing {
+    void* memory;
+    std::function<void(void*)> write;
+    ChangingNumbers stored;
+    bool is_stored;
+  };
+
+  void renew_numbers();
   void release() noexcept;
 
   static inline thread_local Graph* capturing_ = nullptr;
-  std::vector<std::function<void()>> before_;
+  std::vector<Changing> changing_;
   std::vector<FailLate> checks_;
   std::map<void*, size_t> blocks_;            // all of them, with their sizes
   std::multimap<size_t, void*> free_blocks_;  // by size
@@ -80,6 +97,20 @@ class Graph {
   std::unique_ptr<Playback> playback_;
   std::mutex one_at_a_time_;
 };
+
+// Where the kernels of a captured step find what get() returns when the step is launched; null
+// outside of a capture, where they are given it among their parameters.
+template <typename Get>
+const std::invoke_result_t<Get>* changing_numbers(const Get& get) {
+  using Numbers = std::invoke_result_t<Get>;
+  static_assert(sizeof(Numbers) <= kMostChangingBytes);
+  Graph* graph = Graph::capturing();
+  if (!graph) return nullptr;
+  return static_cast<const Numbers*>(graph->changing([get](void* to) {
+    const Numbers numbers = get();
+    std::memcpy(to, &numbers, sizeof numbers);
+  }));
+}
 
 // std::runtime_error while this thread captures: `what` cannot be part of a graph.
 void refuse_in_capture(const char* what);

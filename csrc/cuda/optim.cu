@@ -54,28 +54,6 @@ struct AdamRule {
   }
 };
 
-template <typename Step>
-__global__ void store_step_kernel(Step step, Step* changing) {
-  *changing = step;
-}
-
-// Where the graph that is being captured finds the numbers of this step, renewed from `options`
-// before each launch; null outside of a capture.
-template <typename Step, typename Options>
-const Step* changing_step(const std::shared_ptr<const Options>& options) {
-  Graph* graph = Graph::capturing();
-  if (!graph) return nullptr;
-  auto* memory = static_cast<Step*>(graph->keep(sizeof(Step)));
-  graph->before_each_launch([options, memory, stored = Step{}, any = false]() mutable {
-    const Step step = step_of(*options);
-    if (any && step == stored) return;
-    launch("store_step", store_step_kernel<Step>, {dim3(1), dim3(1)}, step, memory);
-    stored = step;
-    any = true;
-  });
-  return memory;
-}
-
 }  // namespace
 
 void sgd_step(const std::shared_ptr<const SgdOptions>& options,
@@ -84,7 +62,7 @@ void sgd_step(const std::shared_ptr<const SgdOptions>& options,
   table.reserve(tensors.size());
   for (const SgdTensor& t : tensors) table.push_back({t.size, t.g, {t.p, t.buffer}});
   const SgdStep step = step_of(*options);
-  const auto* changing = changing_step<SgdStep>(options);
+  const auto* changing = changing_numbers([options] { return step_of(*options); });
   if (options->momentum != 0) return step_all("sgd_step", SgdRule<true>{step, changing}, table);
   step_all("sgd_step", SgdRule<false>{step, changing}, table);
 }
@@ -95,7 +73,7 @@ void adam_step(const std::shared_ptr<const AdamOptions>& options,
   table.reserve(tensors.size());
   for (const AdamTensor& t : tensors) table.push_back({t.size, t.g, {t.p, t.m, t.v, t.largest}});
   const AdamStep step = step_of(*options);
-  const auto* changing = changing_step<AdamStep>(options);
+  const auto* changing = changing_numbers([options] { return step_of(*options); });
   const bool amsgrad = !tensors.empty() && tensors.front().largest;  // of all or of none
   if (amsgrad) return step_all("adam_step", AdamRule<true>{step, changing}, table);
   step_all("adam_step", AdamRule<false>{step, changing}, table);

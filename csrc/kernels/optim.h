@@ -9,8 +9,6 @@ struct SgdStep {
   float lr, momentum, gradient_share;  // gradient_share = 1 - dampening
   float weight_decay, sign;            // sign = -1 maximizes
   bool nesterov, first;                // first: the buffer is not read, but set to the gradient
-
-  bool operator==(const SgdStep&) const = default;
 };
 
 struct AdamStep {
@@ -20,8 +18,6 @@ struct AdamStep {
   float root_correction;        // 1 / sqrt(1 - beta2^t)
   float eps, weight_decay, sign;
   float keep;  // what decoupled weight decay leaves of a parameter: 1 - lr weight_decay, else 1
-
-  bool operator==(const AdamStep&) const = default;
 };
 
 struct OptimKernels {

@@ -19,7 +19,7 @@ class Recording:
         ...
     def change(self, call: typing.SupportsInt | typing.SupportsIndex, numbers: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]) -> None:
         """
-        Give an optimizer's step, which is the call of this number, other numbers.
+        Give the call of this number, an optimizer's step or a random draw, other numbers.
         """
     def replay(self) -> None:
         """

@@ -9,6 +9,7 @@ from typing import Any
 from .backends import DEVICE_FLOAT32, FLOAT32, DeviceArray, cpu, cuda
 from .nn import Module
 from .optim.optimizer import Optimizer
+from .random import default_generator
 from .tensor import Tensor
 
 _DATA, _REQUIRES_GRAD = attrgetter("data"), attrgetter("_requires_grad")
@@ -21,6 +22,10 @@ def _is_there(tensor: Tensor) -> bool:
 
 def _is_float32(tensor: Tensor) -> bool:
     return tensor.data.dtype is FLOAT32 or tensor.data.dtype is DEVICE_FLOAT32
+
+
+# Gives a noted call other numbers.
+Change = Callable[[int, list[float]], None]
 
 
 class State:
@@ -113,7 +118,7 @@ class Updates:
         self,
         optimizer: Optimizer,
         noted: list[tuple[int, list[Any]]],
-        change: Callable[[int, list[float]], None],
+        change: Change,
     ) -> None:
         """`noted` holds of each call its number and the parameters' arrays; `change(call, numbers)`
         gives it other numbers.
@@ -159,3 +164,31 @@ class Updates:
         """The step was made."""
         for (_, _, states), key in zip(self._calls, keys, strict=True):
             self._optimizer._count(states, key)
+
+
+class Draws:
+    """The random draws of a step; each repetition makes the next ones of the default generator."""
+
+    def __init__(
+        self, before: tuple[int, int], noted: list[tuple[int, int, int]], change: Change
+    ) -> None:
+        """`before` is the generator's state before the step; `noted` holds of each call its number,
+        its seed and its offset.
+        """
+        seed, first = before
+        self._change = change
+        self._count = (default_generator.offset - first) % 2**64
+        self._calls = [(call, (offset - first) % 2**64) for call, _, offset in noted]
+        for (_, used, _), (_, distance) in zip(noted, self._calls, strict=True):
+            if used != seed or distance >= self._count:
+                raise RuntimeError("record: the step must draw from the default generator alone")
+
+    def give_numbers(self, advance: bool) -> None:
+        """The next repetition makes the draws that the step would make now; with `advance`, they
+        count as made.
+        """
+        if self._count:
+            seed, first = default_generator.next_offset(self._count if advance else 0)
+            for call, distance in self._calls:
+                offset = (first + distance) % 2**64
+                self._change(call, [*map(float, (*divmod(seed, 2**32), *divmod(offset, 2**32)))])

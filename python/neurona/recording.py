@@ -19,7 +19,8 @@ from .backends.tracing import TracingBackend
 from .nn import Module
 from .optim import SGD, Adam, AdamW
 from .optim.optimizer import Optimizer
-from .recorded_state import State, Updates
+from .random import default_generator
+from .recorded_state import Draws, State, Updates
 from .tensor import Tensor
 
 _tracing = threading.Lock()  # the active backend is one for the whole process
@@ -112,7 +113,9 @@ class _Recording:
             raise RuntimeError(f"record: {reason}")
         self._inputs = [_buffer(tensor) for tensor in self._at_home(inputs)]
         counts = [int(count) for count in self._state.counts]
+        draws = default_generator.get_state()
         self._noted, self._result = self._traced(True)
+        self._draws = Draws(draws, self._noted.draws, self._noted.calls.change)
         self._increments = [
             int(count) - before for count, before in zip(self._state.counts, counts, strict=True)
         ]
@@ -134,7 +137,7 @@ class _Recording:
         if self._state.device == "cuda":
             cuda.extension().synchronize()  # whose late error is no result of this step
         self._copy_inputs(inputs)
-        self._give_numbers()
+        self._give_numbers(advance=False)
         changed = self._state.changed_arrays()
         before = [array.copy(order="K") for array in changed]
         try:
@@ -168,7 +171,8 @@ class _Recording:
             gradients = []
         return [result.data, *(gradient.data for gradient in gradients if gradient is not None)]
 
-    def _give_numbers(self) -> None:
+    def _give_numbers(self, advance: bool) -> None:
+        self._draws.give_numbers(advance)
         if self._updates is not None:
             self._updates.give_numbers(self._keys)
 
@@ -179,10 +183,10 @@ class _Recording:
 
     def _repeat(self, inputs: tuple[Tensor, ...]) -> Tensor:
         self._copy_inputs(inputs)
-        # The forward pass counts, so a step that then fails at its loss has counted too.
+        # The forward pass counts and draws, so a step that then fails at its loss has done so too.
         for count, increment in zip(self._state.counts, self._increments, strict=True):
             count[...] += increment
-        self._give_numbers()
+        self._give_numbers(advance=True)
         self._noted.calls.replay() if self._graph is None else self._graph.launch()
         self._restore_gradients()
         if self._optimizer is not None and self._updates is not None:
@@ -253,9 +257,10 @@ def record(
     hand: the first call with inputs of some shapes makes it, the second notes its kernels, the
     third makes it both ways and raises RuntimeError unless all arrays agree.
 
-    The optimizer's numbers (learning rate, momentum, betas, weight decay) may change in each step.
-    Its other options, modes, attributes and arrays of the model begin the recording anew. The model
-    must compute with tensors: what its `forward` does besides, such as printing, is not repeated.
+    The optimizer's numbers (learning rate, momentum, betas, weight decay) may change in each step,
+    and dropout makes the next draws of the default generator. Other options of the optimizer,
+    modes, attributes and arrays of the model begin the recording anew. The model must compute with
+    tensors: what its `forward` does besides, such as printing, is not repeated.
 
     With the model on the device "cuda" the kernels become a CUDA graph; inputs may lie on the host
     or on the device. A repeated step then does not wait, so an error that a kernel finds, such as a
@@ -265,8 +270,8 @@ def record(
 
     Raises TypeError and ValueError for a wrong kind of argument: the optimizer must be an SGD
     without `velocity`, an Adam or an AdamW, over parameters of the model. A call raises
-    RuntimeError for what is not repeatable, which it names: kernels that draw random numbers or are
-    not listed in `neurona.backends.tracing.REPEATABLE`, hooks, parameters that are not float32, and
+    RuntimeError for what is not repeatable, which it names: kernels that are not listed in
+    `neurona.backends.tracing.REPEATABLE`, hooks, parameters that are not float32, and
     reading a tensor's value in Python.
 
     >>> import neurona

@@ -14,7 +14,7 @@ from .device_array import DeviceArray
 from .waist import KERNELS
 
 # Kernels that can be run again by themselves: their bindings call them through run_kernel.h. The
-# others draw random numbers or have not been needed in a step.
+# others have not been needed in a step.
 REPEATABLE = frozenset(
     [
         *["linear_forward", "linear_backward_data", "linear_backward_weight", "reorder"],
@@ -24,7 +24,7 @@ REPEATABLE = frozenset(
         *["min_pool2d_forward", "min_pool2d_backward", "avg_pool2d_forward"],
         *["avg_pool2d_backward", "adaptive_avg_pool2d_forward", "adaptive_avg_pool2d_backward"],
         *["batch_norm_forward", "batch_norm_backward", "cross_entropy_forward"],
-        *["add", "sub", "mul", "div", "sgd_step", "adam_step"],
+        *["add", "sub", "mul", "div", "sgd_step", "adam_step", "dropout"],
         *[kernel for kernel in KERNELS if kernel in vars(reference.activation)],
     ]
 )
@@ -77,7 +77,8 @@ class TracingBackend(_Side):
     The step runs on the host or on the device "cuda", not on both. The trace holds of each call its
     name, its numbers, and the addresses of arrays that come from elsewhere: not from `known` nor
     from an earlier kernel. Two runs of a step whose traces differ compute something without
-    kernels. What an optimizer's kernel is given besides arrays is left out: see `updates`.
+    kernels. What an optimizer's kernel is given besides arrays, and the seed and the offset of a
+    random draw, are left out: see `updates` and `draws`.
     """
 
     def __init__(self, known: list[Any], noting: bool, device: str = "cpu") -> None:
@@ -87,6 +88,7 @@ class TracingBackend(_Side):
         self.kept: list[Any] = []  # arguments and results: the memory of the calls
         self.trace: list[tuple[Any, ...]] = []
         self.updates: list[tuple[int, list[Any]]] = []  # an optimizer's calls, with the parameters
+        self.draws: list[tuple[int, int, int]] = []  # number of a call, its seed and its offset
         self._known, self._results = list(known), list[Any]()
         self._noting = noting
         self._thread = threading.get_ident()
@@ -144,6 +146,8 @@ class TracingBackend(_Side):
             raise RuntimeError(f"record: {kernel} ran without being noted")
         if kernel in _UPDATES:
             self.updates.append((noted_before, args[0]))
+        if kernel == "dropout":
+            self.draws.append((noted_before, *args[2:]))
         return result
 
     def _trace(self, kernel: str, args: Any, kwargs: Any) -> None:
@@ -156,4 +160,8 @@ class TracingBackend(_Side):
                 np.may_share_memory(value, known) for known in self._known
             ):
                 addresses.append(_address(value))
-        self.trace.append((kernel, tuple(kwargs), () if kernel in _UPDATES else numbers, addresses))
+        if kernel in _UPDATES:
+            numbers.clear()
+        if kernel == "dropout":
+            del numbers[1:]  # all but p
+        self.trace.append((kernel, tuple(kwargs), numbers, addresses))
