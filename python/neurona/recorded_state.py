@@ -134,16 +134,27 @@ class Updates:
             states = [optimizer.state.get(owners[id(array)][1], {}) for array in arrays]
             self._calls.append((call, owners[id(arrays[0])][0], states))
         self._given: dict[int, list[float]] = {}
+        self._options: list[tuple[Any, ...]] = []  # of the groups, as they were checked
+        self._given_for: Any = None  # the options whose numbers the calls have
+        # Without counts of steps, keys depend on which buffers there are, which `State` watches.
+        self._counts = type(optimizer)._count is not Optimizer._count
+        self._keys = [optimizer._batch_key(group, states[0]) for _, group, states in self._calls]
 
     def keys(self) -> list[Any] | None:
         """Of each call what its parameters have in common, such as the number of their steps; None
         if that is no more so, or if the step would refuse its options.
         """
-        try:
-            for group in self._optimizer.param_groups:
-                self._optimizer._check_group(group)
-        except (TypeError, ValueError):
-            return None
+        groups = self._optimizer.param_groups
+        options = [tuple(group.values()) for group in groups]
+        if options != self._options:
+            try:
+                for group in groups:
+                    self._optimizer._check_group(group)
+            except (TypeError, ValueError):
+                return None
+            self._options = options
+        if not self._counts:
+            return self._keys
         found: list[Any] = []
         for _, group, states in self._calls:
             keys = {self._optimizer._batch_key(group, state) for state in states}
@@ -154,6 +165,9 @@ class Updates:
 
     def give_numbers(self, keys: list[Any]) -> None:
         """The next repetition is the step with these keys and the options as they are."""
+        if self._given_for is self._options and not self._counts:
+            return
+        self._given_for = self._options
         for (call, group, _), key in zip(self._calls, keys, strict=True):
             numbers = list(self._optimizer._kernel_numbers(group, key).values())
             if self._given.get(call) != numbers:
@@ -162,6 +176,8 @@ class Updates:
 
     def count(self, keys: list[Any]) -> None:
         """The step was made."""
+        if not self._counts:
+            return
         for (_, _, states), key in zip(self._calls, keys, strict=True):
             self._optimizer._count(states, key)
 
