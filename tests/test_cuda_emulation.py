@@ -236,6 +236,32 @@ def test_buffers_taken_too_early_show() -> None:
         planted().stage_hastily("grow")
 
 
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("wait", "synchronize: cannot be part of a captured step"),
+        ("to_host", "copy_to_host: cannot be part of a captured step"),
+        ("from_host", "copy_to_device: cannot be part of a captured step"),
+        ("again", "a step is being captured already"),
+    ],
+)
+def test_a_graph_cannot_wait_or_read_the_host(kind: str, message: str) -> None:
+    """And a capture that failed leaves nothing behind."""
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=message):
+            planted().capture_wrongly(kind)
+    planted().capture_wrongly("nothing")
+
+
+def test_launches_of_a_graph() -> None:
+    """Each begins with memory that nobody has set, and finds what was freed meanwhile."""
+    assert planted().launch_twice(False) == 2
+    assert np.isnan(planted().launch_twice(True))
+    with pytest.raises(RuntimeError, match="add_one: an argument holds a pointer into no array"):
+        planted().launch_with_freed_memory()
+    assert planted().memory_in_use() == 0
+
+
 def end_of(call: str) -> subprocess.CompletedProcess[str]:
     """Runs a call in a process of its own, which it should end."""
     folder = str(Path(str(planted().__file__)).parent)

@@ -74,6 +74,13 @@ def test_views_and_single_elements() -> None:
     assert there[1, 2, 3].item() == host[1, 2, 3].item()
     turned = there.permute(2, 0, 1).reshape(6, 20)
     assert np.array_equal(turned.cpu(), host.permute(2, 0, 1).reshape(6, 20))
+    shifted = there.clone()
+    shifted[1:] = shifted[:-1]  # the same memory
+    shifted[:, ::-1][:2] = shifted[1:3]
+    moved = host.numpy().copy()
+    moved[1:] = moved[:-1].copy()
+    moved[:, ::-1][:2] = moved[1:3].copy()
+    assert np.array_equal(shifted.cpu().numpy(), moved)
     there[0] = 2.0
     there[1] = there[2]
     assert there[0].cpu().numpy().min() == 2 and np.array_equal(there[1].cpu(), host[2])

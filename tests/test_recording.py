@@ -11,6 +11,7 @@ import pytest
 
 import neurona
 from neurona import nn, optim
+from neurona.backends import DeviceArray
 from neurona.nn import functional as F
 
 Batch = tuple[neurona.Tensor, neurona.Tensor]
@@ -62,6 +63,14 @@ class Residual(nn.Module):
         return self.head(F.relu(self.norm(self.body(self.norm(x))) + x))
 
 
+def dropping() -> nn.Module:
+    """Dropout twice, images and rows, once of which nothing is left to draw."""
+    return nn.Sequential(
+        *[nn.Conv2d(3, 6, 3, padding=1), nn.Dropout(0.3), nn.ReLU(), nn.MaxPool2d(2)],
+        *[nn.Flatten(), nn.Dropout(0.5), nn.Dropout(0.0), nn.Linear(96, 10)],
+    )
+
+
 def plain_sgd(parameters: Any) -> optim.SGD:
     return optim.SGD(parameters, lr=0.1)
 
@@ -70,19 +79,34 @@ def sgd(parameters: Any) -> optim.SGD:
     return optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=1e-3, nesterov=True)
 
 
+def adam(parameters: Any) -> optim.Adam:
+    return optim.Adam(parameters, lr=0.01, weight_decay=1e-3, amsgrad=True)
+
+
+def adamw(parameters: Any) -> optim.AdamW:
+    return optim.AdamW(parameters, lr=0.01, betas=(0.8, 0.9))
+
+
+def on_host(array: Any) -> np.ndarray:
+    return array.numpy() if isinstance(array, DeviceArray) else array
+
+
 class Training:
     """A model with its optimizer, and its step by hand or recorded."""
 
-    def __init__(self, make_model: Any, make_optimizer: Any, recorded: bool) -> None:
+    def __init__(
+        self, make_model: Any, make_optimizer: Any, recorded: bool, device: str = "cpu"
+    ) -> None:
         neurona.manual_seed(5)
-        self.model = make_model()
+        self.model = make_model().to(device)
+        self.device = device
         self.optimizer = make_optimizer(self.model.parameters())
         self.loss = nn.CrossEntropyLoss(label_smoothing=0.1)
         recording = neurona.record(self.model, self.loss, self.optimizer)
         self.step: Any = recording if recorded else self._step
 
     def _step(self, x: Any, y: Any) -> Any:
-        loss = self.loss(self.model(x), y)
+        loss = self.loss(self.model(x.to(self.device)), y.to(self.device))
         self.model.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -90,17 +114,18 @@ class Training:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that training changes."""
-        found = {name: tensor.data for name, tensor in self.model.state_dict().items()}
+        found = {name: on_host(tensor.data) for name, tensor in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
             if parameter.grad is not None:
-                found[f"{name} gradient"] = parameter.grad.data
+                found[f"{name} gradient"] = on_host(parameter.grad.data)
             for key, value in self.optimizer.state.get(parameter, {}).items():
-                found[f"{name} {key}"] = value.data
+                array = value.data if isinstance(value, neurona.Tensor) else np.asarray(value)
+                found[f"{name} {key}"] = on_host(array)
         return found
 
 
-def pair(make_model: Any, make_optimizer: Any) -> tuple[Training, Training]:
-    plain, fast = (Training(make_model, make_optimizer, recorded) for recorded in (False, True))
+def pair(make_model: Any, make_optimizer: Any, device: str = "cpu") -> tuple[Training, Training]:
+    plain, fast = (Training(make_model, make_optimizer, way, device) for way in (False, True))
     return plain, fast
 
 
@@ -114,7 +139,11 @@ def assert_same(a: Training, b: Training) -> None:
 
 def train_both(plain: Training, fast: Training, data: list[Batch]) -> None:
     for x, y in data:
-        assert fast.step(x, y).item() == plain.step(x, y).item()
+        before = neurona.get_rng_state()
+        loss, after = fast.step(x, y).item(), neurona.get_rng_state()
+        neurona.set_rng_state(before)
+        assert loss == plain.step(x, y).item()
+        assert neurona.get_rng_state() == after
         assert_same(plain, fast)
 
 
@@ -124,6 +153,9 @@ CASES: dict[str, tuple[Any, Any, tuple[int, ...]]] = {
     "lenet": (lenet, sgd, (5, 3, 8, 8)),
     "flat": (flat, sgd, (5, 3, 8, 8)),
     "residual": (Residual, sgd, (4, 3, 6, 6)),
+    "adam": (lenet, adam, (5, 3, 8, 8)),
+    "dropout": (dropping, sgd, (5, 3, 8, 8)),
+    "adamw": (Residual, adamw, (4, 3, 6, 6)),
 }
 
 
@@ -134,8 +166,70 @@ def test_the_bits_of_training_are_those_of_the_step(case: str) -> None:
     train_both(*pair(make_model, make_optimizer), batches(7, *shape))
 
 
+def repeated_by(fast: Training) -> set[Any]:
+    """The recordings that the step uses."""
+    return set(fast.step._recordings.values())
+
+
+SCHEDULES: dict[str, Any] = {
+    "momentum": sgd,
+    "plain": plain_sgd,
+    "adam": adam,
+    "adamw": adamw,
+    "groups": lambda parameters: optim.AdamW(
+        [{"params": p, "lr": 0.01 * (i + 1)} for i, p in enumerate(parameters)]
+    ),
+}
+
+
+def follow_schedule(plain: Training, fast: Training, data: list[Batch]) -> None:
+    """The learning rate and other numbers change in each step; nothing begins anew."""
+    schedulers = [optim.lr_scheduler.StepLR(t.optimizer, 1, gamma=0.7) for t in (plain, fast)]
+    used: set[Any] = set()
+    for number, batch in enumerate(data):
+        train_both(plain, fast, [batch])
+        used |= repeated_by(fast)
+        for training, scheduler in zip((plain, fast), schedulers, strict=True):
+            scheduler.step()
+            for group in training.optimizer.param_groups:
+                group["weight_decay"] = 1e-3 * number
+                if "betas" in group:
+                    group["betas"] = (0.9 - 0.01 * number, 0.99)
+    assert len(used) == 1
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_numbers_of_the_optimizer_may_change_in_each_step(name: str) -> None:
+    follow_schedule(*pair(mlp, SCHEDULES[name]), batches(8, 7, 20))
+
+
+def test_steps_that_differ_between_parameters_begin_anew() -> None:
+    """Parameters whose numbers of steps come to differ are no longer updated in one call."""
+    plain, fast = pair(mlp, adam)
+    data = batches(12, 7, 20)
+    train_both(plain, fast, data[:6])
+    for training in (plain, fast):
+        training.optimizer.state[training.model[0].weight]["step"] = 1
+    train_both(plain, fast, data[6:])
+
+
+def test_an_option_out_of_range_is_refused_as_by_the_step() -> None:
+    plain, fast = pair(mlp, adam)
+    data = batches(12, 7, 20)
+    train_both(plain, fast, data[:6])
+    for training in (plain, fast):
+        training.optimizer.param_groups[0]["lr"] = -1.0
+        with pytest.raises(ValueError, match="lr must be finite and >= 0"):
+            training.step(*data[0])
+        training.optimizer.param_groups[0]["lr"] = 0.1
+    assert_same(plain, fast)
+    train_both(plain, fast, data[6:])
+
+
 CHANGES: dict[str, Callable[[Training], Any]] = {
     "learning rate": lambda t: t.optimizer.param_groups[0].update(lr=0.01),
+    "no momentum": lambda t: t.optimizer.param_groups[0].update(momentum=0.0, nesterov=False),
+    "sign": lambda t: t.optimizer.param_groups[0].update(maximize=True),
     "frozen": lambda t: t.model[0].requires_grad_(False),
     "weights": lambda t: t.model.load_state_dict(lenet().state_dict(), assign=True),
     "state": lambda t: t.optimizer.state.clear(),
@@ -214,7 +308,7 @@ def test_other_backends_and_float64_run_the_step_as_it_is() -> None:
             np.testing.assert_array_equal(predict(x).numpy(), model(x).detach().numpy())
 
 
-@pytest.mark.parametrize("case", ["mlp", "residual"])
+@pytest.mark.parametrize("case", ["mlp", "residual", "dropout"])
 def test_an_error_in_a_step_begins_the_recording_anew(case: str) -> None:
     """And leaves what the step leaves: batch norms have counted and taken the statistics."""
     make_model, make_optimizer, shape = CASES[case]
@@ -222,11 +316,30 @@ def test_an_error_in_a_step_begins_the_recording_anew(case: str) -> None:
         plain, fast = pair(make_model, make_optimizer)
         data = batches(9, *shape)
         train_both(plain, fast, data[:position])
+        states = []
         for training in (plain, fast):
+            neurona.manual_seed(3)
             with pytest.raises(ValueError, match="target"):
                 training.step(data[0][0], neurona.tensor(np.full(shape[0], 99)))
+            states.append(neurona.get_rng_state())
+        assert states[0] == states[1]
         assert_same(plain, fast)
         train_both(plain, fast, data[position:])
+
+
+def test_dropout_draws_anew_and_after_others() -> None:
+    """Draws of others in between, another seed, and one beyond 2^53."""
+    plain, fast = pair(dropping, plain_sgd)
+    data = batches(9, 5, 3, 8, 8)
+    train_both(plain, fast, data[:5])
+    _ = neurona.rand(3)
+    train_both(plain, fast, data[5:6])
+    for state in ((2**64 - 1, 2**53 + 1), (7, 2**64 - 1)):
+        neurona.set_rng_state(state)
+        train_both(plain, fast, data[6:8])
+    neurona.manual_seed(0)
+    predict = neurona.record(nn.Sequential(nn.Dropout(0.5), nn.Linear(20, 10)))
+    assert len({predict(neurona.ones(4, 20)).numpy().tobytes() for _ in range(8)}) == 8
 
 
 class Odd(nn.Module):
@@ -234,13 +347,16 @@ class Odd(nn.Module):
 
     def __init__(self, form: str) -> None:
         super().__init__()
-        self.form, self.linear, self.drop = form, nn.Linear(20, 10), nn.Dropout(0.5)
+        self.form, self.linear = form, nn.Linear(20, 10)
+        self.generator = neurona.random.Generator(1)
         self.random = np.random.default_rng(0)
 
     def forward(self, x: Any) -> Any:
         y = self.linear(x)
         if self.form == "dropout":
-            return self.drop(y)
+            return F.dropout(y, 0.5, generator=self.generator)
+        if self.form == "classic":
+            return F.dropout(y, 0.5, mode="classic")
         if self.form == "number":
             return y * float(self.random.random())
         if self.form == "numpy":
@@ -259,7 +375,8 @@ class Odd(nn.Module):
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        ("dropout", "must not call dropout"),
+        ("dropout", "must draw from the default generator"),
+        ("classic", "the result must come from a kernel|kernels alone do not give"),
         ("number", "kernels alone do not give the step's results"),
         ("numpy", "kernels alone do not give the step's results"),
         ("item", "must not call sum|must not call item"),
@@ -315,8 +432,8 @@ def test_threads_share_a_recording() -> None:
     assert wrong == []
 
 
-def adam(model: nn.Module) -> optim.Optimizer:
-    return optim.Adam(model.parameters())
+def rmsprop(model: nn.Module) -> optim.Optimizer:
+    return optim.RMSprop(model.parameters())
 
 
 @pytest.mark.parametrize(
@@ -325,13 +442,22 @@ def adam(model: nn.Module) -> optim.Optimizer:
         (lambda m: neurona.record(3), TypeError, "model must be a Module, got int"),
         (lambda m: neurona.record(m, F.cross_entropy), TypeError, "both or neither"),
         (lambda m: neurona.record(m, 3, sgd(m.parameters())), TypeError, "loss must be callable"),
-        (lambda m: neurona.record(m, len, adam(m)), TypeError, "must be an SGD, got Adam"),
+        (
+            lambda m: neurona.record(m, len, rmsprop(m)),
+            TypeError,
+            "must be an SGD, Adam or AdamW, got RMSprop",
+        ),
+        (
+            lambda m: neurona.record(m, len, optim.Adam(m.parameters(), eps_inside=True)),
+            ValueError,
+            "eps_inside=False",
+        ),
         (
             lambda m: neurona.record(
                 m, len, optim.SGD(m.parameters(), lr=0.1, momentum=0.9, velocity=True)
             ),
             ValueError,
-            "without velocity",
+            "velocity=False",
         ),
         (
             lambda m: neurona.record(m, len, sgd(nn.Linear(2, 2).parameters())),

@@ -92,6 +92,21 @@ py::array float32_of(const py::array& source) {
   return result;
 }
 
+// The bytes from the first element to the last, as addresses.
+struct Span {
+  uintptr_t begin, end;
+};
+
+Span span_of(const py::array& array) {
+  const auto address = reinterpret_cast<uintptr_t>(array.data());
+  Span span{address, address + static_cast<uintptr_t>(array.itemsize())};
+  for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
+    const py::ssize_t reach = (array.shape(axis) - 1) * array.strides(axis);
+    (reach < 0 ? span.begin : span.end) += static_cast<uintptr_t>(reach);
+  }
+  return span;
+}
+
 void copy_into(const py::array& to, const py::array& from) {
   constexpr const char* kOp = "copy_into";
   check_home(kOp, "to", to);
@@ -102,7 +117,9 @@ void copy_into(const py::array& to, const py::array& from) {
                std::string(py::str(from.dtype())), " and ",
                shape_text(extents(from.shape(), from.ndim()).data(), from.ndim()));
   if (!to.writeable()) fail_value(kOp, "to must be writable, got a read-only array");
-  if (py::bool_(py::module_::import("numpy").attr("may_share_memory")(to, from)))
+  if (to.size() == 0) return;
+  const Span target = span_of(to), source = span_of(from);
+  if (target.begin < source.end && source.begin < target.end)
     return copy_elements(to, copied(from, Order::kC));
   copy_elements(to, from);
 }

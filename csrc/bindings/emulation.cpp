@@ -4,6 +4,7 @@
 
 #include "bindings/array.h"
 #include "bindings/device.h"
+#include "cuda/emulation/usage.h"
 
 namespace neurona {
 
@@ -34,6 +35,8 @@ void register_emulation(py::module_& m) {
         emulation::set_capability(capability);
       },
       py::arg("capability"), "Which device is emulated, as it is made: sm_80 or sm_90a.");
+  m.def("memory_in_use", &emulation::memory_in_use,
+        "Bytes of the device's arrays that have been allocated and not freed.");
 }
 
 }  // namespace neurona

@@ -16,5 +16,6 @@ PYBIND11_MODULE(NEURONA_DEVICE_MODULE, m) {
 #else
   neurona::register_cuda_device(m);
 #endif
+  neurona::register_recording(m);
   neurona::register_ops(m);
 }

@@ -1,5 +1,8 @@
-// Optimizer steps over lists of arrays, in place.
+// Optimizer steps over lists of arrays, in place. Steps that are noted share their options with
+// those who change numbers in them: a learning rate, the count of steps.
 #include "ops/optim.h"
+
+#include <memory>
 
 #include "bindings/array_lists.h"
 #include "bindings/register.h"
@@ -12,15 +15,13 @@ void sgd_step_binding(py::object params, py::object grads, py::object buffers, p
                       py::object momentum, py::object dampening, py::object weight_decay,
                       py::object nesterov, py::object maximize, py::object first) {
   constexpr const char* kOp = "sgd_step";
-  const SgdOptions options{float_parameter(kOp, "lr", lr),
-                           float_parameter(kOp, "momentum", momentum),
-                           float_parameter(kOp, "dampening", dampening),
-                           float_parameter(kOp, "weight_decay", weight_decay),
-                           bool_parameter(kOp, "nesterov", nesterov),
-                           bool_parameter(kOp, "maximize", maximize),
-                           bool_parameter(kOp, "first", first)};
-  check_options(kOp, options);
-  const bool has_momentum = options.momentum != 0;
+  const auto options = std::make_shared<SgdOptions>(SgdOptions{
+      float_parameter(kOp, "lr", lr), float_parameter(kOp, "momentum", momentum),
+      float_parameter(kOp, "dampening", dampening),
+      float_parameter(kOp, "weight_decay", weight_decay), bool_parameter(kOp, "nesterov", nesterov),
+      bool_parameter(kOp, "maximize", maximize), bool_parameter(kOp, "first", first)});
+  check_options(kOp, *options);
+  const bool has_momentum = options->momentum != 0;
   if (has_momentum && buffers.is_none())
     fail_value(kOp, "buffers must be given when momentum != 0, got None");
   ArrayLists lists(kOp, params);
@@ -31,7 +32,16 @@ void sgd_step_binding(py::object params, py::object grads, py::object buffers, p
   std::vector<SgdTensor> tensors(lists.count());
   for (size_t i = 0; i < tensors.size(); ++i)
     tensors[i] = {lists.size(i), lists.param(i), gradients[i], velocities[i]};
-  run_kernel([=] { sgd_step(options, tensors); });
+  run_kernel([=] { sgd_step(options, tensors); },
+             [options](const std::vector<double>& numbers) {
+               SgdOptions changed = *options;
+               changed.lr = numbers.at(0);
+               changed.momentum = numbers.at(1);
+               changed.dampening = numbers.at(2);
+               changed.weight_decay = numbers.at(3);
+               check_options(kOp, changed);
+               *options = changed;
+             });
   lists.write_back();
 }
 
@@ -40,15 +50,13 @@ void adam_step_binding(py::object params, py::object grads, py::object exp_avgs,
                        py::object beta2, py::object eps, py::object weight_decay,
                        py::object decoupled, py::object maximize, py::object max_exp_avg_sqs) {
   constexpr const char* kOp = "adam_step";
-  const AdamOptions options{float_parameter(kOp, "lr", lr),
-                            float_parameter(kOp, "beta1", beta1),
-                            float_parameter(kOp, "beta2", beta2),
-                            float_parameter(kOp, "eps", eps),
-                            float_parameter(kOp, "weight_decay", weight_decay),
-                            bool_parameter(kOp, "decoupled", decoupled),
-                            bool_parameter(kOp, "maximize", maximize),
-                            int_parameter(kOp, "step", step)};
-  check_options(kOp, options);
+  const auto options = std::make_shared<AdamOptions>(
+      AdamOptions{float_parameter(kOp, "lr", lr), float_parameter(kOp, "beta1", beta1),
+                  float_parameter(kOp, "beta2", beta2), float_parameter(kOp, "eps", eps),
+                  float_parameter(kOp, "weight_decay", weight_decay),
+                  bool_parameter(kOp, "decoupled", decoupled),
+                  bool_parameter(kOp, "maximize", maximize), int_parameter(kOp, "step", step)});
+  check_options(kOp, *options);
   ArrayLists lists(kOp, params);
   const auto gradients = lists.read_list("grads", grads);
   const auto means = lists.updated_list("exp_avgs", exp_avgs),
@@ -60,10 +68,18 @@ void adam_step_binding(py::object params, py::object grads, py::object exp_avgs,
   std::vector<AdamTensor> tensors(lists.count());
   for (size_t i = 0; i < tensors.size(); ++i)
     tensors[i] = {lists.size(i), lists.param(i), gradients[i], means[i], squares[i], largest[i]};
-  {
-    py::gil_scoped_release release;
-    adam_step(options, tensors);
-  }
+  run_kernel([=] { adam_step(options, tensors); },
+             [options](const std::vector<double>& numbers) {
+               AdamOptions changed = *options;
+               changed.step = static_cast<int64_t>(numbers.at(0));
+               changed.lr = numbers.at(1);
+               changed.beta1 = numbers.at(2);
+               changed.beta2 = numbers.at(3);
+               changed.eps = numbers.at(4);
+               changed.weight_decay = numbers.at(5);
+               check_options(kOp, changed);
+               *options = changed;
+             });
   lists.write_back();
 }
 

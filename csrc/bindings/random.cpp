@@ -2,9 +2,11 @@
 #include "ops/random.h"
 
 #include <cmath>
+#include <memory>
 
 #include "bindings/array.h"
 #include "bindings/register.h"
+#include "bindings/run_kernel.h"
 
 namespace neurona {
 namespace {
@@ -28,6 +30,11 @@ uint64_t word_parameter(const char* op, const char* name, py::handle value) {
 
 RandomStream stream_parameters(const char* op, py::handle seed, py::handle offset) {
   return {word_parameter(op, "seed", seed), word_parameter(op, "offset", offset)};
+}
+
+// A word from its upper and lower 32 bits, which are exact as doubles.
+uint64_t word_of(double upper, double lower) {
+  return static_cast<uint64_t>(upper) << 32 | static_cast<uint64_t>(lower);
 }
 
 double finite_parameter(const char* op, const char* name, py::handle value) {
@@ -100,12 +107,14 @@ py::array dropout_binding(py::object x_object, py::object p_object, py::object s
   const Input x = input_array(kOp, "x", x_object, order);
   const double p = float_parameter(kOp, "p", p_object);
   if (!(p >= 0 && p <= 1)) fail_value(kOp, "p must be between 0 and 1, got ", p);
-  const RandomStream stream = stream_parameters(kOp, seed, offset);
+  const auto stream = std::make_shared<RandomStream>(stream_parameters(kOp, seed, offset));
   py::array result = new_floats(x.shape, order);
   float* y = floats(result);
   const int64_t count = x.size();
-  py::gil_scoped_release release;
-  dropout(stream, count, x.data, p, y);
+  run_kernel([=, x = x.data] { dropout(stream, count, x, p, y); },
+             [stream](const std::vector<double>& halves) {
+               *stream = {word_of(halves.at(0), halves.at(1)), word_of(halves.at(2), halves.at(3))};
+             });
   return result;
 }
 

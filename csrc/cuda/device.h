@@ -51,6 +51,8 @@ inline Launch over_elements(int64_t count) {
 
 #if defined(__CUDACC__)
 
+// On which all work is enqueued: one for the process, but a stream of its own for a thread that
+// captures a step.
 cudaStream_t compute_stream();
 
 template <typename... Parameters, typename... Arguments>
@@ -78,11 +80,13 @@ template <typename... Parameters, typename... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), const Launch& shape,
             Arguments... arguments) {
   if (shape.blocks.x == 0 || shape.blocks.y == 0 || shape.blocks.z == 0) return;
-  (emulation::check_argument<Parameters>(name, arguments), ...);
-  auto body = [&] { kernel(static_cast<Parameters>(arguments)...); };
-  emulation::run(
-      name, shape.blocks, shape.threads, shape.shared_bytes,
-      [](void* call) { (*static_cast<decltype(body)*>(call))(); }, &body);
+  emulation::submit([=] {
+    (emulation::check_argument<Parameters>(name, arguments), ...);
+    auto body = [&] { kernel(static_cast<Parameters>(arguments)...); };
+    emulation::run(
+        name, shape.blocks, shape.threads, shape.shared_bytes,
+        [](void* call) { (*static_cast<decltype(body)*>(call))(); }, &body);
+  });
 }
 
 #endif

@@ -1,16 +1,13 @@
 // Labels are turned into int64 and checked by one kernel, the weights of the classes by another;
-// each notes the first position that is wrong. The host waits for both at once, because it must
-// know before a loss is written.
+// each notes the first position that is wrong. The host waits for them, because it must know
+// before a loss is written; in a captured step they are late checks. A wrong label then counts
+// as one that is ignored, so that nobody reads beyond the classes.
 #include "ops/labels.h"
 
-#include "cuda/device.h"
-#include "cuda/device_memory.h"
+#include "cuda/late_check.cuh"
 
 namespace neurona {
 namespace {
-
-using Position = unsigned long long;  // what atomicMin takes
-constexpr Position kNone = ~Position{0};
 
 struct FirstWrong {
   Position label, weight;
@@ -20,8 +17,9 @@ template <typename Label>
 __global__ void read_labels_kernel(const Label* raw, int64_t n, Classes classes, int64_t* labels,
                                    FirstWrong* first) {
   for (int64_t i = first_element(); i < n; i += element_stride()) {
-    labels[i] = read_label(raw[i], classes.count, classes.ignore_index);
-    if (labels[i] == kNoClass) atomicMin(&first->label, static_cast<Position>(i));
+    const int64_t label = read_label(raw[i], classes.count, classes.ignore_index);
+    labels[i] = label == kNoClass ? kIgnoredLabel : label;
+    if (label == kNoClass) atomicMin(&first->label, static_cast<Position>(i));
   }
 }
 
@@ -47,15 +45,16 @@ void read_labels(const char* op, const Labels& source, int64_t n, const Classes&
              static_cast<const Label*>(source.data), n, classes, labels, first);
     });
 
-  const FirstWrong wrong = read_back(first);
-  if (wrong.weight != kNone)
-    fail_class_weight(op, read_back(classes.weight + wrong.weight),
-                      static_cast<int64_t>(wrong.weight));
-  if (wrong.label == kNone) return;
-  with_label_type(source.bytes, source.is_signed, [&](auto type) {
-    fail_label(op, read_back(static_cast<const decltype(type)*>(source.data) + wrong.label),
-               classes.count, classes.ignore_index, static_cast<int64_t>(wrong.label));
-  });
+  if (classes.weight)
+    check_first(&first->weight, classes.weight,
+                [op](int64_t at, float weight) { fail_class_weight(op, weight, at); });
+  if (source.data)
+    with_label_type(source.bytes, source.is_signed, [&](auto type) {
+      using Label = decltype(type);
+      check_first(&first->label, static_cast<const Label*>(source.data),
+                  [op, count = classes.count, ignored = classes.ignore_index](
+                      int64_t at, Label label) { fail_label(op, label, count, ignored, at); });
+    });
 }
 
 }  // namespace neurona

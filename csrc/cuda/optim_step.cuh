@@ -2,9 +2,9 @@
 // kernel's parameters, and each block works on chunks of one of them.
 //
 // A rule says what happens to one element: kArrays is the number of arrays that it changes, and
-// rule(g, s) is given the gradient and s[0], the parameter, with s[1] ..., its state. Every array
-// is read once and written once, four elements at a time where all of a tensor's arrays allow it;
-// the results are the same.
+// rule(g, s) is given the gradient and s[0], the parameter, with s[1] ..., its state. A rule may
+// have a prepare(), which each thread calls first. Every array is read once and written once, four
+// elements at a time where all of a tensor's arrays allow it; the results are the same.
 #pragma once
 
 #include <cstdint>
@@ -80,6 +80,7 @@ __device__ inline void step_one(const Rule& rule, const StepTensor& tensor, int6
 
 template <typename Rule>
 __global__ void step_kernel(Rule rule, StepTable table) {
+  if constexpr (requires { rule.prepare(); }) rule.prepare();
   for (int64_t chunk = blockIdx.x; chunk < table.end[table.count - 1]; chunk += gridDim.x) {
     const int number = table.tensor_of(chunk);
     const StepTensor tensor = table.tensor[number];

@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "cuda/device_memory.h"
+#include "cuda/late_check.cuh"
 #include "cuda/lanes.cuh"
 #include "cuda/places.cuh"
 
@@ -164,7 +165,7 @@ __global__ void indices_kernel(Geometry<int64_t> geometry, Places places, Diviso
 // first = the smallest position of an offset that is none of its window or outside the image.
 template <typename Offset>
 __global__ void check_kernel(Geometry<int64_t> geometry, Places places, Divisor by_columns,
-                             int64_t count, const Offset* offsets, unsigned long long* first) {
+                             int64_t count, const Offset* offsets, Position* first) {
   const int64_t taps = geometry.height.taps * geometry.width.taps;
   for (int64_t i = first_element(); i < count; i += element_stride()) {
     const int64_t offset = offsets[i];
@@ -173,7 +174,7 @@ __global__ void check_kernel(Geometry<int64_t> geometry, Places places, Divisor 
       const Pixel pixel = pixel_of(geometry, places[i], offset, by_columns);
       right = geometry.height.holds(pixel.row) && geometry.width.holds(pixel.column);
     }
-    if (!right) atomicMin(first, static_cast<unsigned long long>(i));
+    if (!right) atomicMin(first, static_cast<Position>(i));
   }
 }
 
@@ -240,18 +241,17 @@ void pool2d_indices(const Pool2dShape& shape, const void* offsets, int64_t* indi
 }
 
 void check_offsets(const char* op, const Pool2dShape& shape, const void* offsets) {
-  constexpr auto kNone = ~0ull;
   const int64_t count = shape.n * shape.p * shape.q * shape.c;
-  const Workspace memory(sizeof kNone);
-  auto* first = memory.as<unsigned long long>();
-  copy_to_device(first, &kNone, sizeof kNone);
+  const Workspace memory(sizeof(Position));
+  auto* first = memory.as<Position>();
+  fill_on_device(first, 0xff, sizeof *first);  // kNoPosition
   with_offsets(shape, offsets, [&](auto* winners) {
     using Offset = std::remove_const_t<std::remove_pointer_t<decltype(winners)>>;
     launch(op, check_kernel<Offset>, over_elements(count), Geometry<int64_t>(shape),
            Places(shape.p, shape.q, shape.c), Divisor(shape.window.kernel[1]), count, winners,
            first);
-    const unsigned long long at = read_back(first);
-    if (at != kNone) fail_offset(op, shape, static_cast<int64_t>(at), read_back(winners + at));
+    check_first(first, winners,
+                [op, shape](int64_t at, Offset offset) { fail_offset(op, shape, at, offset); });
   });
 }
 

@@ -5,6 +5,7 @@
 
 #include "core/dropout_rules.h"
 #include "cuda/device.h"
+#include "cuda/graph.h"
 
 namespace neurona {
 namespace {
@@ -99,10 +100,16 @@ struct Dropout {
   }
 };
 
+struct Stream {
+  RandomStream given;
+  const RandomStream* changing;  // what takes the place of `given` in a captured step, or null
+};
+
 // out[4 j ..] = draw(block j of the stream, j). Outputs are arrays of their own, which begin at a
 // multiple of 16 bytes.
 template <typename Draw, typename T>
-__global__ void draw_kernel(RandomStream stream, Draw draw, int64_t count, T* out) {
+__global__ void draw_kernel(Stream source, Draw draw, int64_t count, T* out) {
+  const RandomStream stream = source.changing ? *source.changing : source.given;
   for (int64_t block = first_element(); 4 * block < count; block += element_stride()) {
     const Four<T> four = draw(philox_block(stream, block), block);
     if (4 * block + 4 <= count) {
@@ -118,28 +125,30 @@ __global__ void draw_kernel(RandomStream stream, Draw draw, int64_t count, T* ou
 }
 
 template <typename Draw, typename T>
-void draw(const char* name, const RandomStream& stream, const Draw& what, int64_t count, T* out) {
+void draw(const char* name, const Stream& stream, const Draw& what, int64_t count, T* out) {
   launch(name, draw_kernel<Draw, T>, over_elements(divide_up(count, 4)), stream, what, count, out);
 }
 
 }  // namespace
 
 void philox(const RandomStream& stream, int64_t count, uint32_t* out) {
-  draw("philox", stream, Words{}, count, out);
+  draw("philox", {stream, nullptr}, Words{}, count, out);
 }
 
 void random_uniform(const RandomStream& stream, int64_t count, double low, double high,
                     float* out) {
-  draw("random_uniform", stream, Uniform{low, (high - low) * 0x1p-24}, count, out);
+  draw("random_uniform", {stream, nullptr}, Uniform{low, (high - low) * 0x1p-24}, count, out);
 }
 
 void random_normal(const RandomStream& stream, int64_t count, float mean, float std, float* out) {
-  draw("random_normal", stream, Normal{mean, std}, count, out);
+  draw("random_normal", {stream, nullptr}, Normal{mean, std}, count, out);
 }
 
-void dropout(const RandomStream& stream, int64_t count, const float* x, double p, float* y) {
+void dropout(const std::shared_ptr<const RandomStream>& stream, int64_t count, const float* x,
+             double p, float* y) {
   const bool x_in_fours = reinterpret_cast<uintptr_t>(x) % sizeof(float4) == 0;
-  draw("dropout", stream, Dropout{dropout_rule(p), x, count, x_in_fours}, count, y);
+  draw("dropout", {*stream, changing_numbers([stream] { return *stream; })},
+       Dropout{dropout_rule(p), x, count, x_in_fours}, count, y);
 }
 
 }  // namespace neurona

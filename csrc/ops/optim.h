@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "ops/optim_rules.h"
@@ -33,7 +34,11 @@ struct AdamTensor {
   float *m, *v, *largest;  // largest is null without amsgrad
 };
 
-void sgd_step(const SgdOptions& options, const std::vector<SgdTensor>& tensors);
-void adam_step(const AdamOptions& options, const std::vector<AdamTensor>& tensors);
+// The numbers among the options may differ when a noted step is repeated; whether there is momentum
+// may not. A device that captures a step keeps the options and reads them before each launch.
+void sgd_step(const std::shared_ptr<const SgdOptions>& options,
+              const std::vector<SgdTensor>& tensors);
+void adam_step(const std::shared_ptr<const AdamOptions>& options,
+               const std::vector<AdamTensor>& tensors);
 
 }  // namespace neurona

@@ -47,11 +47,12 @@ void random_normal(const RandomStream& stream, int64_t count, float mean, float 
   });
 }
 
-void dropout(const RandomStream& stream, int64_t count, const float* x, double p, float* y) {
+void dropout(const std::shared_ptr<const RandomStream>& stream, int64_t count, const float* x,
+             double p, float* y) {
   const auto kernel = kernels().random.dropout;
   const DropoutRule rule = dropout_rule(p);
   for_each_share(count, [&](int64_t block, int64_t first, int64_t n) {
-    kernel(stream, block, n, x + first, rule.threshold, rule.scale, y + first);
+    kernel(*stream, block, n, x + first, rule.threshold, rule.scale, y + first);
   });
 }
 

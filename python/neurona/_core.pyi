@@ -17,6 +17,10 @@ class Recording:
         """
     def __init__(self) -> None:
         ...
+    def change(self, call: typing.SupportsInt | typing.SupportsIndex, numbers: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]) -> None:
+        """
+        Give the call of this number, an optimizer's step or a random draw, other numbers.
+        """
     def replay(self) -> None:
         """
         Repeat the calls in their order, on the same memory.

@@ -38,5 +38,9 @@ def get_device_name() -> str:
 
 
 def synchronize() -> None:
-    """Wait for all that the device has been told to do. RuntimeError where there is none."""
+    """Wait for all that the device has been told to do.
+
+    Raises RuntimeError where there is none, and what a recorded step found wrong on the device
+    (`neurona.record`).
+    """
     _backend.extension().synchronize()

@@ -54,11 +54,11 @@ class Generator:
         """The seed of the stream."""
         return self.seed
 
-    def next_offset(self) -> tuple[int, int]:
-        """The (seed, offset) of one more draw."""
+    def next_offset(self, draws: int = 1) -> tuple[int, int]:
+        """The (seed, offset) of one more draw, or of the first of several."""
         with self._lock:
             offset = self.offset
-            self.offset = (offset + 1) % _WORD
+            self.offset = (offset + draws) % _WORD
         return self.seed, offset
 
     def get_state(self) -> tuple[int, int]:

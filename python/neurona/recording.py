@@ -9,92 +9,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from operator import attrgetter, is_
 from typing import Any
 
 import numpy as np
 
 from .autograd import enable_grad, no_grad
-from .backends import FLOAT32, active_name, cpu, set_active
+from .backends import FLOAT32, DeviceArray, active_name, cuda, set_active
 from .backends.tracing import TracingBackend
 from .nn import Module
-from .optim import SGD
+from .optim import SGD, Adam, AdamW
+from .optim.optimizer import Optimizer
+from .random import default_generator
+from .recorded_state import Draws, State, Updates
 from .tensor import Tensor
 
 _tracing = threading.Lock()  # the active backend is one for the whole process
-_DATA, _REQUIRES_GRAD = attrgetter("data"), attrgetter("_requires_grad")
-_HOOKS, _TRAINING = attrgetter("_hooks"), attrgetter("training")
 
 
-class _State:
-    """What the recorded calls have built in, and what a step changes."""
-
-    def __init__(self, model: Module, optimizer: SGD | None) -> None:
-        self._model, self._optimizer = model, optimizer
-        self.modules = list(model.modules())
-        self.parameters = list(model.parameters())
-        groups = [] if optimizer is None else optimizer.param_groups
-        # The model may have lost parameters that the optimizer still updates.
-        updated = {id(p): p for p in self.parameters}
-        updated.update({id(p): p for group in groups for p in group["params"]})
-        self._tensors = [*updated.values(), *model.buffers()]
-        self._before = self._fingerprint()
-        counts = [getattr(module, "num_batches_tracked", None) for module in self.modules]
-        self.counts = [count.data for count in counts if count is not None]
-
-    def _fingerprint(self) -> tuple[list[Any], list[Any]]:
-        """All that later calls depend on: objects to compare by identity, and values. Gathered by
-        `map`, because it is done in each call.
-        """
-        objects = [*map(_DATA, self._tensors), *map(_HOOKS, self.modules)]
-        values = [Module.changes(), cpu.fast_convolutions()]
-        values += map(_TRAINING, self.modules)
-        values += map(_REQUIRES_GRAD, self._tensors)
-        if self._optimizer is not None:
-            for group in self._optimizer.param_groups:
-                values.append({name: v for name, v in group.items() if name != "params"})
-                objects += group["params"]
-            objects += map(_DATA, self.velocities())
-        return objects, values
-
-    def velocities(self) -> list[Tensor]:
-        """The optimizer's buffers, in the order of its parameters."""
-        if self._optimizer is None:
-            return []
-        state = self._optimizer.state
-        buffers = [
-            state.get(parameter, {}).get("momentum_buffer")
-            for group in self._optimizer.param_groups
-            for parameter in group["params"]
-        ]
-        return [buffer for buffer in buffers if buffer is not None]
-
-    def holds(self) -> bool:
-        objects, values = self._fingerprint()
-        objects_before, values_before = self._before
-        return (
-            values == values_before
-            and len(objects) == len(objects_before)
-            and all(map(is_, objects, objects_before))
-        )
-
-    def objection(self) -> str | None:
-        """Why the model cannot be recorded at all."""
-        for name, module in self._model.named_modules():
-            if module._hooks is not None:
-                return f"module {name!r} has, or had, forward hooks"
-        for name, tensor in self._model.named_parameters():
-            if tensor.data.dtype is not FLOAT32:
-                return f"parameter {name!r} has dtype {tensor.data.dtype}, not float32"
-            if tensor._hooks:
-                return f"parameter {name!r} has hooks"
-        return None
-
-    def changed_arrays(self) -> list[np.ndarray]:
-        """All arrays that a step changes, but for gradients and counts."""
-        arrays = [t.data for t in self._tensors if t.data.dtype is FLOAT32]
-        arrays += [buffer.data for buffer in self.velocities()]
-        return [array for array in arrays if array.flags.writeable]
+# The options of optimizers with which a step is not one kernel.
+_ONLY = {"velocity": False, "bias_correction": True, "eps_inside": False}
 
 
 def _buffer(tensor: Tensor) -> Tensor:
@@ -102,15 +35,20 @@ def _buffer(tensor: Tensor) -> Tensor:
     as the kernels want them.
     """
     array = tensor.data
-    if array.ndim == 4 and array.dtype is FLOAT32:
+    if array.ndim == 4 and array.dtype == FLOAT32:
         return Tensor(array.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2))
     return Tensor(array.copy())
 
 
-def _same(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> bool:
+def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    pairs = zip(map(_on_host, a), map(_on_host, b), strict=True)
     return len(a) == len(b) and all(
-        np.array_equal(x, y, equal_nan=x.dtype.kind == "f") for x, y in zip(a, b, strict=True)
+        np.array_equal(x, y, equal_nan=x.dtype.kind == "f") for x, y in pairs
     )
+
+
+def _on_host(array: Any) -> np.ndarray:
+    return array.numpy() if type(array) is DeviceArray else array
 
 
 class _Recording:
@@ -118,27 +56,43 @@ class _Recording:
 
     def __init__(self, recorded: Recorded) -> None:
         self._step = recorded._step
-        self._state = _State(recorded._model, recorded._optimizer)
+        self._state = State(recorded._model, recorded._optimizer)
+        self._graph: Any = None
+        self._updates: Updates | None = None
+        self._keys: list[Any] = []
         self._optimizer = recorded._optimizer
         self._stages: Iterator[Callable[..., Tensor]] = iter((self._run, self._note, self._check))
 
     def holds(self) -> bool:
-        return self._state.holds()
+        if not self._state.holds():
+            return False
+        if self._updates is None:
+            return True
+        keys = self._updates.keys()
+        self._keys = keys or []
+        return keys is not None
+
+    def raise_late_error(self) -> None:
+        if self._graph is not None:
+            self._graph.raise_late_error()
+
+    def _at_home(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+        """The inputs where the model is."""
+        return [x.to("cuda") if self._state.device == "cuda" else x for x in inputs]
 
     def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
         return next(self._stages, self._repeat)(inputs)
 
     def _run(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """As it is: the optimizer's buffers are made here."""
-        result = self._step(*inputs)
-        self._state._before = self._state._fingerprint()
+        result = self._step(*self._at_home(inputs))
+        self._state.remember()
         return result
 
     def _traced(self, noting: bool) -> tuple[TracingBackend, Tensor]:
         """The backend that the step ran on, with `self._inputs`, and the step's result."""
-        known = [tensor.data for tensor in [*self._inputs, *self._state._tensors]]
-        known += [buffer.data for buffer in self._state.velocities()]
-        backend = TracingBackend(known, noting)
+        known = [*(tensor.data for tensor in self._inputs), *self._state.arrays()]
+        backend = TracingBackend(known, noting, self._state.device)
         with _tracing:
             if active_name() != "cpu":
                 raise RuntimeError(f"record: the backend must be 'cpu', got {active_name()!r}")
@@ -157,9 +111,11 @@ class _Recording:
         reason = self._state.objection()
         if reason is not None:
             raise RuntimeError(f"record: {reason}")
-        self._inputs = [_buffer(tensor) for tensor in inputs]
+        self._inputs = [_buffer(tensor) for tensor in self._at_home(inputs)]
         counts = [int(count) for count in self._state.counts]
+        draws = default_generator.get_state()
         self._noted, self._result = self._traced(True)
+        self._draws = Draws(draws, self._noted.draws, self._noted.calls.change)
         self._increments = [
             int(count) - before for count, before in zip(self._state.counts, counts, strict=True)
         ]
@@ -167,6 +123,9 @@ class _Recording:
         for gradient in self._gradients if self._optimizer is not None else []:
             if gradient is not None and not self._noted.is_result(gradient.data):
                 raise RuntimeError("record: every gradient must come from a kernel")
+        if self._optimizer is not None:
+            calls = self._noted.calls
+            self._updates = Updates(self._optimizer, self._noted.updates, calls.change)
         return Tensor(self._result.data.copy(order="K"))
 
     def _copy_inputs(self, inputs: tuple[Tensor, ...]) -> None:
@@ -175,7 +134,10 @@ class _Recording:
 
     def _check(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Both ways from the same state: the bits must be those of the step itself."""
+        if self._state.device == "cuda":
+            cuda.extension().synchronize()  # whose late error is no result of this step
         self._copy_inputs(inputs)
+        self._give_numbers(advance=False)
         changed = self._state.changed_arrays()
         before = [array.copy(order="K") for array in changed]
         try:
@@ -196,6 +158,8 @@ class _Recording:
                 "(this call's step was made as it is)"
             )
         self._noted.trace.clear()
+        if self._state.device == "cuda":
+            self._graph = self._noted.calls.capture()
         self._restore_gradients()
         return Tensor(result.data.copy(order="K"))
 
@@ -207,6 +171,11 @@ class _Recording:
             gradients = []
         return [result.data, *(gradient.data for gradient in gradients if gradient is not None)]
 
+    def _give_numbers(self, advance: bool) -> None:
+        self._draws.give_numbers(advance)
+        if self._updates is not None:
+            self._updates.give_numbers(self._keys)
+
     def _restore_gradients(self) -> None:
         if self._optimizer is not None:
             for parameter, gradient in zip(self._state.parameters, self._gradients, strict=True):
@@ -214,12 +183,14 @@ class _Recording:
 
     def _repeat(self, inputs: tuple[Tensor, ...]) -> Tensor:
         self._copy_inputs(inputs)
-        # The forward pass counts, so a step that then fails at its loss has counted too.
+        # The forward pass counts and draws, so a step that then fails at its loss has done so too.
         for count, increment in zip(self._state.counts, self._increments, strict=True):
             count[...] += increment
-        self._noted.calls.replay()
+        self._give_numbers(advance=True)
+        self._noted.calls.replay() if self._graph is None else self._graph.launch()
         self._restore_gradients()
-        if self._optimizer is not None:
+        if self._optimizer is not None and self._updates is not None:
+            self._updates.count(self._keys)
             self._optimizer._step_count += 1
             for parameter in self._state.parameters:
                 parameter._version[0] += 1
@@ -230,7 +201,7 @@ class Recorded:
     """What `record` returns: a function of a batch, or of a batch and its targets."""
 
     def __init__(
-        self, model: Module, loss: Callable[..., Tensor] | None, optimizer: SGD | None
+        self, model: Module, loss: Callable[..., Tensor] | None, optimizer: Optimizer | None
     ) -> None:
         self._model, self._loss, self._optimizer = model, loss, optimizer
         self._step: Callable[..., Tensor] = self._predict if loss is None else self._train
@@ -265,17 +236,18 @@ class Recorded:
         with self._lock:
             if active_name() != "cpu":
                 return self._step(*inputs)
-            key = tuple([(tensor.data.shape, tensor.data.dtype.char) for tensor in inputs])
-            recording = self._recordings.pop(key, None)
-            if recording is None or not recording.holds():
-                recording = _Recording(self)
+            key = tuple([(type(x.data), x.data.shape, x.data.dtype.char) for x in inputs])
+            for recording in self._recordings.values():
+                recording.raise_late_error()
+            found = self._recordings.pop(key, None)
+            recording = found if found is not None and found.holds() else _Recording(self)
             result = recording(inputs)
             self._recordings[key] = recording  # not after an error: then it begins anew
             return result
 
 
 def record(
-    model: Module, loss: Callable[..., Tensor] | None = None, optimizer: SGD | None = None
+    model: Module, loss: Callable[..., Tensor] | None = None, optimizer: Optimizer | None = None
 ) -> Recorded:
     """A function that, after three calls, repeats a step's kernels alone, without Python.
 
@@ -285,16 +257,22 @@ def record(
     hand: the first call with inputs of some shapes makes it, the second notes its kernels, the
     third makes it both ways and raises RuntimeError unless all arrays agree.
 
-    New options of the optimizer (a learning rate), modes, attributes and arrays of the model begin
-    the recording anew; so a learning rate that changes in each step leaves nothing to repeat. The
-    model must compute with tensors: what its `forward` does besides, such as printing, is not
-    repeated.
+    The optimizer's numbers (learning rate, momentum, betas, weight decay) may change in each step,
+    and dropout makes the next draws of the default generator. Other options of the optimizer,
+    modes, attributes and arrays of the model begin the recording anew. The model must compute with
+    tensors: what its `forward` does besides, such as printing, is not repeated.
+
+    With the model on the device "cuda" the kernels become a CUDA graph; inputs may lie on the host
+    or on the device. A repeated step then does not wait, so an error that a kernel finds, such as a
+    label that is no class, is raised late, by whoever next waits (reading the loss,
+    `neurona.cuda.synchronize`) or by a later call of the step, which does nothing else. By then the
+    step has been made, and perhaps more; samples with wrong labels count as ignored in it.
 
     Raises TypeError and ValueError for a wrong kind of argument: the optimizer must be an SGD
-    without `velocity`, over parameters of the model. A call raises RuntimeError for what is not
-    repeatable, which it names: kernels that draw random numbers or are not listed in
-    `neurona.backends.tracing.REPEATABLE`, hooks, parameters that are not float32, and reading a
-    tensor's value in Python.
+    without `velocity`, an Adam or an AdamW, over parameters of the model. A call raises
+    RuntimeError for what is not repeatable, which it names: kernels that are not listed in
+    `neurona.backends.tracing.REPEATABLE`, hooks, parameters that are not float32, and
+    reading a tensor's value in Python.
 
     >>> import neurona
     >>> from neurona import nn, optim
@@ -313,10 +291,13 @@ def record(
     if loss is not None and not callable(loss):
         raise TypeError(f"record: loss must be callable, got {type(loss).__name__}")
     if optimizer is not None:
-        if type(optimizer) is not SGD:
-            raise TypeError(f"record: optimizer must be an SGD, got {type(optimizer).__name__}")
-        if any(group["velocity"] for group in optimizer.param_groups):
-            raise ValueError("record: optimizer must be an SGD without velocity, got velocity=True")
+        if type(optimizer) not in (SGD, Adam, AdamW):
+            raise TypeError(
+                f"record: optimizer must be an SGD, Adam or AdamW, got {type(optimizer).__name__}"
+            )
+        for option, allowed in _ONLY.items():
+            if any(group.get(option, allowed) != allowed for group in optimizer.param_groups):
+                raise ValueError(f"record: optimizer must have {option}={allowed}, for its kernel")
         own = {id(parameter) for parameter in model.parameters()}
         for group in optimizer.param_groups:
             if any(id(parameter) not in own for parameter in group["params"]):

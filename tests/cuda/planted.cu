@@ -15,6 +15,7 @@
 #include "cuda/device.h"
 #include "cuda/device_memory.h"
 #include "cuda/emulation/poison.h"
+#include "cuda/graph.h"
 #include "cuda/pinned_buffer.h"
 #include "cuda/staging_ring.h"
 #include "planted_copies.cuh"
@@ -316,6 +317,50 @@ std::vector<float> stage(const std::string& kind) {
   return y;
 }
 
+// -- Graphs -----------------------------------------------------------------------------------
+
+// What no graph can hold. The device works when a step is repeated, and the host's memory is then
+// another's.
+void capture_wrongly(const std::string& kind) {
+  const Workspace array(64);
+  char host[64] = {};
+  const Graph graph([&] {
+    if (kind == "wait") synchronize();
+    if (kind == "to_host") copy_to_host(host, array.as<char>(), 64);
+    if (kind == "from_host") copy_to_device(array.as<char>(), host, 64);
+    if (kind == "again") Graph inner([] {});
+  });
+}
+
+__global__ void add_one(float* x) { *x += 1; }
+__global__ void read_unset(const float* x, float* y) { *y += *x; }
+
+// x after two launches of a graph that adds 1. With `wrong` it adds what its workspace holds, which
+// nobody has set; the first launch's value must not be there for the second.
+float launch_twice(bool wrong) {
+  const Workspace memory(sizeof(float));
+  auto* x = memory.as<float>();
+  fill_on_device(x, 0, sizeof *x);
+  Graph graph([&] {
+    const Workspace own(sizeof(float));
+    if (!wrong) fill_on_device(own.as<float>(), 0, sizeof(float));
+    launch("read_unset", read_unset, {dim3(1), dim3(1)}, own.as<const float>(), x);
+    fill_on_device(own.as<float>(), 0, sizeof(float));
+    launch("add_one", add_one, {dim3(1), dim3(1)}, x);
+  });
+  graph.launch();
+  graph.launch();
+  return read_back(x);
+}
+
+// A graph that uses memory which is freed before it is launched.
+void launch_with_freed_memory() {
+  void* x = device_allocate(sizeof(float));
+  Graph graph([&] { launch("add_one", add_one, {dim3(1), dim3(1)}, static_cast<float*>(x)); });
+  device_free(x);
+  graph.launch();
+}
+
 // These end the process.
 float read_on_host() {
   const Workspace array(sizeof(float));
@@ -345,6 +390,9 @@ PYBIND11_MODULE(neurona_cuda_planted, m) {
   m.attr("kCopies") = kCopies;
   m.def("stage", &stage<PinnedBuffer>, Alone());
   m.def("stage_hastily", &stage<HastyBuffer>, Alone());
+  m.def("capture_wrongly", &capture_wrongly, Alone());
+  m.def("launch_twice", &launch_twice, Alone());
+  m.def("launch_with_freed_memory", &launch_with_freed_memory, Alone());
   m.def("read_on_host", &read_on_host);
   m.def("free_twice", &free_twice);
   m.def("ask_position_on_host", &ask_position_on_host);

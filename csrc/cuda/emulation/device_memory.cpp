@@ -15,8 +15,11 @@
 #include <string>
 
 #include "cuda/device_memory.h"
+#include "cuda/emulation/engine.h"
 #include "cuda/emulation/late_copies.h"
 #include "cuda/emulation/poison.h"
+#include "cuda/emulation/usage.h"
+#include "cuda/graph.h"
 #include "cuda/staging.h"
 
 namespace neurona::emulation {
@@ -86,6 +89,13 @@ class Region {
     std::memset(memory, kUnset, place->second.bytes);
     forbid(memory, place->second.span);
     blocks_.erase(place);
+  }
+
+  size_t bytes_in_use() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    size_t bytes = 0;
+    for (const auto& [offset, block] : blocks_) bytes += block.bytes;
+    return bytes;
   }
 
   bool contains(const void* memory) const { return offset_of(memory) < kRegionBytes; }
@@ -201,6 +211,8 @@ bool is_on_device(const void* memory, size_t bytes) { return region().is_allocat
 
 bool restore_gaps() { return region().restore_gaps(); }
 
+size_t memory_in_use() { return region().bytes_in_use(); }
+
 }  // namespace neurona::emulation
 
 namespace neurona {
@@ -223,32 +235,56 @@ bool lies_on_device(const void* memory, size_t bytes) {
 }
 
 void copy_to_device(void* to, const void* from, size_t bytes) {
+  refuse_in_capture("copy_to_device");
   emulation::check_range("copy_to_device", to, bytes);
   emulation::check_on_host("copy_to_device", from);
   to_device_ring().send(to, from, bytes);
 }
 
 void copy_to_host(void* to, const void* from, size_t bytes) {
+  refuse_in_capture("copy_to_host");
   emulation::check_range("copy_to_host", from, bytes);
   emulation::check_on_host("copy_to_host", to);
   to_host_ring().fetch(to, from, bytes);
+  Graph::raise_late_errors();
 }
 
 void copy_on_device(void* to, const void* from, size_t bytes) {
-  emulation::check_range("copy_on_device", from, bytes);
-  emulation::check_range("copy_on_device", to, bytes);
-  emulation::finish_copies();
-  const DeviceMemoryAccess access;
-  if (bytes) std::memcpy(to, from, bytes);
+  emulation::submit([=] {
+    emulation::finish_copies();
+    emulation::check_range("copy_on_device", from, bytes);
+    emulation::check_range("copy_on_device", to, bytes);
+    const DeviceMemoryAccess access;
+    if (bytes) std::memcpy(to, from, bytes);
+  });
 }
 
 void fill_on_device(void* to, unsigned char byte, size_t bytes) {
-  emulation::check_range("fill_on_device", to, bytes);
-  emulation::finish_copies();
-  const DeviceMemoryAccess access;
-  if (bytes) std::memset(to, byte, bytes);
+  emulation::submit([=] {
+    emulation::finish_copies();
+    emulation::check_range("fill_on_device", to, bytes);
+    const DeviceMemoryAccess access;
+    if (bytes) std::memset(to, byte, bytes);
+  });
 }
 
-void synchronize() { emulation::finish_copies(); }
+void synchronize() {
+  refuse_in_capture("synchronize");
+  emulation::finish_copies();
+  Graph::raise_late_errors();
+}
+
+void* shared_allocate(size_t bytes) { return device_allocate(bytes); }
+void shared_free(void* memory) noexcept { device_free(memory); }
+
+void read_shared(void* to, const void* shared, size_t bytes) {
+  const DeviceMemoryAccess access;
+  std::memcpy(to, shared, bytes);
+}
+
+void write_shared(void* shared, const void* from, size_t bytes) {
+  const DeviceMemoryAccess access;
+  std::memcpy(shared, from, bytes);
+}
 
 }  // namespace neurona

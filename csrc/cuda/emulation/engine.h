@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace neurona::emulation {
@@ -85,5 +86,8 @@ void set_schedule(const Schedule& schedule);
 // std::runtime_error for what a launch or a kernel does wrong, naming the kernel.
 void run(const char* kernel, const Extent3& grid, const Extent3& block, size_t dynamic_bytes,
          void (*body)(void*), void* argument);
+
+// Makes a call that work on the device consists of, or notes it while this thread captures a step.
+void submit(const std::function<void()>& call);
 
 }  // namespace neurona::emulation

@@ -133,6 +133,7 @@ T atomicMax(T* address, T value) {
 }
 
 inline void __threadfence() {}
+inline void __threadfence_system() {}
 
 // -- Vectors --------------------------------------------------------------------------------------
 

@@ -2,8 +2,16 @@
 
 #include "cuda/device.h"
 #include "cuda/runtime/check.h"
+#include "cuda/runtime/stream.h"
 
 namespace neurona {
+namespace {
+
+thread_local cudaStream_t capture_stream = nullptr;
+
+}  // namespace
+
+void capture_on(cudaStream_t stream) { capture_stream = stream; }
 
 int device_count() {
   int count = 0;
@@ -21,6 +29,7 @@ std::string device_name() {
 // One for the process, so that ops of all host threads run in the order of their launches. Never
 // destroyed: arrays may be freed after the driver has gone.
 cudaStream_t compute_stream() {
+  if (capture_stream) return capture_stream;
   static const cudaStream_t stream = [] {
     cudaStream_t created;
     check_cuda("no CUDA device can be used",

@@ -3,6 +3,7 @@
 // whoever had it.
 #include "cuda/device_memory.h"
 
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <new>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "cuda/device.h"
+#include "cuda/graph.h"
 #include "cuda/runtime/check.h"
 #include "cuda/staging.h"
 
@@ -24,6 +26,23 @@ size_t size_class(size_t bytes) {
   while (8 * step < bytes) step *= 2;
   return divide_up(bytes > kSmallest ? bytes : kSmallest, step) * step;
 }
+
+// Lets a thread that captures a step allocate memory, which is no part of the step: cudaMalloc is
+// forbidden to it only because it might wait for other streams. It comes to that rarely. A step has
+// been repeated as calls right before it is captured, so the pool has what it needs, unless another
+// thread takes it in between.
+class AllowedInCapture {
+ public:
+  AllowedInCapture() { exchange(); }
+  ~AllowedInCapture() { exchange(); }
+  AllowedInCapture(const AllowedInCapture&) = delete;
+  AllowedInCapture& operator=(const AllowedInCapture&) = delete;
+
+ private:
+  void exchange() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+};
 
 class Pool {
  public:
@@ -53,9 +72,11 @@ class Pool {
 
   void* allocate_new(size_t size) {
     compute_stream();  // the first call says that there is no device, if so
+    const AllowedInCapture allowed;
     void* memory = nullptr;
     cudaError_t status = cudaMalloc(&memory, size);
-    if (status == cudaErrorMemoryAllocation) {
+    // Not during a capture: cudaFree would wait for the device.
+    if (status == cudaErrorMemoryAllocation && !Graph::capturing()) {
       cudaGetLastError();  // it is no error of the next call
       return_free();
       status = cudaMalloc(&memory, size);
@@ -113,11 +134,14 @@ bool lies_on_device(const void* memory, size_t bytes) {
 }
 
 void copy_to_device(void* to, const void* from, size_t bytes) {
+  refuse_in_capture("copy to the CUDA device");
   to_device_ring().send(to, from, bytes);
 }
 
 void copy_to_host(void* to, const void* from, size_t bytes) {
+  refuse_in_capture("copy from the CUDA device");
   to_host_ring().fetch(to, from, bytes);
+  Graph::raise_late_errors();
 }
 
 void copy_on_device(void* to, const void* from, size_t bytes) {
@@ -132,7 +156,35 @@ void fill_on_device(void* to, unsigned char byte, size_t bytes) {
 }
 
 void synchronize() {
+  refuse_in_capture("waiting for the CUDA device");
   check_cuda("work on the CUDA device", cudaStreamSynchronize(compute_stream()));
+  Graph::raise_late_errors();
+}
+
+// Pages of the host that the device has in its own address space: under the same address, as every
+// 64-bit system with unified addresses has it.
+void* shared_allocate(size_t bytes) {
+  compute_stream();
+  void* memory = nullptr;
+  check_cuda("shared memory", cudaHostAlloc(&memory, bytes, cudaHostAllocMapped));
+  return memory;
+}
+
+void shared_free(void* memory) noexcept {
+  cudaFreeHost(memory);
+  cudaGetLastError();
+}
+
+void read_shared(void* to, const void* shared, size_t bytes) {
+  const auto* from = static_cast<const volatile unsigned long long*>(shared);
+  for (size_t i = 0; i < bytes / sizeof *from; ++i) {
+    const unsigned long long word = from[i];
+    std::memcpy(static_cast<unsigned char*>(to) + i * sizeof word, &word, sizeof word);
+  }
+}
+
+void write_shared(void* shared, const void* from, size_t bytes) {
+  std::memcpy(shared, from, bytes);
 }
 
 }  // namespace neurona

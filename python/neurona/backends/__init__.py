@@ -79,11 +79,16 @@ def _for_dtype(dtype: np.dtype) -> Any:
 
 def _on_device() -> Any:
     """The kernels for arrays on a CUDA device, whichever backend runs those on the host."""
-    if _active.name in ("recording", "verify"):
+    if _active.name == "verify":
         raise RuntimeError(
-            f"{_active.name}: runs kernels on the host only, got a tensor on the device 'cuda'; "
+            "verify: runs kernels on the host only, got a tensor on the device 'cuda'; "
             "move it with .cpu()"
         )
+    return _active.on_device if _active.name == "recording" else device_backend()
+
+
+def device_backend() -> Any:
+    """The kernels of the CUDA device."""
     if "cuda" not in _backends:
         from . import cuda
 

@@ -283,7 +283,9 @@ def _assign(target: np.ndarray, value: Any) -> None:
         source = _extension().to_device(np.asarray(value, target.dtype))
     if not target.flags.writeable:
         raise ValueError("neurona: the array on the device is read-only")
-    _extension().copy_into(target, np.broadcast_to(source, target.shape))
+    if source.shape != target.shape:
+        source = np.broadcast_to(source, target.shape)
+    _extension().copy_into(target, source)
 
 
 def _new_like(prototype: DeviceArray, order: str = "K", **options: Any) -> DeviceArray:

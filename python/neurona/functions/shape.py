@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function, ndarray
-from ..backends import FLOAT32, current
+from ..backends import DEVICE_FLOAT32, FLOAT32, current
 from .elementwise import unbroadcast
 
 
@@ -32,7 +32,8 @@ class Reshape(Function):
     __slots__ = ()
 
     def forward(ctx, x: ndarray, shape: tuple[int, ...]) -> ndarray:
-        flattens = x.ndim == 4 and x.dtype is FLOAT32 and _flattens_channels_last(x, shape)
+        is_float32 = x.dtype is FLOAT32 or x.dtype is DEVICE_FLOAT32
+        flattens = x.ndim == 4 and is_float32 and _flattens_channels_last(x, shape)
         ctx.saved = (x.shape, flattens)
         if flattens:
             x = current(x.dtype).reorder(x, False)

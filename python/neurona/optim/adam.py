@@ -69,6 +69,30 @@ class Adam(Optimizer):
             check_number(op, name, group[name], "finite and >= 0", not_negative)
         check_betas(op, group["betas"])
 
+    _recorded_buffers = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+
+    def _structure(self, group: Group) -> tuple[Any, ...]:
+        names = (
+            *("amsgrad", "maximize", "decoupled_weight_decay"),
+            *("bias_correction", "eps_inside"),
+        )
+        return tuple(group[name] for name in names)
+
+    def _kernel_numbers(self, group: Group, key: int) -> dict[str, Any]:
+        beta1, beta2 = group["betas"]
+        return {
+            "step": key,
+            "lr": group["lr"],
+            "beta1": beta1,
+            "beta2": beta2,
+            "eps": group["eps"],
+            "weight_decay": group["weight_decay"],
+        }
+
+    def _count(self, states: list[dict[str, Any]], key: int) -> None:
+        for state in states:
+            state["step"] = key
+
     def _batch_key(self, group: Group, state: dict[str, Any]) -> int:
         return state.get("step", 0) + 1
 
@@ -88,26 +112,19 @@ class Adam(Optimizer):
                 check_arrays(type(self).__name__, param, grad)
                 with np.errstate(all="ignore"):
                     _composed_step(group, param.data, grad, own, key)
-            for state in states:
-                state["step"] = key
+            self._count(states, key)
             return
         backends.current(arrays[0].dtype).adam_step(
             arrays,
             grads,
             buffers[0],
             buffers[1],
-            step=key,
-            lr=group["lr"],
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            eps=group["eps"],
-            weight_decay=group["weight_decay"],
+            **self._kernel_numbers(group, key),
             decoupled=group["decoupled_weight_decay"],
             maximize=group["maximize"],
             max_exp_avg_sqs=buffers[2] if group["amsgrad"] else None,
         )
-        for state in states:
-            state["step"] = key
+        self._count(states, key)
 
 
 def _composed_step(

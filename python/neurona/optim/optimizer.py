@@ -89,6 +89,21 @@ class Optimizer:
         """Update `params` and their state in place, in one call of the backend."""
         raise NotImplementedError
 
+    # ---- what a subclass provides whose steps `neurona.record` repeats ----
+
+    _recorded_buffers: tuple[str, ...] = ()  # the tensors of a parameter's state
+
+    def _structure(self, group: Group) -> Any:
+        """The options that decide which kernels run on which arrays."""
+        raise NotImplementedError
+
+    def _kernel_numbers(self, group: Group, key: Any) -> dict[str, Any]:
+        """The other arguments of the kernel, which may differ in each step."""
+        raise NotImplementedError
+
+    def _count(self, states: list[dict[str, Any]], key: Any) -> None:
+        """Note in the state of a batch of parameters that they were updated."""
+
     # ---- groups ----
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:

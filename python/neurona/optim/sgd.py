@@ -103,6 +103,14 @@ class SGD(Optimizer):
 
         return super().step(at_the_point_ahead)
 
+    _recorded_buffers = ("momentum_buffer",)
+
+    def _structure(self, group: Group) -> tuple[Any, ...]:
+        return (group["momentum"] != 0, group["nesterov"], group["maximize"], group["velocity"])
+
+    def _kernel_numbers(self, group: Group, key: bool) -> dict[str, Any]:
+        return {name: group[name] for name in ("lr", "momentum", "dampening", "weight_decay")}
+
     def _batch_key(self, group: Group, state: dict[str, Any]) -> bool:
         if group["velocity"]:
             return False
@@ -127,10 +135,7 @@ class SGD(Optimizer):
             arrays,
             grads,
             buffers,
-            lr=group["lr"],
-            momentum=group["momentum"],
-            dampening=group["dampening"],
-            weight_decay=group["weight_decay"],
+            **self._kernel_numbers(group, key),
             nesterov=group["nesterov"],
             maximize=group["maximize"],
             first=key,

@@ -1,0 +1,41 @@
+// The emulated graph: the calls of a step, with their arguments, in their order.
+#include "cuda/playback.h"
+
+#include <vector>
+
+#include "cuda/emulation/engine.h"
+
+namespace neurona {
+namespace {
+
+thread_local std::vector<std::function<void()>>* noted = nullptr;  // of the step being captured
+
+struct Noting {
+  explicit Noting(std::vector<std::function<void()>>* calls) { noted = calls; }
+  ~Noting() { noted = nullptr; }
+};
+
+}  // namespace
+
+namespace emulation {
+
+void submit(const std::function<void()>& call) { noted ? noted->push_back(call) : call(); }
+
+}  // namespace emulation
+
+struct Playback::State {
+  std::vector<std::function<void()>> calls;
+};
+
+Playback::Playback(const std::function<void()>& work) : state_(std::make_unique<State>()) {
+  const Noting noting(&state_->calls);
+  work();
+}
+
+Playback::~Playback() = default;
+
+void Playback::launch() {
+  for (const auto& call : state_->calls) call();
+}
+
+}  // namespace neurona

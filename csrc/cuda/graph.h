@@ -1,0 +1,118 @@
+// A step captured once and repeated with one call: what a thread enqueues meanwhile (kernels,
+// copies on the device, fills) is noted with its arguments by value, and not run.
+//
+// Captured work may not wait for the device, nor read the host's memory, which is another's when
+// the step is repeated. So what an op would ask the device for at once, whether its labels are
+// right, is noted by a kernel in a record of the graph and raised late: when the host next waits,
+// or when raise_late_error() is called. The first wrong call of a graph stays until then.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <type_traits>
+#include <vector>
+
+#include "cuda/device_memory.h"
+#include "cuda/playback.h"
+
+namespace neurona {
+
+using Position = unsigned long long;  // what atomicMin takes
+constexpr Position kNoPosition = ~Position{0};
+
+// What kernels leave for the host, in memory that both reach.
+struct LateRecord {
+  unsigned long long check;  // which one failed, from 1 on; 0 for none
+  Position position;
+  unsigned long long value;  // the bits of the element there
+};
+
+// Throws what the op would have thrown at once.
+using FailLate = std::function<void(int64_t position, unsigned long long value)>;
+
+// Where a kernel says that a check failed.
+struct LateCheck {
+  LateRecord* record;
+  unsigned long long number;
+};
+
+// A learning rate, the offset of a random draw: what a step is given besides arrays.
+constexpr size_t kMostChangingBytes = 48;
+struct ChangingNumbers {
+  uint32_t words[kMostChangingBytes / sizeof(uint32_t)];
+};
+
+class Graph {
+ public:
+  // Captures what `work` enqueues. Its kernels must have run before, so that they are loaded.
+  explicit Graph(const std::function<void()>& work);
+  ~Graph();  // waits for the last launch
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  void launch();
+
+  // Throws what a check has noted, once; does not wait.
+  void raise_late_error();
+  // The same for all graphs.
+  static void raise_late_errors();
+
+  // The graph that this thread captures, or null. What follows is for what is captured.
+  static Graph* capturing() { return capturing_; }
+
+  // Memory for the length of an op. It belongs to the graph as long as that lives, since each
+  // launch writes to it anew; another op of the same graph may get it when it is free.
+  void* allocate(size_t bytes);
+  void free(void* memory);
+  // Memory that no other op of the graph gets.
+  void* keep(size_t bytes);
+
+  // Where kernels find numbers that may differ in each launch: before it, `write` puts those that
+  // it is to see into kMostChangingBytes that are zero.
+  const void* changing(std::function<void(void*)> write);
+
+  LateCheck late_check(FailLate fail);
+
+ private:
+  struct Changing {
+    void* memory;
+    std::function<void(void*)> write;
+    ChangingNumbers stored;
+    bool is_stored;
+  };
+
+  void renew_numbers();
+  void release() noexcept;
+
+  static inline thread_local Graph* capturing_ = nullptr;
+  std::vector<Changing> changing_;
+  std::vector<FailLate> checks_;
+  std::map<void*, size_t> blocks_;            // all of them, with their sizes
+  std::multimap<size_t, void*> free_blocks_;  // by size
+  LateRecord* record_;
+  std::unique_ptr<Playback> playback_;
+  std::mutex one_at_a_time_;
+};
+
+// Where the kernels of a captured step find what get() returns when the step is launched; null
+// outside of a capture, where they are given it among their parameters.
+template <typename Get>
+const std::invoke_result_t<Get>* changing_numbers(const Get& get) {
+  using Numbers = std::invoke_result_t<Get>;
+  static_assert(sizeof(Numbers) <= kMostChangingBytes);
+  Graph* graph = Graph::capturing();
+  if (!graph) return nullptr;
+  return static_cast<const Numbers*>(graph->changing([get](void* to) {
+    const Numbers numbers = get();
+    std::memcpy(to, &numbers, sizeof numbers);
+  }));
+}
+
+// std::runtime_error while this thread captures: `what` cannot be part of a graph.
+void refuse_in_capture(const char* what);
+
+}  // namespace neurona

@@ -1,0 +1,243 @@
+"""`neurona.record` with the model on the device "cuda", on the emulated one: a captured graph."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import emulated
+import neurona
+from conftest import DEVICES
+from neurona import nn, optim
+from neurona.backends import cuda
+from test_recording import (
+    CASES,
+    SCHEDULES,
+    Odd,
+    Residual,
+    Training,
+    adam,
+    assert_same,
+    batches,
+    follow_schedule,
+    lenet,
+    mlp,
+    pair,
+    sgd,
+    train_both,
+)
+
+
+@pytest.fixture(params=DEVICES, autouse=True)
+def device(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The emulated device under each of its schedules, or the GPU."""
+    module = emulated.device_module()
+    before = cuda.use_extension(module)
+    if not emulated.ON_A_GPU:
+        module.set_schedule(request.param.removeprefix("cuda-"), seed=1)
+    yield module
+    gc.collect()
+    module.synchronize()
+    cuda.use_extension(before)
+
+
+def graph_of(training: Training) -> Any:
+    (recording,) = training.step._recordings.values()
+    return recording._graph
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_bits_of_training_are_those_of_the_step(case: str) -> None:
+    """Losses, parameters, gradients, buffers, running statistics and counts, step by step."""
+    make_model, make_optimizer, shape = CASES[case]
+    plain, fast = pair(make_model, make_optimizer, "cuda")
+    train_both(plain, fast, batches(5, *shape))
+    assert graph_of(fast) is not None
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_numbers_of_the_optimizer_may_change_in_each_step(name: str) -> None:
+    follow_schedule(*pair(mlp, SCHEDULES[name], "cuda"), batches(7, 7, 20))
+
+
+def test_changes_and_other_shapes_begin_anew() -> None:
+    plain, fast = pair(mlp, sgd, "cuda")
+    train_both(plain, fast, [*batches(4, 7, 20), *batches(4, 3, 20), *batches(1, 7, 20, seed=9)])
+    assert len(fast.step._recordings) == 2
+    for training in (plain, fast):
+        training.optimizer.param_groups[0].update(momentum=0.0, nesterov=False)
+    train_both(plain, fast, batches(5, 7, 20))
+    neurona.set_float32_matmul_precision("high")
+    try:
+        train_both(plain, fast, batches(5, 7, 20))
+    finally:
+        neurona.set_float32_matmul_precision("highest")
+    train_both(plain, fast, batches(5, 7, 20))
+
+
+def test_inputs_from_both_sides_and_new_results() -> None:
+    """The loss is a tensor of its own on the device; inputs may lie there or not."""
+    model = Residual().to("cuda").eval()
+    predict = neurona.record(model)
+    data = [x for x, _ in batches(6, 4, 3, 6, 6)]
+    outputs = [predict(x) for x in data] + [predict(x.cuda()) for x in data]
+    assert all(output.device == "cuda" and not output.requires_grad for output in outputs)
+    for x, output in zip(data * 2, outputs, strict=True):
+        assert np.array_equal(output.cpu().numpy(), model(x.cuda()).detach().cpu().numpy())
+    assert [predict(neurona.zeros(0, 3, 6, 6)).shape for _ in range(5)] == [(0, 10)] * 5
+
+
+def test_wrong_labels_raise_late() -> None:
+    """The step is made, its wrong samples ignored; the error comes when the host next waits."""
+    plain, fast = pair(mlp, sgd, "cuda")
+    x, y = batches(1, 7, 20)[0]
+    ignored, wrong = y.numpy().copy(), y.numpy().copy()
+    ignored[[2, 5]] = -100
+    wrong[2], wrong[5] = 99, -3
+    train_both(plain, fast, [(x, y)] * 4)
+    message = r"target must be in 0\.\.9 .* got 99 at position 2"
+
+    expected = plain.step(x, neurona.tensor(ignored))
+    loss = fast.step(x, neurona.tensor(wrong))
+    with pytest.raises(ValueError, match=message):
+        loss.item()
+    assert loss.item() == expected.item()  # once said, it is said
+    assert_same(plain, fast)
+    train_both(plain, fast, [(x, y)] * 2)
+
+    waits: list[Any] = [neurona.cuda.synchronize]
+    if not emulated.ON_A_GPU:  # where the next call may come before the error
+        waits.append(lambda: fast.step(x, y))
+    for wait in waits:
+        plain.step(x, neurona.tensor(ignored))
+        fast.step(x, neurona.tensor(wrong))
+        with pytest.raises(ValueError, match=message):
+            wait()
+        assert_same(plain, fast)
+
+
+def test_the_first_wrong_step_is_the_one_that_is_named() -> None:
+    """Also when the host only looks after others."""
+    _, fast = pair(mlp, sgd, "cuda")
+    x, y = batches(1, 7, 20)[0]
+    for _ in range(3):
+        fast.step(x, y)
+    (recording,) = fast.step._recordings.values()
+    for labels in ([0, 1, 99, 3, 4, 5, 6], [77] * 7, [0] * 7):
+        recording._copy_inputs((x, neurona.tensor(labels)))
+        recording._graph.launch()
+    with pytest.raises(ValueError, match="got 99 at position 2"):
+        neurona.cuda.synchronize()
+    neurona.cuda.synchronize()
+
+
+def test_wrong_labels_raise_at_once_while_recording() -> None:
+    """The first three calls wait for the device anyway."""
+    for position in range(3):
+        plain, fast = pair(mlp, sgd, "cuda")
+        data = batches(7, 7, 20)
+        train_both(plain, fast, data[:position])
+        for training in (plain, fast):
+            with pytest.raises(ValueError, match="position 0"):
+                training.step(data[0][0], neurona.tensor(np.full(7, 99)))
+        assert_same(plain, fast)
+        train_both(plain, fast, data[position:])
+
+
+def test_class_weights_are_checked_late() -> None:
+    weight = neurona.ones(10).cuda()
+    model = mlp().to("cuda")
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    step = neurona.record(model, nn.CrossEntropyLoss(weight), optimizer)
+    x, y = batches(1, 7, 20)[0]
+    for _ in range(4):
+        step(x, y)
+    neurona.cuda.synchronize()
+    weight[3] = -1.0
+    step(x, y)
+    with pytest.raises(ValueError, match="weight must be >= 0 for every class, got -1 for class 3"):
+        neurona.cuda.synchronize()
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ("dropout", "must draw from the default generator"),
+        ("number", "kernels alone do not give the step's results"),
+        ("item", "must not call sum|must not call item"),
+        ("order", "linear_forward is not repeatable: an array had to be copied"),
+    ],
+)
+def test_what_cannot_be_repeated_is_named(form: str, message: str) -> None:
+    predict, data = neurona.record(Odd(form).to("cuda")), batches(4, 4, 20)
+    with pytest.raises(RuntimeError, match=f"record: .*({message})"):
+        for x, _ in data:
+            predict(x)
+
+
+def test_others_compute_while_a_step_is_recorded() -> None:
+    """On the device and on the host: what other threads do is no part of the graph."""
+    plain, fast = pair(mlp, sgd, "cuda")
+    host, there = mlp(), mlp().to("cuda")
+    ((x, _),) = batches(1, 4, 20)
+    expected = [model(x.to(model[0].weight.device)).cpu().tolist() for model in (host, there)]
+    wrong: list[int] = []
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            for i, model in enumerate((host, there)):
+                if model(x.to(model[0].weight.device)).cpu().tolist() != expected[i]:
+                    wrong.append(i)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for seed in range(3):
+            train_both(plain, fast, batches(5, 5 + seed, 20))
+    finally:
+        stop.set()
+        thread.join()
+    assert wrong == [] and len(fast.step._recordings) == 3
+
+
+class Both(nn.Module):
+    """A layer on the device and an addition on the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(20, 10)
+        self.numbers = [neurona.ones(3), neurona.ones(3)]
+
+    def forward(self, x: Any) -> Any:
+        _ = self.numbers[0] + self.numbers[1]
+        return self.linear(x)
+
+
+def test_a_step_on_both_sides_is_refused() -> None:
+    predict = neurona.record(Both().to("cuda"))
+    with pytest.raises(RuntimeError, match="must not call add on the device 'cpu'"):
+        for x, _ in batches(3, 4, 20):
+            predict(x)
+
+
+def test_the_memory_of_a_graph_is_its_own_and_goes_back(device: Any) -> None:
+    """Between the launches others allocate, fill and free; a dropped step leaves nothing behind."""
+    if emulated.ON_A_GPU:
+        pytest.skip("asks the emulation how much memory is in use")
+    gc.collect()
+    before = device.memory_in_use()
+    plain, fast = pair(lenet, adam, "cuda")
+    for batch in batches(6, 5, 3, 8, 8):
+        train_both(plain, fast, [batch])
+        for size in (1, 64, 1000, 5000):
+            neurona.Tensor(np.full(size, np.nan, np.float32)).cuda()
+    assert device.memory_in_use() > before
+    del plain, fast
+    gc.collect()
+    assert device.memory_in_use() == before
