@@ -44,6 +44,7 @@ def device(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
 RIGHT = {
     "read_before_barrier": X[::-1],
     "write_before_barrier": 3 * X[::-1] + 3,
+    "write_ahead_of_readers": X[::-1],
     "divergent_barrier": X,
     "barrier_against_shuffle": X[LANES ^ 1],
     "warp_without_barrier": X[LANES ^ 31],
@@ -83,6 +84,7 @@ RIGHT = {
 WRONG = [
     "read_before_barrier",
     "write_before_barrier",
+    "write_ahead_of_readers",
     "warp_without_barrier",
     "shared_unset",
     "device_unset",

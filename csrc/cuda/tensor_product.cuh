@@ -5,7 +5,8 @@
 // of them in turn: while one is multiplied the next two are under way, and one barrier per part
 // says both that a part has come for all threads and that the one before it has been read by all.
 // Where both operands' memory allows it, 4 elements come with one copy. Where it does not, tiles
-// are small, since the 8 lines of which a thread then copies single elements fill the registers.
+// are small: of a large one a thread would copy single elements of 8 lines, more than it has
+// registers for.
 #pragma once
 
 #include "cuda/product.cuh"
@@ -75,7 +76,7 @@ struct alignas(16) Parts {
 // A multiprocessor has registers for two blocks, but not of large tiles whose words hold two
 // elements, for which a warp reads twice as many at once.
 template <int kTile, typename Number>
-constexpr int kTensorBlocksAtOnce = kTile > kQuarter&& Number::kPerWord > 1 ? 1 : 2;
+constexpr int kTensorBlocksAtOnce = Number::kPerWord == 1 || kTile == kQuarter ? 2 : 1;
 
 template <int kTile, int kWidth, typename Number, typename SourceA, typename SourceB,
           typename Target>

@@ -49,6 +49,19 @@ __global__ void write_before_barrier(bool wrong, const float* x, float* y) {
   y[i] = sum;
 }
 
+// The other warp may still have to read what this one overwrites, though both have exchanged values
+// as often.
+__global__ void write_ahead_of_readers(bool wrong, const float* x, float* y) {
+  NEURONA_SHARED(float, values, [kThreads]);
+  const unsigned i = threadIdx.x;
+  values[i] = x[i];
+  __syncthreads();
+  const float value = __shfl_xor_sync(kAllLanes, values[kThreads - 1 - i], 1);
+  y[i] = __shfl_xor_sync(kAllLanes, value, 1);
+  if (!wrong) __syncthreads();
+  values[i] = 0;
+}
+
 __global__ void divergent_barrier(bool wrong, const float* x, float* y) {
   const unsigned i = threadIdx.x;
   if (wrong && i < 32)
@@ -200,6 +213,7 @@ struct Case {
 const std::map<std::string, Case> cases{
     NEURONA_CASE(read_before_barrier),
     NEURONA_CASE(write_before_barrier),
+    NEURONA_CASE(write_ahead_of_readers),
     NEURONA_CASE(divergent_barrier),
     NEURONA_CASE(barrier_against_shuffle),
     NEURONA_CASE(warp_without_barrier),
