@@ -3,6 +3,7 @@
 
 #include "bindings/activation_name.h"
 #include "bindings/array.h"
+#include "bindings/packed_weight.h"
 #include "bindings/register.h"
 #include "bindings/run_kernel.h"
 #include "ops/elementwise.h"
@@ -60,9 +61,10 @@ py::array linear_forward(py::object x_object, py::object weight_object, py::obje
   const Epilogue after = activation_parameter(kOp, activation);
   py::array result = new_floats({shape.m, shape.n}, Order::kC);
   float* y = floats(result);
+  const float* packed = packed_columns(weight_object, shape);
   run_kernel([=, x = x.data, weight = weight.data, bias = bias.data] {
     gemm(shape, {x, shape.k, false}, {weight, shape.k, true}, y, shape.n,
-         {1.0f, false, bias, in_tile(after)});
+         {1.0f, false, bias, in_tile(after)}, packed);
     finish_activation(after, y, shape.m * shape.n);
   });
   return result;

@@ -62,10 +62,11 @@ struct WeightTarget {
   }
 };
 
-// A 1 x 1 convolution is the product of two matrices as they lie in memory.
+// A 1 x 1 convolution is the product of two matrices as they lie in memory, unless it is that of a
+// transposed one with output_padding, whose image is larger than what the taps cover.
 bool is_dense(const Conv2dShape& shape) {
   return shape.r * shape.s * shape.groups * shape.stride[0] * shape.stride[1] == 1 &&
-         shape.padding[0] + shape.padding[1] == 0;
+         shape.padding[0] + shape.padding[1] == 0 && shape.p == shape.h && shape.q == shape.w;
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "ops/conv2d_packed.h"
 
 #include "core/divide.h"
-#include "kernels/select.h"
 #include "kernels/winograd.h"
 #include "ops/conv2d_plan.h"
 #include "ops/conv2d_variants.h"
@@ -44,18 +43,15 @@ Conv2dVariant plan_packed_conv2d(const Conv2dShape& shape) {
   }
 }
 
-const float* PackedWeight::packed(const Conv2dShape& shape, Conv2dVariant variant) {
+const float* pack_conv2d_weight(const Conv2dShape& shape, Conv2dVariant variant,
+                                PackedWeight& weight) {
   const bool direct = variant == Conv2dVariant::kDirect;
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const auto key = std::tuple(variant, shape.groups, kernels().gemm.columns);
-  auto found = packed_.find(key);
-  if (found == packed_.end()) {
-    const int64_t size =
-        direct ? conv2d_direct_packed_size(shape) : conv2d_winograd_packed_size(shape);
-    found = packed_.try_emplace(key, size > 0 ? size : 1).first;
-    (direct ? conv2d_direct_pack : conv2d_winograd_pack)(shape, weight_, found->second.data());
-  }
-  return found->second.data();
+  return weight.in(
+      direct ? WeightOrder::kDirect : WeightOrder::kWinograd, shape.groups,
+      [&] { return (direct ? conv2d_direct_packed_size : conv2d_winograd_packed_size)(shape); },
+      [&](const float* elements, float* packed) {
+        (direct ? conv2d_direct_pack : conv2d_winograd_pack)(shape, elements, packed);
+      });
 }
 
 void conv2d_packed_forward(const Conv2dShape& shape, Conv2dVariant variant, const float* x,

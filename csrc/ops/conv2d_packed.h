@@ -4,14 +4,10 @@
 // thread, weights in memory).
 #pragma once
 
-#include <map>
-#include <mutex>
-#include <tuple>
-
-#include "core/arena.h"
 #include "core/conv2d_plan_rules.h"
 #include "core/conv2d_shape.h"
 #include "kernels/gemm.h"
+#include "ops/packed_weight.h"
 
 namespace neurona {
 
@@ -20,20 +16,9 @@ namespace neurona {
 // small batches that profit: results may differ in their last bits between batches.
 Conv2dVariant plan_packed_conv2d(const Conv2dShape& shape);
 
-// What was made of one weight so far. The elements at `weight` must live as long and never change.
-class PackedWeight {
- public:
-  explicit PackedWeight(const float* weight) : weight_(weight) {}
-
-  // The weights in the order of `variant`, made on first use; valid as long as this object.
-  const float* packed(const Conv2dShape& shape, Conv2dVariant variant);
-
- private:
-  const float* weight_;
-  std::mutex mutex_;
-  // By variant, groups, and the columns of a product's tile, which the instructions in use decide.
-  std::map<std::tuple<Conv2dVariant, int64_t, int>, Scratch<float>> packed_;
-};
+// The weights in the order of `variant`.
+const float* pack_conv2d_weight(const Conv2dShape& shape, Conv2dVariant variant,
+                                PackedWeight& weight);
 
 void conv2d_packed_forward(const Conv2dShape& shape, Conv2dVariant variant, const float* x,
                            const float* packed, const float* bias, TileActivation activation,

@@ -111,23 +111,26 @@ struct Product {
   float* c;
   int64_t c_stride;
   GemmEpilogue epilogue;
+  const float* ready_b;  // packed before, or null
   int64_t blocks, depth;
-  bool pack_a, pack_b, wide;
+  bool pack_a, pack_b, wide;  // pack_b: B is read as panels
   int64_t tile_height, tiles, panels;
   int64_t panels_in_l2, group;  // panels or tiles that one thread packs and works on at a time
 
   Product(const GemmShape& s, const Matrix& a_matrix, const Matrix& b_matrix, float* out,
-          int64_t out_stride, const GemmEpilogue& end)
+          int64_t out_stride, const GemmEpilogue& end, const float* packed_b)
       : kernel(kernels().gemm),
         shape(s),
         a(a_matrix),
         b(b_matrix),
         c(out),
         c_stride(out_stride),
-        epilogue(end) {
+        epilogue(end),
+        ready_b(packed_b) {
     depth = block_depth(s.k);
     blocks = divide_up(s.k, depth);
-    pack_b = b.transposed || s.m > kernel.rows;  // a single row of tiles reads B once
+    // A single row of tiles reads B once.
+    pack_b = ready_b || b.transposed || s.m > kernel.rows;
     pack_a = !pack_b || (s.m >= kPackFromRows && (s.n >= kPackFromColumns ||
                                                   (a.transposed && a.stride >= kPackFromStride)));
     tile_height = pack_a || a.transposed ? kernel.rows : kernel.pointer_rows;
@@ -145,15 +148,15 @@ struct Product {
   int64_t steps_of(int64_t index) const { return std::min(depth, shape.k - index * depth); }
 
   // What all threads use: A if wide, else B.
-  bool pack_shared() const { return wide ? pack_a : pack_b; }
+  bool pack_shared() const { return wide ? pack_a : pack_b && !ready_b; }
   Panels shared(int64_t index) const {
     return wide ? panels_of_a(kernel, a, 0, shape.m, index * depth, steps_of(index))
-                : panels_of_b(kernel, b, 0, shape.n, index * depth, steps_of(index));
+                : panels_of_block(index);
   }
   int64_t shared_size() const { return pack_shared() ? shared(0).size() : 0; }
 
   // What a thread packs for itself.
-  bool pack_own() const { return wide ? pack_b : pack_a; }
+  bool pack_own() const { return wide ? pack_b && !ready_b : pack_a; }
   Panels own(const Rectangle& part, int64_t index) const {
     const int64_t k = index * depth, row = part.first_tile * tile_height,
                   column = part.first_panel * kernel.columns;
@@ -173,18 +176,24 @@ struct Product {
     return wide ? Rectangle{0, tiles, begin, end} : Rectangle{begin, end, 0, panels};
   }
 
+  // All of B's panels for one block of K.
+  Panels panels_of_block(int64_t index) const {
+    return panels_of_b(kernel, b, 0, shape.n, index * depth, steps_of(index));
+  }
+
   Block block(int64_t index, const Rectangle& part, const float* shared_panels,
               const float* own_panels) const {
     const int64_t k = index * depth;
     const bool last = index == blocks - 1;
     const float* of_a = wide ? shared_panels : own_panels;
     const float* of_b = wide ? own_panels : shared_panels;
+    if (ready_b) of_b = ready_b + k * panels_of_block(index).lines_up();
     return {{shape.m, shape.n, steps_of(index)},
             {a.data + (a.transposed ? k * a.stride : k), a.stride, a.transposed},
             pack_a ? of_a : nullptr,
             wide ? 0 : part.first_tile * tile_height,
             pack_b ? of_b : nullptr,
-            wide ? part.first_panel * kernel.columns : 0,
+            wide && !ready_b ? part.first_panel * kernel.columns : 0,
             {b.data + (b.transposed ? k : k * b.stride), b.stride, b.transposed},
             c,
             c_stride,
@@ -252,20 +261,33 @@ void epilogue_only(const GemmKernels& kernel, const GemmShape& shape, float* c, 
 }  // namespace
 
 void gemm(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c, int64_t c_stride,
-          const GemmEpilogue& epilogue) {
+          const GemmEpilogue& epilogue, const float* packed_b) {
   if (shape.m == 0 || shape.n == 0) return;
   if (shape.k == 0) return epilogue_only(kernels().gemm, shape, c, c_stride, epilogue);
 
   const int64_t depth = block_depth(shape.k);
   if (gemm_prefers_strips(shape)) return gemm_strips(shape, a, b, c, c_stride, epilogue, depth);
 
-  const Product product(shape, a, b, c, c_stride, epilogue);
+  const Product product(shape, a, b, c, c_stride, epilogue, packed_b);
   const int64_t size = product.shared_size();
   const int64_t together =
       size ? std::clamp<int64_t>(kGroupFloats / size, 1, product.blocks) : product.blocks;
   const Scratch<float> shared(together * size);
   for (int64_t first = 0; first < product.blocks; first += together)
     run_blocks(product, first, std::min(product.blocks, first + together), shared.data());
+}
+
+int64_t gemm_packed_b_size(const GemmShape& shape) {
+  return panels_of_b(kernels().gemm, {}, 0, shape.n, 0, shape.k).size();
+}
+
+void gemm_pack_b(const GemmShape& shape, const Matrix& b, float* packed) {
+  if (shape.n == 0 || shape.k == 0) return;
+  const Product product(shape, {}, b, nullptr, 0, {}, nullptr);
+  for (int64_t block = 0; block < product.blocks; ++block) {
+    const Panels panels = product.panels_of_block(block);
+    panels.pack(product.kernel, packed + block * product.depth * panels.lines_up());
+  }
 }
 
 void column_sums(const float* x, int64_t rows, int64_t columns, int64_t stride, float* sums) {

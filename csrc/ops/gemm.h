@@ -24,9 +24,15 @@ struct GemmEpilogue {
 };
 
 // c has n contiguous floats in each row, c_stride apart. The bits of an element do not depend on
-// the number of threads, nor on how many other rows or columns there are.
+// the number of threads, nor on how many other rows or columns there are. `packed_b` is what
+// gemm_pack_b() made of b, or null.
 void gemm(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c, int64_t c_stride,
-          const GemmEpilogue& epilogue);
+          const GemmEpilogue& epilogue, const float* packed_b = nullptr);
+
+// B in the order of the tiles, for products of few rows, which it takes longer to pack than to
+// multiply: how many floats that is, whatever m, and how it is made.
+int64_t gemm_packed_b_size(const GemmShape& shape);
+void gemm_pack_b(const GemmShape& shape, const Matrix& b, float* packed);
 
 // sums[j] = sum over rows of x[i * stride + j], for j < columns; blocked, in an order that depends
 // on the shape alone.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .backends import FLOAT32, cpu
-from .nn import Conv2d, Module
+from .nn import Conv2d, Linear, Module
 
 
 class ConstantArray(np.ndarray):
@@ -27,14 +27,14 @@ def _constant(weight: np.ndarray) -> ConstantArray:
 
 def freeze(model: Module) -> Module:
     """A copy of `model` for inference, in evaluation mode, whose weights are constant: what the
-    kernels of Conv2d make of them is made in the first call and kept.
+    kernels of Conv2d and Linear make of them is made in the first call and kept.
 
-    That order takes longer than the convolution itself where channels are many and pixels few, as
-    in the last blocks of ResNet-18 on one image. The results are those of `model` up to rounding,
-    which may depend on the number of images; the weights are kept a second time. No parameter
-    requires a gradient, and the weights of Conv2d are read-only: to change them in place is a
-    ValueError. Freeze again after more training. Best after `fold_batch_norm` and before `record`.
-    On a CUDA device and for float64 nothing is packed.
+    Bringing weights into the kernels' order takes longer than computing with them where channels
+    are many and pixels or rows few, as in the last blocks of ResNet-18 on one image. The results
+    are those of `model` up to rounding, which may depend on the number of images; the weights are
+    kept a second time. No parameter requires a gradient, and the weights of Conv2d and Linear are
+    read-only: to change them in place is a ValueError. Freeze again after more training. Best after
+    `fold_batch_norm` and before `record`. On a CUDA device and for float64 nothing is packed.
 
     Raises TypeError unless `model` is a Module.
 
@@ -49,6 +49,6 @@ def freeze(model: Module) -> Module:
         raise TypeError(f"freeze: model must be a Module, got {type(model).__name__}")
     result = copy.deepcopy(model).eval().requires_grad_(False)
     for layer in result.modules():
-        if isinstance(layer, Conv2d) and layer.weight.data.dtype is FLOAT32:
+        if isinstance(layer, Conv2d | Linear) and layer.weight.data.dtype is FLOAT32:
             layer.weight.data = _constant(layer.weight.data)
     return result
