@@ -41,7 +41,7 @@ class Recording:
         """
 class PackedWeight:
     """
-    The weights (K, C/groups, R, S) of convolutions in the orders in which the kernels read them, each made when it is first needed.
+    The weights of a convolution or a linear layer in the orders in which the kernels read them, each made when it is first needed.
     """
     def __init__(self, weight: typing.Any) -> None:
         ...
