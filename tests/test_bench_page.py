@@ -14,8 +14,8 @@ from neurona.cli import main
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 RUNS = {
-    "zen-5": ("zen-5-2-cores-third", "zen-5-2-cores-second", "zen-5-2-cores"),
-    "cascade-lake": ("cascade-lake-2-cores", "cascade-lake-2-cores-second"),
+    "zen-5": ("-fourth", "-third", "-second", ""),
+    "cascade-lake": ("", "-second"),
 }
 
 
@@ -30,7 +30,8 @@ def page() -> Any:
 
 
 def documents(machine: str) -> list[dict[str, Any]]:
-    return [json.loads((RESULTS / f"{name}.json").read_text()) for name in RUNS[machine]]
+    files = [RESULTS / f"{machine}-2-cores{which}.json" for which in RUNS[machine]]
+    return [json.loads(file.read_text()) for file in files]
 
 
 @pytest.mark.parametrize("machine", RUNS)
