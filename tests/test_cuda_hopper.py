@@ -17,7 +17,7 @@ import harness
 import test_cuda_products as unpacked
 from conftest import DEVICES, Backend, _device
 from neurona.backends import cuda
-from test_cuda_products import CONVOLUTIONS, ROUNDOFF, SHAPES, check_rounded, gemm, stored
+from test_cuda_products import CONVOLUTIONS, ROUNDOFF, SHAPES, gemm, stored
 
 # (M, N, K) around tiles of 128 rows and 128 columns, steps of 64 or 32 along K, and a ring of four
 # of them; several tiles for each block that stays, and slices of K.
@@ -40,7 +40,6 @@ POINTWISE: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]]] = [
     ((2, 6, 5, 4), (4, 6, 1, 1), {"stride": 2}),
     ((2, 6, 5, 4), (4, 6, 1, 1), {"padding": 1}),
 ]
-ORDERS = list(itertools.product((False, True), repeat=2))
 
 
 @pytest.fixture(params=itertools.product(ROUNDOFF, DEVICES), ids=" ".join)
@@ -66,10 +65,7 @@ def rounded(request: pytest.FixtureRequest) -> Iterator[tuple[Backend, float]]:
 @pytest.mark.parametrize("case", [*SHAPES, *TILES], ids=str)
 def test_integers_are_exact(rounded: tuple[Backend, float], case: tuple[int, int, int]) -> None:
     """Small integers have few bits: nothing is rounded, in any of the four storage orders."""
-    backend, _ = rounded
-    for order in ORDERS:
-        arrays = stored(harness.integers, case, *order)
-        harness.check_exact(backend, gemm(*order), arrays, what=f"gemm {case} {order}")
+    unpacked.test_integers_are_exact(rounded, case)
 
 
 def test_wide_tiles_are_exact(rounded: tuple[Backend, float]) -> None:
@@ -84,10 +80,7 @@ def test_random_data_within_the_bound(
     rounded: tuple[Backend, float], case: tuple[int, int, int]
 ) -> None:
     """Each factor is off by one unit roundoff at most."""
-    backend, unit = rounded
-    for order in ORDERS:
-        arrays = stored(harness.normals, case, *order)
-        check_rounded(backend, gemm(*order), arrays, case[2], unit, f"gemm {case} {order}")
+    unpacked.test_random_data_within_the_bound(rounded, case)
 
 
 def test_it_does_round(rounded: tuple[Backend, float]) -> None:

@@ -31,7 +31,6 @@ inline TileActivation in_tile(Epilogue epilogue) {
                                             : TileActivation::kNone;
 }
 
-// What the tile could not apply, in place.
 // The second pass of those that the tile does not apply, in place.
 inline void finish_activation(Epilogue epilogue, float* y, int64_t count) {
   switch (epilogue) {

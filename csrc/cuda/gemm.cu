@@ -24,7 +24,7 @@ void with_sources(const GemmShape& shape, const Matrix& a, const Matrix& b, cons
 }  // namespace
 
 void gemm(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c, int64_t c_stride,
-          const GemmEpilogue& epilogue, const float*) {
+          const GemmEpilogue& epilogue, const float* /* packed_b is the host's */) {
   const RowTarget target{c, c_stride, 0, epilogue};
   with_sources(shape, a, b, [&](const auto& left, const auto& right) {
     product("gemm", {shape.m, shape.n, shape.k, 1}, left, right, target);
