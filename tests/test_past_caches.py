@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import harness
+import neurona.reference as reference
 from compare import assert_exact
 from neurona._core import set_cache_limit
 
@@ -73,6 +74,25 @@ def test_batch_norm(compiled: Any, channels: int, training: bool) -> None:
             ),
             f"backward, relu={relu} on {compiled}",
         )
+
+
+@pytest.mark.parametrize("strange", [False, True])
+@pytest.mark.parametrize("channels", [64, 16, 21, 3])
+def test_max_unpool(compiled: Any, channels: int, strange: bool) -> None:
+    """Streamed images that hold a place of another window are done again, with ordinary stores."""
+    shape = (3, 16, 14, channels)
+    rng = harness.rng_of("past caches", *shape)
+    corners = 2 * 28 * np.arange(16)[:, None, None] + 2 * np.arange(14)[:, None]
+    places = corners + rng.choice([0, 1, 28, 29], shape)
+    if strange:
+        places[1, 15, 13, channels - 1] = 0
+    x, indices = (np.moveaxis(a, -1, 1) for a in (harness.normals(rng, shape), places))
+    assert_same_past_caches(
+        lambda: compiled.max_unpool2d_forward(x, indices, (32, 28)),
+        f"max_unpool2d of {channels} channels on {compiled}",
+    )
+    y = compiled.max_unpool2d_forward(x, indices, (32, 28))
+    assert_exact(y, reference.max_unpool2d_forward(x, indices, (32, 28)), what=f"on {compiled}")
 
 
 def test_what_outgrows_the_l3_is_right(compiled: Any) -> None:

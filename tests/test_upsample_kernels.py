@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,119 @@ def test_max_unpool(backend: Any, shape: Shape) -> None:
         harness.check_exact(
             backend, lambda o, a, i: o.max_unpool2d_backward(a, i), (dy, places), what="unpool back"
         )
+
+
+def window_places(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    """The flat places of the largest of each 2 x 2 pixels: what a max pooling of stride 2 gives."""
+    large = (*shape[:2], 2 * shape[2], 2 * shape[3])
+    _, offsets = reference.max_pool2d_forward(harness.normals(rng, large), 2)
+    places: np.ndarray = reference.pool2d_indices(offsets, large[2:], 2)
+    return places
+
+
+def check_unpool(
+    backend: Any, x: np.ndarray, places: np.ndarray, size: tuple[int, int], what: str
+) -> None:
+    """Both directions in both orders, bit for bit."""
+    dy = harness.normals(harness.rng_of(x.shape, size), (*x.shape[:2], *size))
+    for order, view in (("C order", np.ascontiguousarray), ("channels-last", channels_last)):
+        harness.check_exact(
+            backend, lambda o, a, i: o.max_unpool2d_forward(a, i, size), (view(x), view(places)),
+            what=f"max_unpool2d of {what}, {order}",
+        )  # fmt: skip
+        harness.check_exact(
+            backend, lambda o, a, i: o.max_unpool2d_backward(a, i), (view(dy), view(places)),
+            what=f"max_unpool2d_backward of {what}, {order}",
+        )  # fmt: skip
+
+
+# Fewer channels than lanes, whole vectors, and vectors that overlap.
+CHANNELS = pytest.mark.parametrize("channels", [1, 3, 4, 9, 16, 17, 40, 64])
+
+
+@CHANNELS
+@pytest.mark.parametrize("thin", [(1, 1), (1, 5), (4, 1), (5, 3)], ids=str)
+def test_max_unpool_of_windows(backend: Any, channels: int, thin: tuple[int, int]) -> None:
+    shape = (2, channels, *thin)
+    rng = harness.rng_of("windows", shape)
+    x, places = harness.normals(rng, shape), window_places(rng, shape)
+    x[0, :, 0, 0] = np.array([np.nan, -0.0, np.inf], F32)[np.arange(channels) % 3]
+    check_unpool(backend, x, places, (2 * thin[0], 2 * thin[1]), "windows")
+    check_unpool(backend, x, places, (2 * thin[0] + 1, 2 * thin[1]), "an odd height")
+    check_unpool(backend, x, places, (2 * thin[0], 2 * thin[1] + 2), "a larger width")
+
+
+@CHANNELS
+def test_max_unpool_of_a_place_in_another_window(backend: Any, channels: int) -> None:
+    """The last of several values for one place stays, also where only one is from elsewhere."""
+    shape, size = (3, channels, 4, 3), (8, 6)
+    rng = harness.rng_of("strange", shape)
+    x, windows = harness.normals(rng, shape), window_places(rng, shape)
+    for pixel, place in {
+        # Earlier and later windows, the neighbours of the window's own places among them.
+        (0, 0): (2, 12, 47), (1, 1): (0, 13, 16, 19, 20, 21, 22, 28, 32), (3, 2): (0, 39, 45),
+    }.items():  # fmt: skip
+        for stranger in place:
+            for channel in {0, channels // 2, channels - 1}:
+                places = windows.copy()
+                places[1, channel, *pixel] = stranger
+                check_unpool(backend, x, places, size, f"{stranger} at {pixel}, {channel}")
+
+
+def test_max_unpool_of_overlapping_windows(backend: Any) -> None:
+    """A 3 x 3 pooling of stride 2 halves the size too, but its places are not those of 2 x 2."""
+    shape, size = (2, 35, 6, 5), (12, 10)
+    rng = harness.rng_of("overlapping", shape)
+    geometry = {"stride": 2, "padding": 1}
+    x, offsets = reference.max_pool2d_forward(
+        harness.normals(rng, (*shape[:2], *size)), 3, **geometry
+    )
+    places = reference.pool2d_indices(offsets, size, 3, **geometry)
+    check_unpool(backend, x, places, size, "overlapping windows")
+
+
+@CHANNELS
+def test_max_unpool_refuses_a_place_outside(backend: Any, channels: int) -> None:
+    """Wherever it is, and also if its lower 32 bits would be a place in its window."""
+    shape, size = (2, channels, 3, 4), (6, 8)
+    rng = harness.rng_of("outside", shape)
+    x, windows = harness.normals(rng, shape), window_places(rng, shape)
+    dy = harness.normals(rng, (*shape[:2], *size))
+    for n, pixel in ((0, (0, 0)), (1, (2, 3))):
+        at = (n, channels - 1, *pixel)
+        own = int(windows[at])
+        for place in (-1, 48, own + 2**32, own - 2**32, own + 2**33, own - 2**63, 2**63 - 1):
+            places = windows.copy()
+            places[at] = place
+            expected = f"in 0..47 for an output of (6, 8), got {places.min()} to {places.max()}"
+            for view in (np.ascontiguousarray, channels_last):
+                bad = view(places)
+                for call in (
+                    lambda i=bad, v=view: backend.max_unpool2d_forward(v(x), i, size),
+                    lambda i=bad, v=view: backend.max_unpool2d_backward(v(dy), i),
+                ):
+                    with pytest.raises(ValueError, match=re.escape(expected)):
+                        call()
+
+
+def test_max_unpool_of_windows_on_several_threads(compiled: Any) -> None:
+    """Also where the images of some threads have to be done again."""
+    shape = (5, 40, 32, 30)
+    rng = harness.rng_of("unpool threads")
+    x, dy = (channels_last(harness.normals(rng, s)) for s in (shape, (5, 40, 64, 60)))
+    windows = window_places(rng, shape)
+    strange = windows.copy()
+    strange[[1, 2, 4], [0, 39, 17], [31, 5, 0], [29, 0, 0]] = 1000
+    for places in (windows, strange):
+        harness.check_threads(
+            compiled, lambda o, a, i: o.max_unpool2d_forward(a, i, (64, 60)),
+            (x, channels_last(places)), what="max_unpool2d",
+        )  # fmt: skip
+        harness.check_threads(
+            compiled, lambda o, a, i: o.max_unpool2d_backward(a, i),
+            (dy, channels_last(places)), what="max_unpool2d_backward",
+        )  # fmt: skip
+        check_unpool(compiled, x, places, (64, 60), "windows on several threads")
 
 
 def test_layers_run_on_the_kernels() -> None:

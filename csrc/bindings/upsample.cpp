@@ -150,10 +150,9 @@ py::array unpool_forward(py::object x_object, py::object indices_object, py::obj
   float* data = floats(y);
   if (y.size() == 0) return y;
   const Images images = images_of(x.shape, order);
+  const UnpoolShape shape{images.count, images.channels, {x.shape[2], x.shape[3]}, size};
   py::gil_scoped_release release;
-  if (!max_unpool2d_forward(images.count, x.shape[2] * x.shape[3], images.channels,
-                            size[0] * size[1], x.data, indices.data, data))
-    fail_indices(kOp, indices, size);
+  if (!max_unpool2d_forward(shape, x.data, indices.data, data)) fail_indices(kOp, indices, size);
   return y;
 }
 
@@ -169,10 +168,13 @@ py::array unpool_backward(py::object dy_object, py::object indices_object) {
   float* data = floats(dx);
   if (dx.size() == 0) return dx;
   const Images images = images_of(dy.shape, order);
+  const UnpoolShape shape{images.count,
+                          images.channels,
+                          {indices.shape[2], indices.shape[3]},
+                          {dy.shape[2], dy.shape[3]}};
   py::gil_scoped_release release;
-  if (!max_unpool2d_backward(images.count, indices.shape[2] * indices.shape[3], images.channels,
-                             dy.shape[2] * dy.shape[3], dy.data, indices.data, data))
-    fail_indices(kOp, indices, {dy.shape[2], dy.shape[3]});
+  if (!max_unpool2d_backward(shape, dy.data, indices.data, data))
+    fail_indices(kOp, indices, shape.wide);
   return dx;
 }
 

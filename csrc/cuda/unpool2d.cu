@@ -66,9 +66,11 @@ __global__ void backward_kernel(Places sources, int64_t count, int64_t places, c
 }
 
 template <typename Pixel>
-void unpool(int64_t images, int64_t pixels, int64_t channels, int64_t places, const float* x,
-            const int64_t* indices, float* y, int* outside) {
-  const int64_t sources = images * pixels * channels, targets = images * places * channels;
+void unpool(const UnpoolShape& shape, const float* x, const int64_t* indices, float* y,
+            int* outside) {
+  const int64_t pixels = shape.pixels(), places = shape.places(), channels = shape.channels,
+                sources = shape.images * pixels * channels,
+                targets = shape.images * places * channels;
   const size_t bytes = static_cast<size_t>(targets) * sizeof(Pixel);
   const Workspace winners(bytes);
   fill_on_device(winners.as<Pixel>(), 0xff, bytes);  // -1: no source
@@ -102,22 +104,23 @@ void bed_of_nails_forward(int64_t images, const std::array<int64_t, 2>& size, in
   });
 }
 
-bool max_unpool2d_forward(int64_t images, int64_t pixels, int64_t channels, int64_t places,
-                          const float* x, const int64_t* indices, float* y) {
+bool max_unpool2d_forward(const UnpoolShape& shape, const float* x, const int64_t* indices,
+                          float* y) {
   const Flag outside;
-  if (pixels <= std::numeric_limits<int>::max())
-    unpool<int>(images, pixels, channels, places, x, indices, y, outside.get());
+  if (shape.pixels() <= std::numeric_limits<int>::max())
+    unpool<int>(shape, x, indices, y, outside.get());
   else
-    unpool<long long>(images, pixels, channels, places, x, indices, y, outside.get());
+    unpool<long long>(shape, x, indices, y, outside.get());
   return !outside.is_raised();
 }
 
-bool max_unpool2d_backward(int64_t images, int64_t pixels, int64_t channels, int64_t places,
-                           const float* dy, const int64_t* indices, float* dx) {
+bool max_unpool2d_backward(const UnpoolShape& shape, const float* dy, const int64_t* indices,
+                           float* dx) {
   const Flag outside;
-  const int64_t count = images * pixels * channels;
+  const int64_t count = shape.images * shape.pixels() * shape.channels;
   launch("max_unpool2d_backward", backward_kernel, over_elements(count),
-         Places(1, pixels, channels), count, places, dy, indices, dx, outside.get());
+         Places(1, shape.pixels(), shape.channels), count, shape.places(), dy, indices, dx,
+         outside.get());
   return !outside.is_raised();
 }
 

@@ -20,6 +20,7 @@
 #include "kernels/reduce.h"
 #include "kernels/resample.h"
 #include "kernels/softmax.h"
+#include "kernels/unpool.h"
 #include "kernels/winograd.h"
 
 // The families of the table: X(type, name). `name` is the member, and `<isa>::<name>_kernels()` the
@@ -42,6 +43,7 @@
   X(ReduceKernels, reduce)                \
   X(ResampleKernels, resample)            \
   X(SoftmaxKernels, softmax)              \
+  X(UnpoolKernels, unpool)                \
   X(WinogradKernels, winograd)
 
 namespace neurona {

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <mutex>
+#include <vector>
 
 #include "core/cpu.h"
 #include "core/divide.h"
 #include "core/thread_pool.h"
+#include "kernels/select.h"
 
 namespace neurona {
 namespace {
@@ -68,6 +71,91 @@ bool all_inside(const int64_t* indices, int64_t count, int64_t places) {
   return signs >> 63 == 0;
 }
 
+// Any indices: images are cleared and their values scattered.
+bool scatter_images(const UnpoolShape& shape, int64_t images, const float* x,
+                    const int64_t* indices, float* y) {
+  const int64_t pixels = shape.pixels(), places = shape.places(), channels = shape.channels;
+  const Groups groups = groups_of(images, channels, places);
+  std::atomic<bool> inside{true};
+  parallel_for(images * groups.count, grain_for(16 * pixels * groups.width),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) {
+                   const int64_t n = i / groups.count, first = i % groups.count * groups.width;
+                   const int64_t width = std::min(channels - first, groups.width);
+                   const int64_t from = n * pixels * channels + first;
+                   float* image = y + n * places * channels + first;
+                   clear(image, places, channels, width);
+                   if (!scatter(pixels, channels, width, places, x + from, indices + from, image))
+                     inside = false;
+                 }
+               });
+  return inside;
+}
+
+// Any indices of the thin pixels begin .. end - 1, counted through all images.
+bool gather_pixels(const UnpoolShape& shape, int64_t begin, int64_t end, const float* dy,
+                   const int64_t* indices, float* dx) {
+  const int64_t pixels = shape.pixels(), places = shape.places(), channels = shape.channels;
+  bool all = true;
+  while (begin < end) {
+    const int64_t n = begin / pixels, stop = std::min(end, (n + 1) * pixels);
+    const float* image = dy + n * places * channels;
+    for (; begin < stop; ++begin) {
+      const int64_t* from = indices + begin * channels;
+      float* out = dx + begin * channels;
+      if (all_inside(from, channels, places)) {
+        for (int64_t c = 0; c < channels; ++c) out[c] = image[from[c] * channels + c];
+      } else {
+        all = false;
+        for (int64_t c = 0; c < channels; ++c)
+          out[c] = is_inside(from[c], places) ? image[from[c] * channels + c] : 0.0f;
+      }
+    }
+  }
+  return all;
+}
+
+// Whether the indices may be those of disjoint windows of 2 x 2 pixels, as they nearly always are,
+// and the kernels take them.
+bool may_be_windows(const UnpoolShape& shape) {
+  return shape.wide[0] == 2 * shape.thin[0] && shape.wide[1] == 2 * shape.thin[1] &&
+         shape.channels >= kernels().unpool.lanes &&
+         shape.places() <= std::numeric_limits<int32_t>::max();
+}
+
+// The rows of windows, from which those of an image follow.
+struct WindowRows {
+  int64_t count, thin, wide;  // rows of all images; floats of a thin row, and of its two wide ones
+  int64_t places;             // in two wide rows
+  int64_t bytes;              // read and written for each: two floats for an index
+  bool past_caches;
+
+  explicit WindowRows(const UnpoolShape& shape)
+      : count(shape.images * shape.thin[0]),
+        thin(shape.thin[1] * shape.channels),
+        wide(4 * thin),
+        places(4 * shape.thin[1]),
+        bytes((3 * thin + wide) * int64_t{sizeof(float)}),
+        past_caches(outgrows_caches(count * bytes)) {}
+};
+
+// Fills all images whose indices lie in their own windows. `strange` tells of the others, which
+// have no use for further rows.
+void fill_images(const UnpoolShape& shape, const float* x, const int64_t* indices, float* y,
+                 std::vector<std::atomic<bool>>& strange) {
+  const WindowRows rows(shape);
+  const auto fill = kernels().unpool.fill_windows;
+  parallel_for(rows.count, grain_for(rows.bytes), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      std::atomic<bool>& stopped = strange[static_cast<size_t>(i / shape.thin[0])];
+      if (!stopped.load(std::memory_order_relaxed) &&
+          !fill(shape.thin[1], shape.channels, i % shape.thin[0] * rows.places, x + i * rows.thin,
+                indices + i * rows.thin, y + i * rows.wide, rows.past_caches))
+        stopped = true;
+    }
+  });
+}
+
 }  // namespace
 
 void bed_of_nails_forward(int64_t images, const std::array<int64_t, 2>& size, int64_t channels,
@@ -92,46 +180,47 @@ void bed_of_nails_forward(int64_t images, const std::array<int64_t, 2>& size, in
   });
 }
 
-bool max_unpool2d_forward(int64_t images, int64_t pixels, int64_t channels, int64_t places,
-                          const float* x, const int64_t* indices, float* y) {
-  const Groups groups = groups_of(images, channels, places);
-  std::atomic<bool> inside{true};
-  parallel_for(images * groups.count, grain_for(16 * pixels * groups.width),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t i = begin; i < end; ++i) {
-                   const int64_t n = i / groups.count, first = i % groups.count * groups.width;
-                   const int64_t width = std::min(channels - first, groups.width);
-                   const int64_t from = n * pixels * channels + first;
-                   float* image = y + n * places * channels + first;
-                   clear(image, places, channels, width);
-                   if (!scatter(pixels, channels, width, places, x + from, indices + from, image))
-                     inside = false;
-                 }
-               });
+bool max_unpool2d_forward(const UnpoolShape& shape, const float* x, const int64_t* indices,
+                          float* y) {
+  if (!may_be_windows(shape)) return scatter_images(shape, shape.images, x, indices, y);
+  std::vector<std::atomic<bool>> strange(static_cast<size_t>(shape.images));
+  fill_images(shape, x, indices, y, strange);
+  // Neighbours together, since commonly all images are strange or none is.
+  bool inside = true;
+  for (auto first = strange.begin(); first != strange.end();) {
+    const auto end = std::find(first, strange.end(), !*first);
+    const int64_t n = first - strange.begin(), from = n * shape.pixels() * shape.channels;
+    if (*first)
+      inside &= scatter_images(shape, end - first, x + from, indices + from,
+                               y + n * shape.places() * shape.channels);
+    first = end;
+  }
   return inside;
 }
 
-bool max_unpool2d_backward(int64_t images, int64_t pixels, int64_t channels, int64_t places,
-                           const float* dy, const int64_t* indices, float* dx) {
+bool max_unpool2d_backward(const UnpoolShape& shape, const float* dy, const int64_t* indices,
+                           float* dx) {
   std::atomic<bool> inside{true};
-  parallel_for(images * pixels, grain_for(16 * channels), [&](int64_t begin, int64_t end) {
-    bool all = true;
-    while (begin < end) {
-      const int64_t n = begin / pixels, stop = std::min(end, (n + 1) * pixels);
-      const float* image = dy + n * places * channels;
-      for (; begin < stop; ++begin) {
-        const int64_t* from = indices + begin * channels;
-        float* out = dx + begin * channels;
-        if (all_inside(from, channels, places)) {
-          for (int64_t c = 0; c < channels; ++c) out[c] = image[from[c] * channels + c];
-        } else {
-          all = false;
-          for (int64_t c = 0; c < channels; ++c)
-            out[c] = is_inside(from[c], places) ? image[from[c] * channels + c] : 0.0f;
-        }
-      }
+  if (!may_be_windows(shape)) {
+    parallel_for(shape.images * shape.pixels(), grain_for(16 * shape.channels),
+                 [&](int64_t begin, int64_t end) {
+                   if (!gather_pixels(shape, begin, end, dy, indices, dx)) inside = false;
+                 });
+    return inside;
+  }
+  const WindowRows rows(shape);
+  const auto read = kernels().unpool.read_windows;
+  parallel_for(rows.count, grain_for(rows.bytes), [&](int64_t begin, int64_t end) {
+    // Where one row has other indices, those behind it commonly have them too.
+    bool windows = true;
+    for (int64_t i = begin; i < end; ++i) {
+      windows = windows && read(shape.thin[1], shape.channels, i % shape.thin[0] * rows.places,
+                                dy + i * rows.wide, indices + i * rows.thin, dx + i * rows.thin,
+                                rows.past_caches);
+      if (!windows &&
+          !gather_pixels(shape, i * shape.thin[1], (i + 1) * shape.thin[1], dy, indices, dx))
+        inside = false;
     }
-    if (!all) inside = false;
   });
   return inside;
 }
