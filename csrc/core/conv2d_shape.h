@@ -28,6 +28,9 @@ struct Conv2dShape {
   int64_t group_k() const { return k / groups; }
   int64_t weight_size() const { return k * group_c() * r * s; }
   int64_t multiply_adds() const { return n * p * q * weight_size(); }
+  int64_t images_bytes() const {  // of x and y
+    return n * (c * h * w + k * p * q) * static_cast<int64_t>(sizeof(float));
+  }
 };
 
 // All of these throw std::invalid_argument naming `op`, the argument, its value and the rule.

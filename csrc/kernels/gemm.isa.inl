@@ -143,7 +143,8 @@ void pack_lines(const float* source, int64_t line_stride, int64_t width, int64_t
 }
 
 // Each step is a row of memory of its own, which the hardware does not foresee: it is asked for
-// this many steps ahead (12 % on a product of 100 rows).
+// this many steps ahead (12 % on a product of 100 rows; 17 % on the weights' gradient of 128 -> 128
+// channels, stride 2, whose panels of 13 channels are less than a vector).
 constexpr int64_t kPackAhead = 8;
 
 void pack_transposed(const float* source, int64_t line_stride, int64_t width, int64_t depth,
@@ -156,6 +157,7 @@ void pack_transposed(const float* source, int64_t line_stride, int64_t width, in
       store(panel + j, load(source + j));
     }
     if (j < width) {
+      __builtin_prefetch(ahead + j);
       store_partial(panel + j, load_partial(source + j, static_cast<int>(width - j)),
                     static_cast<int>(width - j));
       j = width;

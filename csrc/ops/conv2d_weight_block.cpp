@@ -1,5 +1,6 @@
 #include "ops/conv2d_weight_block.h"
 
+#include "core/prefetch.h"
 #include "ops/conv2d_slab.h"
 
 namespace neurona {
@@ -112,6 +113,7 @@ WeightPass::WeightPass(const Conv2dShape& s, const float* x_part, const float* d
                                                   1, std::max<int64_t>(1, s.n));
   use_slab = !packed && (s.padding[0] > 0 || s.padding[1] > 0 || (s.groups > 1 && s.s > 1));
   merged = !packed && s.dilation[1] == 1 && (use_slab || s.groups == 1);
+  asks_ahead = !packed && s.groups == 1 && comes_from_memory(s.images_bytes());
   slab_columns = (s.q - 1) * s.stride[1] + (s.s - 1) * s.dilation[1] + 1;
 }
 

@@ -34,6 +34,7 @@ struct WeightPass {
   int64_t block_images;   // images per block: more than one only where a block holds whole images
   bool use_slab, merged;  // merged: the taps of a kernel row are one stretch of S * C channels
   int64_t slab_columns;
+  bool asks_ahead;  // for what the next block reads in place
 
   // `channels` of x from x_part on, and `filters` from dy_part on.
   WeightPass(const Conv2dShape& s, const float* x_part, const float* dy_part, int64_t channels,

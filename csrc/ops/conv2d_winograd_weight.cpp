@@ -19,6 +19,7 @@ namespace neurona {
 namespace {
 
 constexpr int kMaxRows = 16;
+constexpr int64_t kTilesAhead = 8;  // 4 to 16 are as good, 32 are not
 // Of a large U: V and D of a block pass through L3, 4 MiB of it. At least a tile's height of the
 // product's depth should be worth the addition to U, whatever the channels are.
 constexpr int64_t kSharedBytes = 4 << 20, kLeastTiles = 64;
@@ -33,6 +34,7 @@ struct Plan {
   int64_t filter;  // taps of a channel pair
   int64_t parts, part_tiles, block_tiles, u_width;
   int64_t u_step, v_step, d_step;  // floats from one frequency to the next
+  bool asks_ahead;
 
   explicit Plan(const Conv2dShape& s)
       : shape(s),
@@ -52,27 +54,46 @@ struct Plan {
     block_tiles = std::min(part_tiles, std::max(kLeastTiles, fitting));
     v_step = spread(block_tiles * shape.c);
     d_step = spread(block_tiles * shape.k);
+    asks_ahead = comes_from_memory(shape.images_bytes());
   }
 
   int64_t u_size() const { return kFrequencies * u_step; }  // of a part
 };
+
+// The images that a tile of the grid lies in.
+ImageView image_of(const Plan& plan, const float* x, const TilePlace& place) {
+  const Conv2dShape& shape = plan.shape;
+  return image_of_batch({x, shape.h, shape.w, shape.c, shape.c}, place.image);
+}
+ImageView gradient_of(const Plan& plan, const float* dy, const TilePlace& place) {
+  const Conv2dShape& shape = plan.shape;
+  return image_of_batch({dy, shape.p, shape.q, shape.k, shape.k}, place.image);
+}
+
+// One thread, 64 channels, 56x56, batch 16: 9.1 -> 7.3 ms.
+void ask_ahead(const Plan& plan, const float* dy, const float* x, int64_t tile) {
+  const TilePlace place = plan.grid.place(tile);
+  prefetch_patch(image_of(plan, x, place), place.row - plan.shape.padding[0],
+                 place.column - plan.shape.padding[1], kWinogradInput, plan.grid.tile);
+  prefetch_patch(gradient_of(plan, dy, place), place.row, place.column, plan.grid.tile,
+                 plan.grid.tile);
+}
 
 // V and D of tile `first + t` of the images.
 void transform_tile(const Plan& plan, const float* dy, const float* x, int64_t first, int64_t t,
                     float* v, float* d, float* slab) {
   const Conv2dShape& shape = plan.shape;
   const TilePlace place = plan.grid.place(first + t);
-  with_patch(image_of_batch({x, shape.h, shape.w, shape.c, shape.c}, place.image),
-             place.row - shape.padding[0], place.column - shape.padding[1], kWinogradInput, slab,
-             [&](const float* patch, int64_t line, int64_t pixel) {
-               plan.winograd.transform_input(patch, line, pixel, shape.c, v + t * shape.c,
-                                             plan.v_step);
-             });
   with_patch(
-      image_of_batch({dy, shape.p, shape.q, shape.k, shape.k}, place.image), place.row,
-      place.column, plan.grid.tile, slab, [&](const float* patch, int64_t line, int64_t pixel) {
-        plan.winograd.transform_gradient(patch, line, pixel, shape.k, d + t * shape.k, plan.d_step);
+      image_of(plan, x, place), place.row - shape.padding[0], place.column - shape.padding[1],
+      kWinogradInput, slab, [&](const float* patch, int64_t line, int64_t pixel) {
+        plan.winograd.transform_input(patch, line, pixel, shape.c, v + t * shape.c, plan.v_step);
       });
+  with_patch(gradient_of(plan, dy, place), place.row, place.column, plan.grid.tile, slab,
+             [&](const float* patch, int64_t line, int64_t pixel) {
+               plan.winograd.transform_gradient(patch, line, pixel, shape.k, d + t * shape.k,
+                                                plan.d_step);
+             });
 }
 
 // U += V^T D of one frequency; U is overwritten by the first block.
@@ -104,8 +125,11 @@ void run_part(const Plan& plan, const float* dy, const float* x, int64_t part, f
     parallel_for(count, grain_for(kFrequencies * 16 * (shape.c + shape.k)),
                  [&](int64_t from, int64_t to) {
                    const Scratch<float> slab(kFrequencies * std::max(shape.c, shape.k));
-                   for (int64_t t = from; t < to; ++t)
+                   for (int64_t t = from; t < to; ++t) {
+                     if (plan.asks_ahead && t + kTilesAhead < to)
+                       ask_ahead(plan, dy, x, first + t + kTilesAhead);
                      transform_tile(plan, dy, x, first, t, v.data(), d.data(), slab.data());
+                   }
                  });
     parallel_for(kFrequencies, grain_for(count * shape.c * shape.k / 16),
                  [&](int64_t from, int64_t to) {

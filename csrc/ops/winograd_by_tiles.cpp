@@ -21,6 +21,7 @@ struct Plan {
   int64_t tiles;
   int64_t block_tiles, blocks;
   int64_t u_step, v_step, m_step;  // floats from one frequency to the next
+  bool asks_ahead;
 
   explicit Plan(const WinogradConvolution& c)
       : conv(c), gemm(kernels().gemm), channels(c.source.channels) {
@@ -31,6 +32,7 @@ struct Plan {
     u_step = spread(channels * packed_columns);
     v_step = spread(block_tiles * channels);
     m_step = spread(block_tiles * c.out_channels);
+    asks_ahead = comes_from_memory(c.bytes());
   }
 
   // V and M of a block should fit in half of L2 beside a panel of U. Where that leaves only a few
@@ -91,13 +93,25 @@ void multiply(const Plan& plan, int64_t tiles, const float* u, const float* v, f
   }
 }
 
+// A 36th of what the transforms would wait for: the pixels of the next block, and the places of
+// this one's outputs. Asked for among the products, which leave memory idle (one thread, 64
+// channels, 56x56, batch 16: 8.4 -> 7.3 ms; 32 channels, 24x24, batch 100: 3.2 -> 2.5 ms).
+void ask_ahead(const Plan& plan, int64_t first, int64_t tiles, int f) {
+  for (int64_t t = tiles * f / kFrequencies; t < tiles * (f + 1) / kFrequencies; ++t) {
+    if (first + tiles + t < plan.tiles) winograd_prefetch_patch(plan.conv, first + tiles + t);
+    winograd_prefetch_output(plan.conv, first + t);
+  }
+}
+
 void run_block(const Plan& plan, int64_t block, const float* u, float* v, float* m, float* slab) {
   const int64_t first = block * plan.block_tiles,
                 tiles = std::min(plan.block_tiles, plan.tiles - first),
                 out_channels = plan.conv.out_channels;
   for (int64_t t = 0; t < tiles; ++t) transform_tile(plan, first + t, v + t * plan.channels, slab);
-  for (int f = 0; f < kFrequencies; ++f)
+  for (int f = 0; f < kFrequencies; ++f) {
+    if (plan.asks_ahead) ask_ahead(plan, first, tiles, f);
     multiply(plan, tiles, u + f * plan.u_step, v + f * plan.v_step, m + f * plan.m_step);
+  }
   for (int64_t t = 0; t < tiles; ++t)
     winograd_finish_tile(plan.conv, first + t, 0, out_channels, m + t * out_channels, plan.m_step);
 }

@@ -8,12 +8,6 @@ namespace {
 constexpr int kMaxRows = 16, kMaxColumns = 64;  // of a tile of the product
 constexpr int64_t kTapsAtOnce = 16 * 9;  // brought side by side together: those of 16 or 5 channels
 
-// The hardware does not foresee a new page.
-void prefetch(const float* source, int64_t count) {
-  constexpr int64_t kLine = 16;
-  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(source + i);
-}
-
 }  // namespace
 
 // The taps are brought side by side first: read one by one they would lie 9 C or 25 C floats apart,
@@ -30,6 +24,7 @@ void winograd_transform_weights(const WinogradConvolution& conv, const WeightPar
     const float* source =
         conv.weight + begin * conv.channel_stride + part.first * conv.out_channel_stride;
     for (int64_t channel = 0; channel < (one_line ? 1 : count); ++channel) {
+      // A new page, which the hardware does not foresee.
       if (!one_line && begin + channel + 1 < part.end)
         prefetch(source + (channel + 1) * conv.channel_stride, filter * width);
       gemm.pack_lines(source + channel * conv.channel_stride, conv.out_channel_stride, width,
@@ -56,6 +51,20 @@ void winograd_multiply(const WinogradProduct& product, const float* v, const flo
                    product.step,
                    {c_rows, nullptr, 1.0f, product.accumulate, TileActivation::kNone});
   }
+}
+
+void winograd_prefetch_patch(const WinogradConvolution& conv, int64_t tile) {
+  const TilePlace place = conv.grid().place(tile);
+  prefetch_patch(image_of_batch(conv.source, place.image), place.row - conv.padding[0],
+                 place.column - conv.padding[1], kWinogradInput, conv.grid().tile);
+}
+
+void winograd_prefetch_output(const WinogradConvolution& conv, int64_t tile) {
+  const TilePlace place = conv.grid().place(tile);
+  const ImageView out{conv.out, conv.out_height, conv.out_width, conv.out_channels,
+                      conv.out_channels};
+  prefetch_patch(image_of_batch(out, place.image), place.row, place.column, conv.grid().tile,
+                 conv.grid().tile);
 }
 
 void winograd_finish_tile(const WinogradConvolution& conv, int64_t tile, int64_t first,

@@ -27,6 +27,10 @@ struct WinogradConvolution {
   const float* bias;
   TileActivation activation;
 
+  int64_t bytes() const {  // of all images
+    return batch * static_cast<int64_t>(sizeof(float)) *
+           (source.height * source.width * source.channels + out_height * out_width * out_channels);
+  }
   TileGrid grid() const { return {batch, out_height, out_width, winograd_tile(taps)}; }
   const WinogradTransforms& transforms() const { return kernels().winograd.of(taps); }
 };
@@ -39,6 +43,10 @@ void winograd_patch(const WinogradConvolution& conv, int64_t tile, float* slab,
   with_patch(image_of_batch(conv.source, place.image), place.row - conv.padding[0],
              place.column - conv.padding[1], kWinogradInput, slab, transform);
 }
+
+// Ask for the pixels that a tile will read, and for the lines that it will write.
+void winograd_prefetch_patch(const WinogradConvolution& conv, int64_t tile);
+void winograd_prefetch_output(const WinogradConvolution& conv, int64_t tile);
 
 // Channels that are summed up before they are added to M. The same in both orders, so that they
 // give the same bits. 36 x 64 channels x 32 columns of U are 288 KiB.

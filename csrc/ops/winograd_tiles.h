@@ -1,7 +1,10 @@
 // The tiles of images, and the pixels around one of them.
 #pragma once
 
+#include <algorithm>
+
 #include "core/divide.h"
+#include "core/prefetch.h"
 #include "kernels/winograd.h"
 #include "ops/conv2d_slab.h"
 
@@ -42,6 +45,18 @@ void with_patch(const ImageView& image, int64_t row, int64_t column, int64_t siz
                      image.width * image.pixel, image.pixel);
   copy_slab(image, row, size, column, size, slab);
   transform(slab, size * image.channels, image.channels);
+}
+
+// Asks for the size x size pixels from (row, column) on, as far as they are inside the image and
+// not in the patch `step` columns before. The hardware does not foresee a patch, which takes a few
+// lines of each of several rows.
+inline void prefetch_patch(const ImageView& image, int64_t row, int64_t column, int64_t size,
+                           int64_t step) {
+  const int64_t first = column > 0 ? column + size - step : 0,
+                last = std::min(column + size, image.width),
+                end = std::min(row + size, image.height);
+  for (int64_t r = std::max<int64_t>(row, 0); r < end; ++r)
+    prefetch(image.data + (r * image.width + first) * image.pixel, (last - first) * image.pixel);
 }
 
 // Image `index` of a dense batch that starts with `first`.
