@@ -28,13 +28,15 @@ struct TileOutput {
   TileActivation activation;
 };
 
-// A strip of A for strip_tile: row i at a[i * stride + 0..depth). If `next` is not null, two rows
-// from there on, next_stride floats apart, are brought into L2 meanwhile.
+// A strip of A for strip_tile: row i at a[i * stride + 0..depth). If `next` is not null, `depth`
+// floats from there on and as many from next + next_stride on are brought into L2 meanwhile;
+// `next_twice`: twice as many each.
 struct StripRows {
   const float* a;
   int64_t stride;
   const float* next;
   int64_t next_stride;
+  bool next_twice;
 };
 
 struct GemmKernels {
