@@ -13,6 +13,7 @@ namespace {
 
 constexpr int kMaxRows = 16;
 constexpr int kMaxKernelRows = 32;
+constexpr int64_t kChannelsTogether = 16;  // whose weights are brought side by side
 // Pixels from which on a partly filled last tile no longer matters: 16 tiles of 12.
 constexpr int64_t kTaskPixels = 192;
 
@@ -115,7 +116,7 @@ struct Plan {
   }
 };
 
-// One panel of the weights: a row of out channels per (tap, channel), in the order in which the
+// A panel of the weights is a row of out channels per (tap, channel), in the order in which the
 // runs meet them.
 void pack_panel(const Plan& plan, int64_t first, float* panel) {
   const TapConvolution& conv = plan.conv;
@@ -131,6 +132,30 @@ void pack_panel(const Plan& plan, int64_t first, float* panel) {
         for (int64_t i = width; i < step; ++i) panel[i] = 0;
       }
     }
+}
+
+// The same where the filters of an out channel's channels follow one another and are many: those of
+// some channels are first brought side by side, an out channel a column, by whole vectors (256 ->
+// 512 channels of 14x14, one image, one thread: 1.2 -> 0.9 ms; below 16 channels it is slower).
+void pack_long_panel(const Plan& plan, int64_t first, float* panel) {
+  const TapConvolution& conv = plan.conv;
+  const int64_t width = std::min<int64_t>(plan.kernel.columns, conv.out_channels - first),
+                step = plan.panel_width(first), channels = conv.source.channels,
+                filter = conv.channel_stride;
+  const Scratch<float> taps(kChannelsTogether * filter * step);
+  for (int64_t channel = 0; channel < channels; channel += kChannelsTogether) {
+    const int64_t count = std::min(kChannelsTogether, channels - channel);
+    plan.kernel.pack_lines(conv.weight + first * conv.out_channel_stride + channel * filter,
+                           conv.out_channel_stride, width, filter * count, taps.data(), step);
+    float* target = panel + channel * step;
+    for (const Tap& row : conv.rows)
+      for (const Tap& column : conv.columns) {
+        const float* tap = taps.data() + (row.index * conv.kernel_width + column.index) * step;
+        for (int64_t i = 0; i < count; ++i)
+          std::copy_n(tap + i * filter * step, step, target + i * step);
+        target += channels * step;
+      }
+  }
 }
 
 // Where a task's tiles read and write.
@@ -250,10 +275,14 @@ void run_task(const Plan& plan, const float* packed, int64_t task, float* slab) 
 }
 
 void pack_panels(const Plan& plan, float* packed) {
+  const TapConvolution& conv = plan.conv;
   const int64_t columns = plan.kernel.columns;
+  const bool is_long =
+      conv.channel_stride < conv.out_channel_stride && conv.source.channels >= kChannelsTogether;
   parallel_for(plan.panels, grain_for(plan.depth * columns), [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel)
-      pack_panel(plan, panel * columns, packed + panel * columns * plan.depth);
+      (is_long ? pack_long_panel : pack_panel)(plan, panel * columns,
+                                               packed + panel * columns * plan.depth);
   });
 }
 
