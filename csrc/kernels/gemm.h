@@ -28,15 +28,16 @@ struct TileOutput {
   TileActivation activation;
 };
 
-// A strip of A for strip_tile: row i at a[i * stride + 0..depth). If `next` is not null, `depth`
-// floats from there on and as many from next + next_stride on are brought into L2 meanwhile;
-// `next_twice`: twice as many each.
+// A strip of A for strip_tile: row i at a[i * stride + 0..depth). If `next` is not null, memory
+// from there on and from next + next_stride on is brought into L2 meanwhile, one cache line each
+// next_step floats: kStripStep brings `depth` floats of each, 2 kStripStep twice as many.
+constexpr int64_t kStripStep = 8;
 struct StripRows {
   const float* a;
   int64_t stride;
   const float* next;
   int64_t next_stride;
-  bool next_twice;
+  int64_t next_step;
 };
 
 struct GemmKernels {

@@ -109,18 +109,17 @@ void strip_tile_of_width(int m, int n, const StripRows& rows, const float* b, in
 
   // The next strip's rows come from L3 or beyond: two of them are brought into L2, one during the
   // first half of the steps and one during the second (6 % of a product of n = 1024), or two in
-  // each half, a whole line per group of steps instead of half of one. C's turn is
-  // between the halves. Into L2 as well: in L1 it would not last, since B's stream drives it out,
-  // the faster where rows a power of two apart share a set. More parts would cost more, because
-  // each ends with a mispredicted branch (a third one 1.5 to 2 % of a tile beside a busy
-  // neighbour).
-  const int64_t ahead_step = !rows.next ? 0 : rows.next_twice ? 4 * kStripUnroll : 2 * kStripUnroll;
+  // each half, by a larger next_step. C's turn is between the halves. Into L2 as well: in L1 it
+  // would not last, since B's stream drives it out, the faster where rows a power of two apart
+  // share a set. More parts would cost more, because each ends with a mispredicted branch (a third
+  // one 1.5 to 2 % of a tile beside a busy neighbour).
   const int64_t half = depth / 2 / kStripUnroll * kStripUnroll;
 #pragma GCC unroll 1
   for (int part = 0; part < 2; ++part) {
     const float* ahead = rows.next ? rows.next + part * rows.next_stride : rows.a;
     if (part == 1) prefetch_output<V, 2>(m, out);
-    strip_steps<M, V>(acc, a, rows.stride, b, part == 0 ? half : depth - half, ahead, ahead_step);
+    strip_steps<M, V>(acc, a, rows.stride, b, part == 0 ? half : depth - half, ahead,
+                      rows.next ? rows.next_step : 0);
   }
   for (int64_t k = depth % kStripUnroll; k > 0; --k, b += V * kLanes) {
     Vec bv[V];

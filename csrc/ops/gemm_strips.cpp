@@ -220,12 +220,13 @@ StripRows Strips::strip_of(int64_t strip, int64_t block, const Buffers& own) con
   const float* source = a.data + row * a.stride + k0;
   const bool more = strip + 1 < strips;
   const float* next = more ? source + kernel.strip_rows * a.stride : nullptr;
-  if (!copy_rows && valid == kernel.strip_rows) return {source, a.stride, next, a.stride, false};
+  if (!copy_rows && valid == kernel.strip_rows)
+    return {source, a.stride, next, a.stride, kStripStep};
 
   const int64_t index = block * strips + strip;
   float* copy = own.copies + (own.copied ? index * strip_size() : 0);
   if (own.copied && own.copied[index])
-    return {copy, strip_stride(), more ? copy + strip_size() : nullptr, strip_stride(), false};
+    return {copy, strip_stride(), more ? copy + strip_size() : nullptr, strip_stride(), kStripStep};
   for (int64_t i = 0; i < kernel.strip_rows; ++i) {
     const size_t bytes = static_cast<size_t>(steps) * sizeof(float);
     if (i < valid) {
@@ -235,7 +236,7 @@ StripRows Strips::strip_of(int64_t strip, int64_t block, const Buffers& own) con
     }
   }
   if (own.copied) own.copied[index] = true;
-  return {copy, strip_stride(), next, a.stride, false};
+  return {copy, strip_stride(), next, a.stride, kStripStep};
 }
 
 // Strips of a transposed A, as many as fill whole vectors of it with rows.
@@ -266,8 +267,8 @@ void Strips::run_strip(const ChunkPanels& panels, int64_t strip, const StripRows
     // and its rows follow one another (1x1 convolution, 256 -> 64 channels, 56x56, batch 16, one
     // thread: 11.2 -> 7.5 ms).
     StripRows part = rows;
-    part.next_twice = panels.count < 4 && rows.next_stride == steps;
-    const int64_t asked = part.next_twice ? 4 : 2;
+    const int64_t asked = panels.count < 4 && rows.next_stride == steps ? 4 : 2;
+    part.next_step = asked / 2 * kStripStep;
     part.next_stride = asked / 2 * rows.next_stride;
     part.next = rows.next && asked * p + asked <= valid_next
                     ? rows.next + asked * p * rows.next_stride
@@ -312,9 +313,9 @@ void Strips::run_piece(const Grid& grid, int64_t chunk, int64_t block, int64_t p
   for (int64_t strip = first; strip < last; ++strip) {
     const int64_t among = (strip - first) % strips_together;
     if (a.transposed && among == 0) turn_strips(strip, block, own.copies);
-    const StripRows rows = a.transposed ? StripRows{own.copies + among * strip_size(),
-                                                    strip_stride(), nullptr, 0, false}
-                                        : strip_of(strip, block, own);
+    const StripRows rows =
+        a.transposed ? StripRows{own.copies + among * strip_size(), strip_stride(), nullptr, 0, 0}
+                     : strip_of(strip, block, own);
     run_strip(panels, strip, rows, block, own.packed);
   }
 }
