@@ -337,6 +337,48 @@ def test_fused_relu_gives_the_same_bits(watched: int, kernels: str) -> None:
         assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("watched", [2, 3])
+@pytest.mark.parametrize("window", [(2,), (3, 2, 1), (2, 1)])
+def test_pooling_before_relu_gives_the_same_bits(
+    window: tuple[int, ...], watched: int, kernels: str
+) -> None:
+    for layer in (nn.Conv2d(3, 5, 3, padding=1), nn.BatchNorm2d(3)):
+        fill_parameters(layer)
+        net = nn.Sequential(layer, nn.Identity(), nn.ReLU(), nn.MaxPool2d(*window))
+        results = []
+        for hooked in (False, True):
+            handle = net[watched].register_forward_hook(lambda *_: None)
+            if not hooked:
+                handle.remove()
+                net[watched]._hooks = None
+            x = neurona.Tensor(fill((2, 3, 6, 7), 3), requires_grad=True)
+            net.zero_grad()
+            y = net(x)
+            y.backward(neurona.Tensor(fill(tuple(y.shape), 5)))
+            assert "ReLU" in repr(y.grad_fn) or hooked
+            grads = [parameter.grad.data for parameter in net.parameters()]
+            results.append([array.tobytes() for array in (y.data, x.grad.data, *grads)])
+            handle.remove()
+        assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("options", [{}, {"stride": 1}, {"padding": 1}])
+def test_pooling_and_relu_commute(options: dict[str, int], kernels: str) -> None:
+    """Ties, zeros of both signs, infinities and NaN among the values."""
+    rng = np.random.default_rng(3)
+    values = np.array([-np.inf, -1.5, -0.0, 0.0, 2.0, 2.0, np.inf, np.nan], np.float32)
+    results = []
+    data = rng.choice(values, (4, 17, 10, 8), p=[0.1, 0.3, 0.2, 0.15, 0.1, 0.1, 0.02, 0.03])
+    for first, second in (("pool", "relu"), ("relu", "pool")):
+        x = neurona.tensor(data.astype(np.float32), requires_grad=True)
+        y = x
+        for op in (first, second):
+            y = F.relu(y) if op == "relu" else F.max_pool2d(y, 2, **options)
+        y.backward(neurona.Tensor(fill(tuple(y.shape), 5)))
+        results.append((y.data.tobytes(), x.grad.data.tobytes()))
+    assert results[0] == results[1]
+
+
 def test_fused_layers_are_named_in_errors() -> None:
     net = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.ReLU()))
     with pytest.raises(ValueError, match=re.escape("Linear '0.0': expected input (*, 4), got (2")):

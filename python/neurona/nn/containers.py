@@ -6,9 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
 from .activation import ReLU
-from .fusion import fusable, with_relu
+from .fusion import fusable, swappable, with_relu, with_relu_and_pool
 from .module import Module
 from .shape import Identity
+
+
+def _is_plain_relu(layer: Module) -> bool:
+    return type(layer) is ReLU and layer._hooks is None
 
 
 class _ModuleSequence(Module):
@@ -112,22 +116,22 @@ class Sequential(_ModuleSequence):
 
     def forward(self, input: Any) -> Any:
         """Run the chain; a Linear, Conv2d or batch norm and the ReLU behind it run as one, to the
-        same bits.
+        same bits, and a max pooling behind them may change places with the ReLU.
         """
-        layers = self._layers()
+        layers = [layer for layer in self._layers() if type(layer) is not Identity or layer._hooks]
         position, end = 0, len(layers)
         while position < end:
             layer = layers[position]
             position += 1
-            if fusable(layer):
-                after = position
-                while after < end and type(layers[after]) is Identity and not layers[after]._hooks:
-                    after += 1
-                if after < end and type(layers[after]) is ReLU and layers[after]._hooks is None:
-                    input = with_relu(layer, input)
-                    position = after + 1
-                    continue
-            input = layer(input)
+            if not (fusable(layer) and position < end and _is_plain_relu(layers[position])):
+                input = layer(input)
+                continue
+            position += 1
+            if position < end and swappable(layers[position]):
+                input = with_relu_and_pool(layer, layers[position], input)
+                position += 1
+            else:
+                input = with_relu(layer, input)
         return input
 
 
