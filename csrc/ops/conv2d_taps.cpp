@@ -281,8 +281,11 @@ void pack_panels(const Plan& plan, float* packed) {
       conv.channel_stride < conv.out_channel_stride && conv.source.channels >= kChannelsTogether;
   parallel_for(plan.panels, grain_for(plan.depth * columns), [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel)
-      (is_long ? pack_long_panel : pack_panel)(plan, panel * columns,
-                                               packed + panel * columns * plan.depth);
+      if (is_long) {
+        pack_long_panel(plan, panel * columns, packed + panel * columns * plan.depth);
+      } else {
+        pack_panel(plan, panel * columns, packed + panel * columns * plan.depth);
+      }
   });
 }
 
