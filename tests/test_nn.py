@@ -306,7 +306,7 @@ def test_clip_grad_norm_inf_nan_and_bad_arguments() -> None:
 # ---- fusion ----
 
 
-def bits_apart_and_fused(net: nn.Sequential, watched: int, shape: tuple[int, ...]) -> list[Any]:
+def bits_fused_and_apart(net: nn.Sequential, watched: int, shape: tuple[int, ...]) -> list[Any]:
     """Outputs and gradients, without a hook and with one on a layer, which keeps it apart."""
     results = []
     for hooked in (False, True):
@@ -336,7 +336,7 @@ def test_fused_relu_gives_the_same_bits(watched: int, kernels: str) -> None:
         (nn.BatchNorm2d(3, affine=False, track_running_stats=False), image),
     ]
     for layer, shape in layers:
-        fused, apart = bits_apart_and_fused(
+        fused, apart = bits_fused_and_apart(
             nn.Sequential(fill_parameters(layer), nn.ReLU()), watched, shape
         )
         assert fused == apart
@@ -351,7 +351,7 @@ def test_pooling_before_relu_gives_the_same_bits(
         pool = nn.MaxPool2d(*window)
         net = nn.Sequential(fill_parameters(layer), nn.Identity(), nn.ReLU(), pool)
         assert "ReLU" in repr(net(neurona.Tensor(fill((2, 3, 6, 7), 3))).grad_fn)
-        fused, apart = bits_apart_and_fused(net, watched, (2, 3, 6, 7))
+        fused, apart = bits_fused_and_apart(net, watched, (2, 3, 6, 7))
         assert fused == apart
 
 

@@ -77,34 +77,27 @@ def test_batch_norm(compiled: Any, channels: int, training: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "weight", "stride", "padding"),
+    ("variant", "shape", "weight", "stride", "padding"),
     [
-        ((2, 20, 13, 9), (18, 20, 3, 3), 1, 1),  # Winograd's
-        ((3, 5, 8, 11), (7, 5, 5, 5), 1, 2),
-        ((3, 3, 16, 17), (20, 3, 7, 7), 2, 3),
-        ((5, 24, 9, 6), (40, 24, 1, 1), 1, 0),
-        ((2, 17, 9, 9), (33, 17, 1, 1), 2, 0),
+        ("winograd", (2, 20, 13, 9), (18, 20, 3, 3), 1, 1),
+        ("winograd", (3, 5, 8, 11), (7, 5, 5, 5), 1, 2),
+        ("direct", (3, 3, 16, 17), (20, 3, 7, 7), 2, 3),
+        ("direct", (5, 24, 9, 6), (40, 24, 1, 1), 1, 0),
+        ("direct", (2, 17, 9, 9), (33, 17, 1, 1), 2, 0),
     ],
 )
 def test_convolutions_that_ask_ahead(
-    compiled: Any, shape: Any, weight: Any, stride: int, padding: int
+    compiled: Any, variant: str, shape: Any, weight: Any, stride: int, padding: int
 ) -> None:
     """Images from memory are asked for ahead, past their ends too."""
     rng = harness.rng_of("past caches", *shape, *weight)
     x, w = (harness.normals(rng, size) for size in (shape, weight))
-    y = compiled.conv2d_forward(x, w, stride=stride, padding=padding)
+    options = {"stride": stride, "padding": padding, "variant": variant}
+    y = compiled.conv2d_forward(x, w, **options)
     for what, call in (
-        ("forward", lambda: compiled.conv2d_forward(x, w, stride=stride, padding=padding)),
-        (
-            "backward data",
-            lambda: compiled.conv2d_backward_data(y, w, shape[2:], stride=stride, padding=padding),
-        ),
-        (
-            "backward weight",
-            lambda: compiled.conv2d_backward_weight(
-                y, x, weight[2:], stride=stride, padding=padding, with_bias=False
-            )[0],
-        ),
+        ("forward", lambda: compiled.conv2d_forward(x, w, **options)),
+        ("backward data", lambda: compiled.conv2d_backward_data(y, w, shape[2:], **options)),
+        ("backward weight", lambda: compiled.conv2d_backward_weight(y, x, weight[2:], **options)),
     ):
         assert_same_past_caches(call, f"{what} of {shape}, {weight} on {compiled}")
 

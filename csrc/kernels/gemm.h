@@ -37,7 +37,7 @@ struct StripRows {
   int64_t stride;
   const float* next;
   int64_t next_stride;
-  int64_t next_step;
+  int64_t next_step = kStripStep;
 };
 
 struct GemmKernels {

@@ -44,6 +44,8 @@ constexpr int kRowsFromMemory = 0;  // no such instruction
 constexpr int kStripUnroll = 4;  // 8 and 16 steps are 3 and 11 % slower: the loop outgrows the
                                  // decoded-instruction cache that a neighbour shares
 
+static_assert(kStripStep == 2 * kStripUnroll, "half of the steps ask for `depth` floats");
+
 // Two rows hang on one pointer: one right behind it and one a stride away.
 constexpr int kRowsPerPointer = 2;
 template <int M>

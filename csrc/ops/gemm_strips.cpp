@@ -220,13 +220,12 @@ StripRows Strips::strip_of(int64_t strip, int64_t block, const Buffers& own) con
   const float* source = a.data + row * a.stride + k0;
   const bool more = strip + 1 < strips;
   const float* next = more ? source + kernel.strip_rows * a.stride : nullptr;
-  if (!copy_rows && valid == kernel.strip_rows)
-    return {source, a.stride, next, a.stride, kStripStep};
+  if (!copy_rows && valid == kernel.strip_rows) return {source, a.stride, next, a.stride};
 
   const int64_t index = block * strips + strip;
   float* copy = own.copies + (own.copied ? index * strip_size() : 0);
   if (own.copied && own.copied[index])
-    return {copy, strip_stride(), more ? copy + strip_size() : nullptr, strip_stride(), kStripStep};
+    return {copy, strip_stride(), more ? copy + strip_size() : nullptr, strip_stride()};
   for (int64_t i = 0; i < kernel.strip_rows; ++i) {
     const size_t bytes = static_cast<size_t>(steps) * sizeof(float);
     if (i < valid) {
@@ -236,7 +235,7 @@ StripRows Strips::strip_of(int64_t strip, int64_t block, const Buffers& own) con
     }
   }
   if (own.copied) own.copied[index] = true;
-  return {copy, strip_stride(), next, a.stride, kStripStep};
+  return {copy, strip_stride(), next, a.stride};
 }
 
 // Strips of a transposed A, as many as fill whole vectors of it with rows.
@@ -314,7 +313,7 @@ void Strips::run_piece(const Grid& grid, int64_t chunk, int64_t block, int64_t p
     const int64_t among = (strip - first) % strips_together;
     if (a.transposed && among == 0) turn_strips(strip, block, own.copies);
     const StripRows rows =
-        a.transposed ? StripRows{own.copies + among * strip_size(), strip_stride(), nullptr, 0, 0}
+        a.transposed ? StripRows{own.copies + among * strip_size(), strip_stride(), nullptr, 0}
                      : strip_of(strip, block, own);
     run_strip(panels, strip, rows, block, own.packed);
   }
