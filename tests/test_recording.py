@@ -294,6 +294,25 @@ def test_predictions_are_new_tensors_without_gradients() -> None:
         last(last(outputs[0]))
 
 
+def test_changes_are_seen_by_predictions() -> None:
+    model, twin = Residual().eval(), Residual().eval()
+    predict, data = neurona.record(model), [x for x, _ in batches(5, 4, 3, 6, 6)]
+    for change in (
+        lambda m: m.load_state_dict(Residual().state_dict(), assign=True),
+        lambda m: m.train(),
+        lambda m: m.eval(),
+        lambda m: setattr(m, "body", nn.Identity()),
+    ):
+        predict(data[0]), change(model), change(twin)
+        twin.load_state_dict(model.state_dict())
+        for x in data:
+            with neurona.no_grad():
+                np.testing.assert_array_equal(predict(x).numpy(), twin(x).numpy())
+    model.body.register_forward_hook(lambda *_: None)
+    with pytest.raises(RuntimeError, match="module 'body' has, or had, forward hooks"):
+        predict(data[0]), predict(data[0])
+
+
 def test_an_empty_batch() -> None:
     predict = neurona.record(mlp())
     assert [predict(neurona.zeros(0, 20)).shape for _ in range(5)] == [(0, 10)] * 5

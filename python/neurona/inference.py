@@ -61,7 +61,7 @@ def mc_predict(model: nn.Module, x: Any, n: int) -> MonteCarlo:
                 squares = squares + step * (output.data - mean)
     finally:
         for module, mode in modes:
-            object.__setattr__(module, "training", mode)
+            module.training = mode
     dtype = output.data.dtype
     spread = np.sqrt(squares / passes)
     return MonteCarlo(Tensor(mean.astype(dtype)), Tensor(spread.astype(dtype)))

@@ -13,7 +13,6 @@ from .random import default_generator
 from .tensor import Tensor
 
 _DATA, _REQUIRES_GRAD = attrgetter("data"), attrgetter("_requires_grad")
-_HOOKS, _TRAINING = attrgetter("_hooks"), attrgetter("training")
 
 
 def _is_there(tensor: Tensor) -> bool:
@@ -47,22 +46,30 @@ class State:
 
     def remember(self) -> None:
         """What later calls depend on, as it is now."""
-        self._before = self._fingerprint()
+        self._values = self._current_values()
+        self._objects = self._current_objects()
 
-    def _fingerprint(self) -> tuple[list[Any], list[Any]]:
-        """All that later calls depend on: objects to compare by identity, and values. Gathered by
-        `map`, because it is done in each call.
+    def _current_values(self) -> list[Any]:
+        """What later calls depend on, to compare by value. The count of changes stands for all
+        attributes of modules: modes, hooks, parameters, options.
         """
-        objects = [*map(_DATA, self._tensors), *map(_HOOKS, self.modules)]
-        values = [Module.changes(), cpu.fast_convolutions(), cuda.product_precision]
-        values += map(_TRAINING, self.modules)
-        values += map(_REQUIRES_GRAD, self._tensors)
-        if self._optimizer is not None:
+        values = [Module.changes(), cpu.core.fast_convolutions(), cuda.product_precision]
+        if self._optimizer is not None:  # a prediction has no gradients
+            values += map(_REQUIRES_GRAD, self._tensors)
             for group in self._optimizer.param_groups:
                 values.append(self._optimizer._structure(group))
+        return values
+
+    def _current_objects(self) -> list[Any]:
+        """What later calls depend on, to compare by identity. Gathered by `map`, because it is done
+        in each call.
+        """
+        objects = list(map(_DATA, self._tensors))
+        if self._optimizer is not None:
+            for group in self._optimizer.param_groups:
                 objects += group["params"]
             objects += map(_DATA, self.buffers())
-        return objects, values
+        return objects
 
     def buffers(self) -> list[Tensor]:
         """The optimizer's buffers, in the order of its parameters."""
@@ -79,12 +86,11 @@ class State:
 
     def holds(self) -> bool:
         """Whether the recorded calls still are those of the step."""
-        objects, values = self._fingerprint()
-        objects_before, values_before = self._before
+        objects = self._current_objects()
         return (
-            values == values_before
-            and len(objects) == len(objects_before)
-            and all(map(is_, objects, objects_before))
+            self._current_values() == self._values
+            and len(objects) == len(self._objects)
+            and all(map(is_, objects, self._objects))
         )
 
     def objection(self) -> str | None:

@@ -51,6 +51,10 @@ def _on_host(array: Any) -> np.ndarray:
     return array.numpy() if type(array) is DeviceArray else array
 
 
+def _is_plain(tensor: Any) -> bool:
+    return isinstance(tensor, Tensor) and not tensor._requires_grad
+
+
 class _Recording:
     """The step for inputs of some shapes, from its first call to its repetitions."""
 
@@ -116,8 +120,9 @@ class _Recording:
         draws = default_generator.get_state()
         self._noted, self._result = self._traced(True)
         self._draws = Draws(draws, self._noted.draws, self._noted.calls.change)
-        self._increments = [
-            int(count) - before for count, before in zip(self._state.counts, counts, strict=True)
+        self._counters = [
+            (count, int(count) - before)
+            for count, before in zip(self._state.counts, counts, strict=True)
         ]
         self._gradients = [parameter.grad for parameter in self._state.parameters]
         for gradient in self._gradients if self._optimizer is not None else []:
@@ -130,7 +135,7 @@ class _Recording:
 
     def _copy_inputs(self, inputs: tuple[Tensor, ...]) -> None:
         for buffer, tensor in zip(self._inputs, inputs, strict=True):
-            np.copyto(buffer.data, tensor.data)
+            buffer.data[...] = tensor.data
 
     def _check(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Both ways from the same state: the bits must be those of the step itself."""
@@ -160,6 +165,7 @@ class _Recording:
         self._noted.trace.clear()
         if self._state.device == "cuda":
             self._graph = self._noted.calls.capture()
+        self._replay = self._noted.calls.replay if self._graph is None else self._graph.launch
         self._restore_gradients()
         return Tensor(result.data.copy(order="K"))
 
@@ -184,17 +190,22 @@ class _Recording:
     def _repeat(self, inputs: tuple[Tensor, ...]) -> Tensor:
         self._copy_inputs(inputs)
         # The forward pass counts and draws, so a step that then fails at its loss has done so too.
-        for count, increment in zip(self._state.counts, self._increments, strict=True):
+        for count, increment in self._counters:
             count[...] += increment
         self._give_numbers(advance=True)
-        self._noted.calls.replay() if self._graph is None else self._graph.launch()
-        self._restore_gradients()
-        if self._optimizer is not None and self._updates is not None:
-            self._updates.count(self._keys)
-            self._optimizer._step_count += 1
-            for parameter in self._state.parameters:
-                parameter._version[0] += 1
+        self._replay()
+        if self._optimizer is not None:
+            self._finish_step(self._optimizer)
         return Tensor(self._result.data.copy(order="K"))
+
+    def _finish_step(self, optimizer: Optimizer) -> None:
+        """What Python does in a training step beside calling kernels."""
+        assert self._updates is not None
+        self._restore_gradients()
+        self._updates.count(self._keys)
+        optimizer._step_count += 1
+        for parameter in self._state.parameters:
+            parameter._version[0] += 1
 
 
 class Recorded:
@@ -205,6 +216,7 @@ class Recorded:
     ) -> None:
         self._model, self._loss, self._optimizer = model, loss, optimizer
         self._step: Callable[..., Tensor] = self._predict if loss is None else self._train
+        self._names = ("x",) if loss is None else ("x", "target")
         self._recordings: dict[Any, _Recording] = {}
         self._lock = threading.RLock()
 
@@ -223,9 +235,9 @@ class Recorded:
         self._optimizer.step()
         return Tensor(loss.data)
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        """The loss of a training step on (x, target), or the prediction for (x,): a new tensor."""
-        names = ("x",) if self._loss is None else ("x", "target")
+    def _refuse(self, inputs: tuple[Any, ...]) -> None:
+        """Raises the error that says what is wrong with them."""
+        names = self._names
         if len(inputs) != len(names):
             raise TypeError(f"record: inputs must be {', '.join(names)}, got {len(inputs)} of them")
         for name, tensor in zip(names, inputs, strict=True):
@@ -233,6 +245,11 @@ class Recorded:
                 raise TypeError(f"record: {name} must be a Tensor, got {type(tensor).__name__}")
             if tensor._requires_grad:
                 raise ValueError(f"record: {name} must not require a gradient")
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """The loss of a training step on (x, target), or the prediction for (x,): a new tensor."""
+        if len(inputs) != len(self._names) or not all(map(_is_plain, inputs)):
+            self._refuse(inputs)
         with self._lock:
             if active_name() != "cpu":
                 return self._step(*inputs)

@@ -186,7 +186,7 @@ def _dry_run(model: nn.Module, shape: tuple[int, ...], record: Any) -> None:
         for handle in handles:
             handle.remove()
         for module, mode in modes:
-            object.__setattr__(module, "training", mode)
+            module.training = mode
 
 
 def _totals(

@@ -403,7 +403,7 @@ class Module:
         table = self._hooks
         if table is None:
             table = HookTable()
-            object.__setattr__(self, "_hooks", table)
+            self._hooks = table
         return table
 
     def register_forward_pre_hook(

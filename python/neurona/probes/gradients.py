@@ -110,7 +110,7 @@ def input_gradient(model: Module, x: Any, target: Any = None) -> np.ndarray:
         for parameter, grad in kept:
             parameter.grad = grad
         for module, mode in modes:
-            object.__setattr__(module, "training", mode)
+            module.training = mode
     return np.zeros_like(array) if leaf.grad is None else leaf.grad.data
 
 
