@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -376,3 +378,34 @@ def test_fused_layers_are_named_in_errors() -> None:
     net = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.ReLU()))
     with pytest.raises(ValueError, match=re.escape("Linear '0.0': expected input (*, 4), got (2")):
         net(neurona.zeros(2, 3))
+
+
+def test_a_sequential_sees_every_change() -> None:
+    """What it calls is found once and kept until an attribute of a module changes."""
+    x = neurona.Tensor(fill((4, 7), 3))
+
+    def by_hand(net: nn.Sequential) -> bytes:
+        y = x
+        for layer in net:
+            y = layer(y)
+        return y.data.tobytes()
+
+    net = nn.Sequential(fill_parameters(nn.Linear(7, 7)), nn.ReLU(), nn.ReLU())
+    seen: list[str] = []
+    for change in (
+        lambda: None,
+        lambda: net[1].register_forward_hook(lambda *_: seen.append("hook")),
+        lambda: net.__setitem__(0, fill_parameters(nn.Linear(7, 7, bias=False))),
+        lambda: net.append(nn.Tanh()),
+        lambda: net.__delitem__(1),
+        lambda: setattr(net, "0", nn.Identity()),
+    ):
+        change()
+        assert net(x).data.tobytes() == by_hand(net)
+    assert seen == ["hook"] * 6
+    for twin in (copy.copy(net), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert twin(x).data.tobytes() == net(x).data.tobytes()
+        twin.__dict__["0"] = nn.Sigmoid()  # unseen, so only its own calls may follow it
+        assert twin(x).data.tobytes() == net(x).data.tobytes() == by_hand(net)
+        setattr(twin, "1", nn.Sigmoid())
+        assert twin(x).data.tobytes() == by_hand(twin) != net(x).data.tobytes() == by_hand(net)

@@ -237,6 +237,7 @@ CHANGES: dict[str, Callable[[Training], Any]] = {
     "mode": lambda t: t.model.eval(),
     "attribute": lambda t: setattr(t.loss, "label_smoothing", 0.3),
     "layer": lambda t: t.model.__setitem__(1, nn.Tanh()),
+    "layer more": lambda t: t.model.append(nn.Tanh()),
     "parameter": lambda t: setattr(
         t.model[3], "bias", nn.Parameter(neurona.tensor(np.full(8, 0.5, np.float32)))
     ),

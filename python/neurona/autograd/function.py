@@ -105,7 +105,13 @@ class Function:
     def apply(cls, *args: Any) -> Any:
         """Run `forward` and record the node when an argument requires a gradient."""
         ctx = cls()
-        recording = mode.enabled
+        ctx.saved = None
+        if not mode.enabled:
+            ctx.needs = [False] * len(args)
+            result = cls.forward(
+                ctx, *[arg.data if isinstance(arg, _tensor) else arg for arg in args]
+            )
+            return tuple(map(wrap, result)) if type(result) is tuple else wrap(result)
         recorded = False
         arrays: list[Any] = []
         tensors: list[Any] = []
@@ -114,20 +120,18 @@ class Function:
         for arg in args:
             if isinstance(arg, _tensor):
                 arrays.append(arg.data)
-                if recording:
-                    tensors.append(arg)
-                    if arg._requires_grad:
-                        recorded = True
-                        node = arg._node
-                        edges.append(arg if node is None else node)
-                        needs.append(True)
-                        continue
+                tensors.append(arg)
+                if arg._requires_grad:
+                    recorded = True
+                    node = arg._node
+                    edges.append(arg if node is None else node)
+                    needs.append(True)
+                    continue
             else:
                 arrays.append(arg)
             edges.append(None)
             needs.append(False)
         ctx.needs = needs
-        ctx.saved = None
         result = cls.forward(ctx, *arrays)
         if type(result) is tuple:
             outputs = tuple([wrap(array) for array in result])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
 from .activation import ReLU
@@ -13,6 +13,32 @@ from .shape import Identity
 
 def _is_plain_relu(layer: Module) -> bool:
     return type(layer) is ReLU and layer._hooks is None
+
+
+class _Chain:
+    """What a Sequential calls, and with which layers before the input, as long as no attribute of
+    any module changes. Copies and pickles are without it: a shallow copy may change on its own.
+    """
+
+    __slots__ = ("calls", "key")
+
+    def __init__(self, key: Any = None, layers: Iterable[Module] = ()) -> None:
+        self.key = key
+        self.calls: list[tuple[Callable[..., Any], tuple[Module, ...]]] = []
+        left = [layer for layer in layers if type(layer) is not Identity or layer._hooks]
+        while left:
+            layer = left.pop(0)
+            if not (fusable(layer) and left and _is_plain_relu(left[0])):
+                self.calls.append((layer, ()))
+                continue
+            left.pop(0)
+            if left and swappable(left[0]):
+                self.calls.append((with_relu_and_pool, (layer, left.pop(0))))
+            else:
+                self.calls.append((with_relu, (layer,)))
+
+    def __reduce__(self) -> tuple[type[_Chain], tuple[()]]:
+        return _Chain, ()
 
 
 class _ModuleSequence(Module):
@@ -118,20 +144,12 @@ class Sequential(_ModuleSequence):
         """Run the chain; a Linear, Conv2d or batch norm and the ReLU behind it run as one, to the
         same bits, and a max pooling behind them may change places with the ReLU.
         """
-        layers = [layer for layer in self._layers() if type(layer) is not Identity or layer._hooks]
-        position, end = 0, len(layers)
-        while position < end:
-            layer = layers[position]
-            position += 1
-            if not (fusable(layer) and position < end and _is_plain_relu(layers[position])):
-                input = layer(input)
-                continue
-            position += 1
-            if position < end and swappable(layers[position]):
-                input = with_relu_and_pool(layer, layers[position], input)
-                position += 1
-            else:
-                input = with_relu(layer, input)
+        key = (Module.changes(), id(self))
+        chain = self.__dict__.get("_chain")
+        if chain is None or chain.key != key:
+            chain = self.__dict__["_chain"] = _Chain(key, self._layers())
+        for call, layers in chain.calls:
+            input = call(*layers, input)
         return input
 
 

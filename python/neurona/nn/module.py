@@ -80,8 +80,6 @@ class Module:
         return _changes[0]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self.__dict__.get(name, _changes) is not value:
-            _changes[0] += 1
         if isinstance(value, Parameter):
             kind = "parameter"
         elif isinstance(value, Module):
@@ -95,9 +93,14 @@ class Module:
                     f"{type(self).__name__}: {name} must be a {wanted} or None, "
                     f"got {type(value).__name__}"
                 )
-            object.__setattr__(self, name, value)
+            self._bind(name, value)
             return
         self._register(name, value, kind)
+
+    def _bind(self, name: str, value: Any) -> None:
+        if self.__dict__.get(name, _changes) is not value:
+            _changes[0] += 1
+        object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         _changes[0] += 1
@@ -114,7 +117,7 @@ class Module:
         if kinds.get(name) != kind:
             kinds.pop(name, None)
             kinds[name] = kind
-        object.__setattr__(self, name, value)
+        self._bind(name, value)
 
     def _check_new_name(self, name: str, kind: str) -> None:
         if not isinstance(name, str):
