@@ -76,11 +76,11 @@ class Member(NamedTuple):
 # ("strided" 153 for 161, "pooled" 161 for 171).
 SINGLE = Member("pooled", "plain", 12, averaged=False)
 VOTERS = (
-    Member("pooled", "even", 48),
-    Member("strided", "plain", 38, shift=0.04),
-    Member("large", "upright", 74),
-    Member("large", "plain", 74, erased=True),
-    Member("large", "plain", 74),
+    Member("pooled", "even", 75),
+    Member("strided", "plain", 45, shift=0.04),
+    Member("strided", "even", 45, shift=0.04, erased=True),
+    Member("strided", "upright", 45, shift=0.04),
+    Member("large", "plain", 90),
 )
 
 

@@ -12,7 +12,8 @@ from .optim.optimizer import Optimizer
 from .random import default_generator
 from .tensor import Tensor
 
-_DATA, _REQUIRES_GRAD = attrgetter("data"), attrgetter("_requires_grad")
+_DATA, _HOOKS = attrgetter("data"), attrgetter("_hooks")
+_REQUIRES_GRAD = attrgetter("_requires_grad")
 
 
 def _is_there(tensor: Tensor) -> bool:
@@ -66,6 +67,7 @@ class State:
         """
         objects = list(map(_DATA, self._tensors))
         if self._optimizer is not None:
+            objects += map(_HOOKS, self._tensors)
             for group in self._optimizer.param_groups:
                 objects += group["params"]
             objects += map(_DATA, self.buffers())
