@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..nn import Flatten, Linear, Module, Sequential, init
 from ..nn import functional as F
 from ..nn.checks import number
+from ..nn.fusion import with_relu
 from ..tensor import Tensor
 from .sizes import check_int
 
@@ -38,7 +39,7 @@ class ResidualPair(Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """h (N, width) -> h2 (N, width)."""
-        y = self.fc2(F.relu(self.fc1(h)))
+        y = self.fc2(with_relu(self.fc1, h))
         return F.relu(y + h if self.residual else y)
 
 
@@ -88,4 +89,4 @@ class ResMLP(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, num_classes)."""
-        return self.head(self.blocks(F.relu(self.stem(self.flatten(x)))))
+        return self.head(self.blocks(with_relu(self.stem, self.flatten(x))))

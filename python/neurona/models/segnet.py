@@ -6,6 +6,7 @@ from typing import Any
 
 from ..nn import Conv2d, ConvTranspose2d, MaxPool2d, Module, init
 from ..nn import functional as F
+from ..nn.fusion import with_relu
 from ..tensor import Tensor
 from .sizes import check_choice, check_int
 
@@ -70,9 +71,9 @@ class SegNetMini(Module):
                 "segnet_mini: input must have shape (N, C, H, W) with H and W multiples of 4, "
                 f"got {tuple(x.shape)}"
             )
-        x, first = self.pool(F.relu(self.enc1(x)))
-        x, second = self.pool(F.relu(self.enc2(x)))
-        x = F.relu(self.middle(x))
-        x = F.relu(self.dec2(self._upsample(x, self.up2, second)))
-        x = F.relu(self.dec1(self._upsample(x, self.up1, first)))
+        x, first = self.pool(with_relu(self.enc1, x))
+        x, second = self.pool(with_relu(self.enc2, x))
+        x = with_relu(self.middle, x)
+        x = with_relu(self.dec2, self._upsample(x, self.up2, second))
+        x = with_relu(self.dec1, self._upsample(x, self.up1, first))
         return self.head(x)

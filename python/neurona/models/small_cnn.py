@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..nn import Conv2d, Linear, Module
-from ..nn import functional as F
+from ..nn import Conv2d, Linear, MaxPool2d, Module
+from ..nn.fusion import with_relu_and_pool
 from ..tensor import Tensor
 from .sizes import check_image
 
@@ -23,10 +23,11 @@ class DigitsCNN(Module):
         check_image("digits_cnn", image_size, smallest=4)
         self.conv1 = Conv2d(in_channels, 16, kernel_size=3, padding=1)
         self.conv2 = Conv2d(16, 32, kernel_size=3, padding=1)
+        self.pool = MaxPool2d(2)
         self.fc = Linear(32 * (image_size // 4) ** 2, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, num_classes) of images (N, in_channels, S, S)."""
-        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
-        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        x = with_relu_and_pool(self.conv1, self.pool, x)
+        x = with_relu_and_pool(self.conv2, self.pool, x)
         return self.fc(x.flatten(1))
