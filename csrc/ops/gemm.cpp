@@ -142,6 +142,9 @@ struct Product {
     panels_in_l2 = std::max<int64_t>(1, l2 / kernel.columns);
     const int64_t most = wide ? panels_in_l2 : std::max<int64_t>(1, l2 / 2 / tile_height);
     group = std::min(most, divide_up(wide ? panels : tiles, kGroupsPerThread * num_threads()));
+    // A single panel is short enough for all blocks of K to stay near: then each tile takes all of
+    // them in turn, so that A's rows are read from end to end (1760 x 16 x 1760: 291 -> 277 us).
+    if (!wide && panels == 1 && !pack_a && !a.transposed) group = 1;
   }
 
   int64_t groups() const { return divide_up(wide ? panels : tiles, group); }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/arena.h"
+#include "core/cpu.h"
 #include "core/divide.h"
 #include "core/thread_pool.h"
 #include "ops/winograd_convolution.h"
@@ -13,9 +14,8 @@ namespace neurona {
 namespace {
 
 constexpr int64_t kChunk = kWinogradChunk;
-// Tiles whose M a thread holds, as large as its part of U; and V of a block of tiles, which passes
-// through L3 once per column group.
-constexpr int64_t kSliceTiles = 64, kBlockBytes = 8 << 20;
+// V of a block of tiles, which passes through L3 once per column group.
+constexpr int64_t kBlockBytes = 8 << 20;
 
 struct Plan {
   const WinogradConvolution& conv;
@@ -31,7 +31,7 @@ struct Plan {
     const int64_t tile_bytes = kFrequencies * static_cast<int64_t>(sizeof(float)) * chunks * kChunk;
     block_tiles = std::min(tiles, std::max(rows, kBlockBytes / tile_bytes));
     // Two pieces of work per thread, as long as there are tiles.
-    slices = std::max(divide_up(block_tiles, kSliceTiles),
+    slices = std::max(divide_up(block_tiles, std::max(rows, tiles_in_l2())),
                       std::min(divide_up(2 * num_threads(), groups), block_tiles / rows));
     slice_tiles = divide_up(divide_up(block_tiles, std::max<int64_t>(1, slices)), rows) * rows;
     slices = divide_up(block_tiles, slice_tiles);
@@ -40,6 +40,12 @@ struct Plan {
     m_step = spread(slice_tiles * columns);
   }
 
+  // Tiles whose M fits in L2 beside a thread's part of U: 7/8 of it, since V only passes by. With
+  // fewer tiles that part of U would be made more often.
+  int64_t tiles_in_l2() const {
+    const int64_t column_bytes = kFrequencies * static_cast<int64_t>(sizeof(float)) * columns;
+    return cache_sizes().l2 * 7 / 8 / column_bytes - kChunk;
+  }
   int64_t length(int64_t chunk) const { return std::min(kChunk, channels - chunk * kChunk); }
 };
 
