@@ -261,6 +261,21 @@ void epilogue_only(const GemmKernels& kernel, const GemmShape& shape, float* c, 
     }
 }
 
+// column_sums of rows that follow one another: of `together` rows side by side, then of those sums
+// and of the rows that are left.
+void folded_column_sums(const float* x, int64_t rows, int64_t columns, int64_t together,
+                        float* sums) {
+  const int64_t wide = together * columns, whole = rows / together * together;
+  const Scratch<float> parts(wide);
+  column_sums(x, rows / together, wide, wide, parts.data());
+  for (int64_t j = 0; j < columns; ++j) {
+    float sum = 0.0f;
+    for (int64_t i = 0; i < together; ++i) sum += parts.data()[i * columns + j];
+    for (int64_t i = whole; i < rows; ++i) sum += x[i * columns + j];
+    sums[j] = sum;
+  }
+}
+
 }  // namespace
 
 void gemm(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c, int64_t c_stride,
@@ -299,6 +314,10 @@ void column_sums(const float* x, int64_t rows, int64_t columns, int64_t stride, 
   constexpr int64_t kChunk = 256;
   const GemmKernels& kernel = kernels().gemm;
   const float one = 1.0f;
+  // Each addition waits for the one before: of few columns as many rows as fill a tile count as one
+  // (the bias of a layer of 6 maps of 28x28, batch 64: 40 -> 8 us on one thread).
+  const int64_t together = stride == columns ? kernel.columns / columns : 1;
+  if (together > 1 && rows >= kChunk) return folded_column_sums(x, rows, columns, together, sums);
   const int64_t chunks = divide_up(rows, kChunk);
   if (chunks == 0) {
     std::fill_n(sums, columns, 0.0f);
