@@ -18,7 +18,6 @@ from neurona.backends import cuda
 from test_recording import (
     CASES,
     SCHEDULES,
-    Odd,
     Residual,
     Training,
     adam,
@@ -31,6 +30,7 @@ from test_recording import (
     sgd,
     train_both,
 )
+from test_recording_refusals import Odd
 
 
 @pytest.fixture(params=DEVICES, autouse=True)
