@@ -205,6 +205,16 @@ def test_bias_gradient(backend: Any, case: Conv2d) -> None:
     assert none is None
 
 
+@pytest.mark.parametrize("channels", [1, 3, 6, 7, 16, 17, 31, 33])
+def test_bias_gradient_of_many_pixels(backend: Any, channels: int) -> None:
+    """Few channels are summed several rows at a time, here with rows left over."""
+    dy = harness.integers(harness.rng_of("bias", channels), (3, channels, 23, 29))
+    for order in (dy, np.moveaxis(np.ascontiguousarray(np.moveaxis(dy, 1, -1)), -1, 1)):
+        harness.check_exact(
+            backend, lambda o, d: o.conv2d_backward_bias(d), (order,), what="conv2d_backward_bias"
+        )
+
+
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_empty_batch(backend: Any, direction: str) -> None:
     """No sample gives an empty output and weight gradients of exact zeros."""
