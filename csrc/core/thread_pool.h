@@ -1,10 +1,10 @@
 // The one parallel_for that lies under all kernels.
 //
 // The pool has num_threads() - 1 workers; the caller takes part. A range is cut into a few
-// contiguous pieces per thread, taken by whichever thread is free, so a body must not let results
-// depend on where the cuts are: split outputs, never a sum (sums are cut into chunks whose number
-// depends on the shape alone). Nested calls and calls while another thread uses the pool run
-// serially in the caller.
+// contiguous pieces per thread. Each thread begins with its own share of them, the same part of
+// every range, and then helps others, so a body must not let results depend on where the cuts are:
+// split outputs, never a sum (sums are cut into chunks whose number depends on the shape alone).
+// Nested calls and calls while another thread uses the pool run serially in the caller.
 #pragma once
 
 #include <cstdint>
