@@ -14,7 +14,7 @@ from neurona.cli import main
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 RUNS = {
-    "zen-5": ("-fifth", "-fourth", "-third", "-second", ""),
+    "zen-5": ("-sixth", "-fifth", "-fourth", "-third", "-second", ""),
     "cascade-lake": ("", "-second"),
 }
 
