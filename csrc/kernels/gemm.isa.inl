@@ -38,6 +38,9 @@ template <int V>
 void rows_by_height(int m, int n, const float* const* a_rows, const int64_t* run_offsets,
                     int64_t run_count, int64_t run_length, const float* b, int64_t b_step,
                     const TileOutput& out) {
+  if (m == kPointerRows)
+    return rows_tile<kPointerRows, V>(m, n, a_rows, run_offsets, run_count, run_length, b, b_step,
+                                      out);
   // Rows of a variant beyond m repeat the first row; their results are dropped.
   const float* rows[kPointerRows];
   for (int i = 0; i < kPointerRows; ++i) rows[i] = a_rows[i < m ? i : 0];

@@ -208,19 +208,26 @@ void run_panels(const Plan& plan, const float* packed, const TaskView& view, int
   const float* a_rows[kMaxRows];
   float* out_pixels[kMaxRows];
   float* c_rows[kMaxRows];
+  const int64_t pixel_step = conv.step[1] * view.pixel;
+  const float* source = view.origin;
+  float* out = view.out;
   int64_t n = 0, i = 0, j = 0;
   for (int64_t left = view.images * view.rows * conv.grid_columns; left > 0;
        left -= kernel.pointer_rows) {
     const int height = static_cast<int>(std::min<int64_t>(left, kernel.pointer_rows));
     for (int t = 0; t < height; ++t) {
-      a_rows[t] = view.origin + n * view.image + i * conv.step[0] * view.line +
-                  j * conv.step[1] * view.pixel;
-      out_pixels[t] = view.out + n * conv.out_image + i * conv.out_row + j * conv.out_pixel;
+      a_rows[t] = source;
+      out_pixels[t] = out;
+      source += pixel_step;
+      out += conv.out_pixel;
       if (++j < conv.grid_columns) continue;
       j = 0;
-      if (++i < view.rows) continue;
-      i = 0;
-      ++n;
+      if (++i == view.rows) {
+        i = 0;
+        ++n;
+      }
+      source = view.origin + n * view.image + i * conv.step[0] * view.line;
+      out = view.out + n * conv.out_image + i * conv.out_row;
     }
     for (int64_t panel = first_panel; panel < last_panel; ++panel) {
       const int64_t first = panel * kernel.columns;
