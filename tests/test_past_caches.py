@@ -121,6 +121,28 @@ def test_max_unpool(compiled: Any, channels: int, strange: bool) -> None:
     assert_exact(y, reference.max_unpool2d_forward(x, indices, (32, 28)), what=f"on {compiled}")
 
 
+@pytest.mark.parametrize("channels", [64, 16, 21])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (3, 3, 1), (1, 2, 0), (20, 20, 6)]
+)
+def test_max_pool_gradient(
+    compiled: Any, kernel: int, stride: int, padding: int, channels: int
+) -> None:
+    """Windows side by side, overlapping, with gaps (stored as always), of more than 255 pixels."""
+    x = np.moveaxis(
+        harness.normals(harness.rng_of("past caches", kernel, channels), (3, 15, 14, channels)),
+        -1,
+        1,
+    )
+    y, offsets = compiled.max_pool2d_forward(x, kernel, stride=stride, padding=padding)
+    assert_same_past_caches(
+        lambda: compiled.max_pool2d_backward(
+            y, offsets, x.shape[2:], kernel, stride=stride, padding=padding
+        ),
+        f"max_pool2d backward of {channels} channels, kernel {kernel} on {compiled}",
+    )
+
+
 def test_what_outgrows_the_l3_is_right(compiled: Any) -> None:
     """The default limit, passed on most machines: 51 MB."""
     x = harness.normals(harness.rng_of("past caches"), (6_400_003,))

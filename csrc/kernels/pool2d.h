@@ -57,10 +57,11 @@ struct PoolKernels {
   void (*select_row[2][3])(const PoolGeometry& geometry, int64_t p, const float* x,
                            const float* x_end, float* y, const float* y_end, void* offsets);
   // Row `h` of dx; dy and offsets are those of the whole image. Indexed by OffsetKind, of which
-  // kNoOffsets is null.
+  // kNoOffsets is null. asks_ahead: for the next row of dy. past_caches (see stream.inl) asks for
+  // channels in whole vectors, a dx that starts with one, and windows without gaps.
   void (*select_backward_row[3])(const PoolGeometry& geometry, int64_t h, const float* dy,
-                                 const void* offsets, const float* dy_end, float* dx,
-                                 float* dx_end);
+                                 const void* offsets, const float* dy_end, float* dx, float* dx_end,
+                                 bool asks_ahead, bool past_caches);
   uint32_t (*largest_offset[3])(const void* offsets, int64_t count);
 
   // y = sum over `rows` rows of x and the columns of each span / (divisor * scale).

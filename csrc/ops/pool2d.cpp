@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "core/cpu.h"
+#include "core/prefetch.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
 
@@ -71,6 +73,21 @@ bool all_below(const Pool2dShape& shape, const void* offsets) {
   return below.load();
 }
 
+int64_t gradient_bytes(const Pool2dShape& shape) {
+  return shape.n * shape.c * (shape.h * shape.w + shape.p * shape.q) *
+         static_cast<int64_t>(sizeof(float));
+}
+
+// Whether dx is worth storing past the caches, and can be (64 channels of 56x56, batch 64: 1.9 to
+// 1.55 ms).
+bool can_pass_caches(const Pool2dShape& shape, const PoolGeometry& geometry, const float* dx) {
+  const int64_t lanes = kernels().gemm.lanes;
+  const auto vector_bytes = static_cast<uintptr_t>(lanes) * sizeof(float);
+  return outgrows_caches(gradient_bytes(shape)) && shape.c % lanes == 0 &&
+         reinterpret_cast<uintptr_t>(dx) % vector_bytes == 0 &&
+         geometry.width.taps >= geometry.width.stride;
+}
+
 }  // namespace
 
 void select_pool2d_forward(const Pool2dShape& shape, Extremum extremum, const float* x, float* y,
@@ -98,12 +115,14 @@ void select_pool2d_backward(const Pool2dShape& shape, const float* dy, const voi
   const int64_t image = shape.p * shape.q * shape.c, row = shape.w * shape.c;
   const auto backward_row = kernels().pool2d.select_backward_row[offset_kind(shape)];
   const float* dy_end = dy + shape.n * image;
+  const bool asks_ahead = comes_from_memory(gradient_bytes(shape)),
+             past_caches = can_pass_caches(shape, geometry, dx);
   parallel_for(shape.n * shape.h, grain_for(row * 4), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t first = i / shape.h * image;
       const void* image_offsets = static_cast<const char*>(offsets) + first * offset_bytes(shape);
       backward_row(geometry, i % shape.h, dy + first, image_offsets, dy_end, dx + i * row,
-                   dx + end * row);
+                   dx + end * row, asks_ahead, past_caches);
     }
   });
 }
