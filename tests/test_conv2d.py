@@ -215,6 +215,32 @@ def test_bias_gradient_of_many_pixels(backend: Any, channels: int) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("images", "channels", "size", "kernel", "stride", "padding"),
+    [(7, 3, 24, 5, 1, 0), (25, 6, 14, 5, 1, 0), (5, 20, 12, 5, 1, 1), (9, 2, 17, 7, 2, 3)],
+)
+def test_spread_gradients_of_many_images(
+    compiled: Any, images: int, channels: int, size: int, kernel: int, stride: int, padding: int
+) -> None:
+    """Images share tiles, the last ones with fewer; each has the bits that it has alone."""
+    rng = harness.rng_of("spread", images, channels, size)
+    out = (size + 2 * padding - kernel) // stride + 1
+    shapes = (images, 8, out, out), (8, channels, kernel, kernel)
+
+    def gradient(o: Any, dy: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        return o.conv2d_backward_data(
+            dy, weight, (size, size), stride=stride, padding=padding, variant="scatter"
+        )
+
+    integers = [harness.integers(rng, shape) for shape in shapes]
+    harness.check_exact(compiled, gradient, integers, what="conv2d_backward_data")
+    dy, weight = (harness.normals(rng, shape) for shape in shapes)
+    together = gradient(compiled, dy, weight)
+    for i in (0, images - 1):
+        alone = gradient(compiled, dy[i : i + 1], weight)
+        harness.assert_exact(alone, together[i : i + 1], what=f"image {i} on {compiled}")
+
+
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_empty_batch(backend: Any, direction: str) -> None:
     """No sample gives an empty output and weight gradients of exact zeros."""

@@ -62,7 +62,7 @@ struct Scatter {
     column_order.reserve(s.q);
     for (int64_t phase = 0; phase < phases; ++phase) append_columns(phase);
     reach.reserve(s.h);
-    offsets.reserve(s.h * s.r);
+    offsets.reserve(s.p * s.r);  // each pair reaches one row
     for (int64_t h = 0; h < s.h; ++h) append_reach(h + s.padding[0]);
   }
 
