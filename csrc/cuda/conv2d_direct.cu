@@ -43,22 +43,77 @@ struct PixelTarget {
   Divisor by_row, by_column;
   int64_t height, width, first_h, first_w, stride_h, stride_w;
 
-  __device__ void store(int64_t batch, int64_t m, int64_t n, float sum) const {
+  using Row = RowTarget::Row;
+  template <int kRun>
+  using Columns = RowTarget::Columns<kRun>;
+
+  __device__ Row row(int64_t batch, int64_t m) const {
     const Divided row = divide(m, by_column), image = divide(row.quotient, by_row);
     const int64_t h = first_h + image.remainder * stride_h, w = first_w + row.remainder * stride_w;
-    rows.store(batch, (image.quotient * height + h) * width + w, n, sum);
+    return rows.row(batch, (image.quotient * height + h) * width + w);
+  }
+  template <int kRun>
+  __device__ Columns<kRun> columns(int64_t batch, int64_t n, int count) const {
+    return rows.columns<kRun>(batch, n, count);
+  }
+  template <int kRun>
+  __device__ bool stores_together() const {
+    return rows.stores_together<kRun>();
+  }
+  template <int kRun>
+  __device__ void store_together(const Row& row, const Columns<kRun>& columns,
+                                 const Run<kRun>& sums) const {
+    rows.store_together(row, columns, sums);
+  }
+  template <int kRun>
+  __device__ void store(const Row& row, const Columns<kRun>& columns, const Run<kRun>& sums) const {
+    rows.store(row, columns, sums);
   }
 };
 
-// dw[k, c, r, s] from (k of the group, (r, s, c)).
+// dw[k, c, r, s] from (k of the group, (r, s, c)): neighbouring columns are channels, which lie r s
+// apart.
 struct WeightTarget {
   float* dw;
   int64_t group_k, group_c, taps;
   Divisor by_c;
 
-  __device__ void store(int64_t group, int64_t k, int64_t n, float sum) const {
-    const Divided channel = divide(n, by_c);
-    dw[((group * group_k + k) * group_c + channel.remainder) * taps + channel.quotient] = sum;
+  using Row = float*;
+  template <int kRun>
+  struct Columns {
+    int count;
+    int64_t places[kRun];
+  };
+
+  __device__ Row row(int64_t group, int64_t k) const {
+    return dw + (group * group_k + k) * group_c * taps;
+  }
+  template <int kRun>
+  __device__ Columns<kRun> columns(int64_t /* group */, int64_t n, int count) const {
+    Columns<kRun> columns{count, {}};
+    NEURONA_UNROLL
+    for (int i = 0; i < kRun; ++i) {
+      const Divided channel = divide(n + i, by_c);
+      columns.places[i] = channel.remainder * taps + channel.quotient;
+    }
+    return columns;
+  }
+  template <int kRun>
+  __device__ void store(const Row& row, const Columns<kRun>& columns, const Run<kRun>& sums) const {
+    NEURONA_UNROLL
+    for (int i = 0; i < kRun; ++i)
+      if (i < columns.count) row[columns.places[i]] = sums.at[i];
+  }
+  // Nothing lies side by side; but of a whole run nothing has to be asked.
+  template <int kRun>
+  __device__ bool stores_together() const {
+    return true;
+  }
+  template <int kRun>
+  __device__ void store_together(const Row& row, const Columns<kRun>& columns,
+                                 const Run<kRun>& sums) const {
+    NEURONA_UNROLL
+    for (int i = 0; i < kRun; ++i) row[columns.places[i]] = sums.at[i];
   }
 };
 

@@ -129,14 +129,10 @@ __device__ inline void store_sums(const ProductShape& shape, const ProductGrid& 
   const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x % kGroupThreads / kWarpSize;
   const int64_t row = place.tile_m * kPackedRows + group * kRowsOfGroup + 16 * warp + lane / 4;
   const int64_t column = place.tile_n * kColumns + 2 * (lane % 4);
-  NEURONA_UNROLL
-  for (int j = 0; j < kColumns / 8; ++j) {
-    NEURONA_UNROLL
-    for (int part = 0; part < 4; ++part) {
-      const int64_t m = row + 8 * (part / 2), n = column + 8 * j + part % 2;
-      if (m < shape.m && n < shape.n) output.store(place, grid.slices, m, n, sums[j][part]);
-    }
-  }
+  // A thread's sums of 8 columns: two rows of two.
+  output.template store<2, 2, kColumns / 8>(
+      place, grid, shape, [&](int i) { return row + 8 * i; }, [&](int j) { return column + 8 * j; },
+      [&](int i, int j) { return Run<2>{{sums[j][2 * i], sums[j][2 * i + 1]}}; });
 }
 
 // Compiled for sm_90a alone; on other devices nobody launches it.
@@ -193,11 +189,10 @@ void run_packed(const char* name, const ProductShape& shape, const PackedOperand
   const auto blocks = static_cast<unsigned>(std::min<int64_t>(tiles, multiprocessors()));
   launch(name, packed_product_kernel<Number, kColumns, Target>,
          Launch{dim3(blocks), dim3(kPackedThreads), kRingBytes<kColumns>}, shape, grid,
-         a.map(kPackedRows), b.map(kColumns),
-         ProductOutput<Target>{target, parts.as<float>(), shape.m, shape.n});
+         a.map(kPackedRows), b.map(kColumns), ProductOutput<Target>{target, parts.as<float>()});
   if (grid.slices > 1)
-    launch(name, add_slices_kernel<Target>, over_elements(elements), shape, grid.slices,
-           parts.as<const float>(), target);
+    launch(name, add_slices_kernel<Target>, over_elements(divide_up(elements, 4)), shape,
+           grid.slices, parts.as<const float>(), target);
 }
 
 // Tiles of 256 columns need three quarters of the loads; they are taken where there are enough.

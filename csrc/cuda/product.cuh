@@ -22,28 +22,28 @@
 //                                             at a multiple of 16 bytes
 //   static constexpr bool kDepthIsContiguous  whether neighbours along k are neighbours in memory,
 //                                             which decides how threads share the loads
-// and a target store(int64_t batch, int64_t m, int64_t n, float sum).
+//
+// A target takes sums in runs of kRun (1, 2 or 4) neighbouring columns from a multiple of kRun on,
+// so that what it has to ask is asked once for a row or for the columns, and a run is stored with
+// one instruction where its address allows it. It has
+//   Row row(int64_t batch, int64_t m)         what is common to row m; there may be no such row, of
+//                                             which nothing is stored then
+//   Columns<kRun> columns<kRun>(int64_t batch, int64_t n, int count)
+//                                             what is common to the columns n, n + 1, .., of which
+//                                             the first `count` are there
+//   bool stores_together<kRun>()              whether whole runs may go to store_together()
+//   void store_together(const Row&, const Columns<kRun>&, const Run<kRun>& sums)
+//   void store(const Row&, const Columns<kRun>&, const Run<kRun>& sums)   what is there of a run
+// A kernel gives store_runs() (slices.cuh) what a thread holds.
 #pragma once
 
-#include <algorithm>
-
+#include "cuda/dense_source.cuh"
 #include "cuda/device.h"
 #include "cuda/device_memory.h"
+#include "cuda/product_grid.cuh"
+#include "cuda/slices.cuh"
 
 namespace neurona {
-
-constexpr int kProductThreads = 256;
-constexpr int kDepth = 16;
-constexpr int kQuarter = 64;  // rows and columns of which a thread computes 4 x 4
-
-struct ProductShape {
-  int64_t m, n, k, batches;
-};
-
-// How a product is cut into blocks.
-struct ProductGrid {
-  int64_t tiles_m, tiles_n, slices, slice_length;
-};
 
 // A part of kLines lines and kDepth elements of each, from a source by way of registers to shared
 // memory: the loads of the next part are on their way while this one is multiplied.
@@ -126,45 +126,6 @@ struct Fragment {
   }
 };
 
-struct BlockPlace {
-  int batch, slice, tile_m, tile_n;
-};
-
-// Blocks that run at the same time share as many rows of a and of b in L2 as they can: tiles are
-// taken in bands of 8 rows, column by column. The number of blocks has 31 bits, and so has all that
-// is divided here.
-__device__ inline BlockPlace place_of(const ProductGrid& grid, unsigned number) {
-  constexpr int64_t kBand = 8;
-  const int64_t all_tiles = grid.tiles_m * grid.tiles_n;
-  const auto tiles = static_cast<unsigned>(all_tiles), slices = static_cast<unsigned>(grid.slices),
-             band_tiles = static_cast<unsigned>(min(kBand * grid.tiles_n, all_tiles));
-  const unsigned outer = number / tiles, tile = number % tiles;
-  const unsigned first_row = tile / band_tiles * kBand, in_band = tile % band_tiles;
-  const auto height = static_cast<unsigned>(min(kBand, grid.tiles_m - first_row));
-  return {static_cast<int>(outer / slices), static_cast<int>(outer % slices),
-          static_cast<int>(first_row + in_band % height), static_cast<int>(in_band / height)};
-}
-__device__ inline BlockPlace block_place(const ProductGrid& grid) {
-  return place_of(grid, blockIdx.x);
-}
-
-// Where a tile's sums go: to the target, or, of a sliced product, to where the parts wait to be
-// added (batch and slice, m, n).
-template <typename Target>
-struct ProductOutput {
-  Target target;
-  float* parts;  // null unless sliced
-  int64_t m, n;
-
-  __device__ void store(const BlockPlace& place, int64_t slices, int64_t row, int64_t column,
-                        float sum) const {
-    if (parts)
-      parts[((place.batch * slices + place.slice) * m + row) * n + column] = sum;
-    else
-      target.store(place.batch, row, column, sum);
-  }
-};
-
 // A multiprocessor has registers for two blocks of the smallest tiles, or for one of larger ones.
 constexpr int blocks_at_once(int quarters) { return quarters > 1 ? 1 : 2; }
 
@@ -184,7 +145,7 @@ __global__ void __launch_bounds__(kProductThreads, blocks_at_once(kQuartersM* kQ
 
   PartLoader<kTileM, SourceA> loader_a(a, place.batch, first_m);
   PartLoader<kTileN, SourceB> loader_b(b, place.batch, first_n);
-  float sums[4 * kQuartersM][4 * kQuartersN] = {};
+  Run<4> sums[4 * kQuartersM][kQuartersN] = {};
   loader_a.fetch(first_k, end_k);
   loader_b.fetch(first_k, end_k);
   store_part(loader_a, parts_a[0]);
@@ -204,8 +165,10 @@ __global__ void __launch_bounds__(kProductThreads, blocks_at_once(kQuartersM* kQ
       left.load(parts_a[current][depth], row);
       right.load(parts_b[current][depth], column);
       for (int i = 0; i < 4 * kQuartersM; ++i)
-        for (int j = 0; j < 4 * kQuartersN; ++j)
-          sums[i][j] = fmaf(left.value[i], right.value[j], sums[i][j]);
+        for (int j = 0; j < 4 * kQuartersN; ++j) {
+          float& sum = sums[i][j / 4].at[j % 4];
+          sum = fmaf(left.value[i], right.value[j], sum);
+        }
     }
     if (!more) break;
     current ^= 1;
@@ -214,46 +177,10 @@ __global__ void __launch_bounds__(kProductThreads, blocks_at_once(kQuartersM* kQ
     __syncthreads();
   }
 
-  NEURONA_UNROLL
-  for (int i = 0; i < 4 * kQuartersM; ++i) {
-    const int64_t m = first_m + i / 4 * kQuarter + row + i % 4;
-    if (m >= shape.m) continue;
-    NEURONA_UNROLL
-    for (int j = 0; j < 4 * kQuartersN; ++j) {
-      const int64_t n = first_n + j / 4 * kQuarter + column + j % 4;
-      if (n < shape.n) output.store(place, grid.slices, m, n, sums[i][j]);
-    }
-  }
-}
-
-template <typename Target>
-__global__ void add_slices_kernel(ProductShape shape, int64_t slices, const float* sums,
-                                  Target target) {
-  const int64_t area = shape.m * shape.n;
-  for (int64_t i = first_element(); i < shape.batches * area; i += element_stride()) {
-    const int64_t batch = i / area, element = i % area;
-    const float* part = sums + batch * slices * area + element;
-    float sum = part[0];
-    for (int64_t slice = 1; slice < slices; ++slice) sum += part[slice * area];
-    target.store(batch, element / shape.n, element % shape.n, sum);
-  }
-}
-
-// The largest GPU has 132 multiprocessors; fewer tiles than that leave some idle.
-constexpr int64_t kEnoughTiles = 132;
-
-// With too few tiles the product is cut along k, down to 256 elements a slice, below which adding
-// the slices would cost as much again.
-inline ProductGrid product_grid(const ProductShape& shape, int64_t tile_m, int64_t tile_n) {
-  constexpr int64_t kShortestSlice = 256;
-  ProductGrid grid{divide_up(shape.m, tile_m), divide_up(shape.n, tile_n), 1, shape.k};
-  const int64_t tiles = grid.tiles_m * grid.tiles_n * shape.batches;
-  const int64_t wanted = std::min(divide_up(kEnoughTiles, tiles), shape.k / kShortestSlice);
-  if (wanted > 1) {
-    grid.slice_length = divide_up(divide_up(shape.k, wanted), kDepth) * kDepth;
-    grid.slices = divide_up(shape.k, grid.slice_length);
-  }
-  return grid;
+  output.template store<4, 4 * kQuartersM, kQuartersN>(
+      place, grid, shape, [&](int i) { return first_m + i / 4 * kQuarter + row + i % 4; },
+      [&](int j) { return first_n + j * kQuarter + column; },
+      [&](int i, int j) { return sums[i][j]; });
 }
 
 // Launches `kernel` on a grid of tiles of tile_m x tile_n, and what adds the slices, if there are
@@ -270,15 +197,10 @@ void run_product(const char* name,
   const auto blocks =
       static_cast<unsigned>(grid.tiles_m * grid.tiles_n * grid.slices * shape.batches);
   launch(name, kernel, Launch{dim3(blocks), dim3(kProductThreads)}, shape, grid, a, b,
-         ProductOutput<Target>{target, parts.as<float>(), shape.m, shape.n});
+         ProductOutput<Target>{target, parts.as<float>()});
   if (grid.slices > 1)
-    launch(name, add_slices_kernel<Target>, over_elements(elements), shape, grid.slices,
-           parts.as<const float>(), target);
-}
-
-// Whether tiles of this size are enough for every multiprocessor.
-inline bool enough_tiles(const ProductShape& shape, int64_t tile_m, int64_t tile_n) {
-  return divide_up(shape.m, tile_m) * divide_up(shape.n, tile_n) * shape.batches >= kEnoughTiles;
+    launch(name, add_slices_kernel<Target>, over_elements(divide_up(elements, 4)), shape,
+           grid.slices, parts.as<const float>(), target);
 }
 
 // Tiles of 128 rows or columns halve the loads for each product; they are taken where there are
@@ -296,36 +218,5 @@ void plain_product(const char* name, const ProductShape& shape, const SourceA& a
   run_product(name, product_kernel<1, 1, SourceA, SourceB, Target>, kSmall, kSmall, shape, a, b,
               target);
 }
-
-// Whether data and counts of elements allow copies of 4 elements.
-template <typename... Counts>
-bool are_in_fours(const float* data, Counts... counts) {
-  return reinterpret_cast<uintptr_t>(data) % (4 * sizeof(float)) == 0 && (... && (counts % 4 == 0));
-}
-
-// -- Dense matrices ---------------------------------------------------------------------------
-
-// Lines of a dense matrix: line i, element k at data[i * line_stride + k * depth_stride].
-template <bool kContiguousAlongK>
-struct DenseSource {
-  static constexpr bool kDepthIsContiguous = kContiguousAlongK;
-  const float* data;
-  int64_t count, line_stride, depth_stride, batch_stride;
-
-  using Line = const float*;
-  using Step = int64_t;
-  __device__ Line line(int64_t batch, int64_t index) const {
-    return index < count ? data + batch * batch_stride + index * line_stride : nullptr;
-  }
-  __device__ Step step(int64_t, int64_t k) const { return k * depth_stride; }
-  __device__ const float* address(const Line& line, const Step& step) const {
-    return line ? line + step : nullptr;
-  }
-  __device__ const float* first() const { return data; }
-  bool is_in_fours(int64_t depth) const {
-    return kContiguousAlongK ? are_in_fours(data, line_stride, batch_stride, depth)
-                             : are_in_fours(data, depth_stride, batch_stride, count);
-  }
-};
 
 }  // namespace neurona

@@ -52,18 +52,20 @@ struct WarpSums {
     }
   }
 
-  // Calls put(row, column, sum).
-  template <typename Put>
-  __device__ void each(const Put& put) const {
+  // Of 16 x 8 sums a thread has two rows of two.
+  template <typename Output>
+  __device__ void store(const Output& output, const BlockPlace& place, const ProductGrid& grid,
+                        const ProductShape& shape) const {
     const int g = threadIdx.x % kWarpSize / 4, t = threadIdx.x % 4;
-    NEURONA_UNROLL
-    for (int tile = 0; tile < kDown * kAcross; ++tile) {
-      const int i = tile / kAcross, j = tile % kAcross;
-      NEURONA_UNROLL
-      for (int part = 0; part < 4; ++part)
-        put(row() + 16 * i + g + 8 * (part / 2), column() + 8 * j + 2 * t + part % 2,
-            at[i][j][part]);
-    }
+    const int64_t first_m = int64_t{place.tile_m} * kTile + row() + g,
+                  first_n = int64_t{place.tile_n} * kTile + column() + 2 * t;
+    output.template store<2, 2 * kDown, kAcross>(
+        place, grid, shape, [&](int i) { return first_m + 8 * i; },
+        [&](int j) { return first_n + 8 * j; },
+        [&](int i, int j) {
+          const float (&sums)[4] = at[i / 2][j];
+          return Run<2>{{sums[i % 2 * 2], sums[i % 2 * 2 + 1]}};
+        });
   }
 };
 
@@ -114,10 +116,7 @@ __global__ void __launch_bounds__(kProductThreads, kTensorBlocksAtOnce<kTile, Nu
     stage = stage == kStages - 1 ? 0 : stage + 1;
   }
 
-  sums.each([&](int row, int column, float sum) {
-    const int64_t m = first_m + row, n = first_n + column;
-    if (m < shape.m && n < shape.n) output.store(place, grid.slices, m, n, sum);
-  });
+  sums.store(output, place, grid, shape);
 }
 
 template <int kTile, int kWidth, typename Number, typename SourceA, typename SourceB,

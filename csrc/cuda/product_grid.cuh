@@ -1,0 +1,67 @@
+// How a product is cut into tiles, and with too few of them into slices along k.
+#pragma once
+
+#include <algorithm>
+
+#include "cuda/device.h"
+
+namespace neurona {
+
+constexpr int kProductThreads = 256;
+constexpr int kDepth = 16;
+constexpr int kQuarter = 64;  // rows and columns of which a thread computes 4 x 4
+
+struct ProductShape {
+  int64_t m, n, k, batches;
+};
+
+// How a product is cut into blocks.
+struct ProductGrid {
+  int64_t tiles_m, tiles_n, slices, slice_length;
+};
+
+struct BlockPlace {
+  int batch, slice, tile_m, tile_n;
+};
+
+// Blocks that run at the same time share as many rows of a and of b in L2 as they can: tiles are
+// taken in bands of 8 rows, column by column. The number of blocks has 31 bits, and so has all that
+// is divided here.
+__device__ inline BlockPlace place_of(const ProductGrid& grid, unsigned number) {
+  constexpr int64_t kBand = 8;
+  const int64_t all_tiles = grid.tiles_m * grid.tiles_n;
+  const auto tiles = static_cast<unsigned>(all_tiles), slices = static_cast<unsigned>(grid.slices),
+             band_tiles = static_cast<unsigned>(min(kBand * grid.tiles_n, all_tiles));
+  const unsigned outer = number / tiles, tile = number % tiles;
+  const unsigned first_row = tile / band_tiles * kBand, in_band = tile % band_tiles;
+  const auto height = static_cast<unsigned>(min(kBand, grid.tiles_m - first_row));
+  return {static_cast<int>(outer / slices), static_cast<int>(outer % slices),
+          static_cast<int>(first_row + in_band % height), static_cast<int>(in_band / height)};
+}
+__device__ inline BlockPlace block_place(const ProductGrid& grid) {
+  return place_of(grid, blockIdx.x);
+}
+
+// The largest GPU has 132 multiprocessors; fewer tiles than that leave some idle.
+constexpr int64_t kEnoughTiles = 132;
+
+// With too few tiles the product is cut along k, down to 256 elements a slice, below which adding
+// the slices would cost as much again.
+inline ProductGrid product_grid(const ProductShape& shape, int64_t tile_m, int64_t tile_n) {
+  constexpr int64_t kShortestSlice = 256;
+  ProductGrid grid{divide_up(shape.m, tile_m), divide_up(shape.n, tile_n), 1, shape.k};
+  const int64_t tiles = grid.tiles_m * grid.tiles_n * shape.batches;
+  const int64_t wanted = std::min(divide_up(kEnoughTiles, tiles), shape.k / kShortestSlice);
+  if (wanted > 1) {
+    grid.slice_length = divide_up(divide_up(shape.k, wanted), kDepth) * kDepth;
+    grid.slices = divide_up(shape.k, grid.slice_length);
+  }
+  return grid;
+}
+
+// Whether tiles of this size are enough for every multiprocessor.
+inline bool enough_tiles(const ProductShape& shape, int64_t tile_m, int64_t tile_n) {
+  return divide_up(shape.m, tile_m) * divide_up(shape.n, tile_n) * shape.batches >= kEnoughTiles;
+}
+
+}  // namespace neurona
