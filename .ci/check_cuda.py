@@ -29,7 +29,10 @@ REGISTERS = re.compile(r"Used (\d+) registers")
 # ptxas makes such products wait for each other, and calls that information.
 SERIALIZED = re.compile(r"wgmma.* serialized.*")
 # What the machine code of a file must hold, and for which architecture.
-INSTRUCTIONS = {"gemm.cu": ("90a", ["HGMMA", "UTMALDG", "HMMA"])}
+INSTRUCTIONS = {
+    "gemm.cu": ("90a", ["HGMMA", "UTMALDG", "HMMA"]),
+    "conv2d_packed.cu": ("90a", ["HGMMA", "UTMALDG.3D", "UTMALDG.4D.IM2COL"]),
+}
 ABSENT = "absent from the machine code: "
 SHARED = re.compile(r"(\d+) bytes smem")
 

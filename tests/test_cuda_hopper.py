@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,6 +40,26 @@ POINTWISE: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]]] = [
     ((2, 6, 5, 4), (4, 3, 1, 1), {"groups": 2}),
     ((2, 6, 5, 4), (4, 6, 1, 1), {"stride": 2}),
     ((2, 6, 5, 4), (4, 6, 1, 1), {"padding": 1}),
+]
+# Around tiles of 128 patches and 64, 128 or 256 filters, and steps of 64 or 32 channels; strides,
+# remainders without taps and pixels that nobody reads, padding wider than the kernel, dilation.
+PATCHES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+    ((2, 70, 9, 8), (66, 70, 3, 3), {"padding": 1}),
+    ((3, 33, 7, 11), (130, 33, 3, 3), {"stride": 2, "padding": 1}),
+    ((1, 130, 8, 8), (4, 130, 2, 2), {}),
+    ((2, 9, 14, 19), (5, 9, 5, 4), {"stride": (2, 3), "padding": (2, 0)}),
+    ((2, 20, 14, 9), (7, 20, 3, 2), {"dilation": (3, 2), "padding": 4}),
+    ((2, 40, 12, 11), (36, 40, 1, 1), {"stride": 2}),
+    ((1, 5, 3, 40), (3, 5, 3, 3), {"padding": 3}),
+    ((4, 30, 8, 7), (40, 30, 2, 2), {"stride": 3}),
+    ((3, 40, 1, 2), (33, 40, 1, 1), {"padding": (1, 3)}),
+]
+# Which the copy engine's fields do not hold: strides, offsets, corners, taps.
+NOT_PATCHES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+    ((1, 3, 20, 9), (40, 3, 2, 2), {"stride": (9, 1)}),
+    ((1, 2, 3, 262), (3, 2, 1, 3), {"dilation": (1, 130)}),
+    ((1, 2, 3, 140), (3, 2, 1, 2), {"padding": (0, 129), "dilation": (1, 2)}),
+    ((1, 2, 13, 12), (3, 2, 12, 11), {}),
 ]
 
 
@@ -120,10 +141,37 @@ def test_nan_stays_in_its_row_and_column(rounded: tuple[Backend, float]) -> None
     assert np.array_equal(got[:128, :129], np.full((128, 129), 65, np.float32))
 
 
-@pytest.mark.parametrize("case", [*CONVOLUTIONS, *POINTWISE], ids=str)
+@pytest.mark.parametrize("case", [*CONVOLUTIONS, *POINTWISE, *PATCHES, *NOT_PATCHES], ids=str)
 def test_convolutions(rounded: tuple[Backend, float], case: object) -> None:
-    """Those of 1 x 1 are products of dense matrices; the others stay what they are."""
+    """Exact on integers and within the bound, whichever product takes them."""
     unpacked.test_convolutions(rounded, case)
+
+
+def test_wide_tiles_of_patches_are_exact(rounded: tuple[Backend, float]) -> None:
+    """Of 256 filters, where there are enough of them."""
+    backend, _ = rounded
+    case: Any = ((1, 3, 70, 130), (131, 3, 2, 2), {"padding": 1})
+    call, arrays, _ = unpacked.passes(harness.integers, case)[0]
+    harness.check_exact(backend, call, arrays, what=f"conv2d {case}")
+
+
+@pytest.mark.parametrize("case", [*PATCHES, *NOT_PATCHES], ids=str)
+def test_which_convolutions_are_packed(rounded: tuple[Backend, float], case: Any) -> None:
+    """The forward pass and the gradient of the image, which is made of products without strides;
+    that of the filters as bfloat16 alone.
+    """
+    backend, unit = rounded
+    module = backend.ops.module  # type: ignore[union-attr]
+    packed = []
+    for call, arrays, _ in unpacked.passes(harness.normals, case):
+        bits = []
+        for packing in ("always", "never"):
+            module.set_packing(packing)
+            bits.append(harness.results(call(backend, *arrays)))
+        packed.append(any(a.tobytes() != b.tobytes() for a, b in zip(*bits, strict=True)))
+    forward = case in PATCHES
+    data = forward or "stride" in case[2]
+    assert packed == [forward, data, forward and unit == ROUNDOFF["medium"]]
 
 
 def test_small_products_are_not_packed(rounded: tuple[Backend, float]) -> None:

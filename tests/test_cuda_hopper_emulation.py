@@ -1,8 +1,9 @@
-"""The emulation of TMA, mbarriers and wgmma finds each fault planted in a small product of tiles.
+"""The emulation of TMA, mbarriers and wgmma finds each fault planted in small products of tiles.
 
-The kernel is that of tests/cuda/planted_hopper.cu. Transfers and products are as late as may be, so
-that whoever does not wait for them finds NaN, under every schedule but for one fault; what can be
-told from the outside is an error that names the instruction and its place.
+The kernels are those of tests/cuda/planted_hopper.cu and planted_patches.cu. Transfers and products
+are as late as may be, so that whoever does not wait for them finds NaN, under every schedule but
+for one fault; what can be told from the outside is an error that names the instruction and its
+place.
 """
 
 from __future__ import annotations
@@ -111,3 +112,48 @@ def test_faults_are_found(device: ModuleType, fault: str, depth: int) -> None:
     found = outcome(device, fault, depth)
     assert re.search(f"^({fault}: .*)?({expected})", found), found
     assert outcome(device, "none", depth) == "right"
+
+
+# Of the product of turned tiles.
+PATCH_SITE = r"{} at .*planted_patches\.cu:\d+"
+LOAD_PATCHES = PATCH_SITE.format("cp.async.bulk.tensor.im2col")
+NOT_NUMBERED = f"the first pixel is none of those that the map numbers, {LOAD_PATCHES}"
+TOO_FAR = f"a patch is read 0 to 255 beside its pixel, {LOAD_PATCHES}"
+PATCH_FAULTS = {
+    "other_kind_of_map": f"the tensor map is not one for this kind of load, {LOAD_PATCHES}",
+    "pixel_not_numbered": NOT_NUMBERED,
+    "pixel_beyond_the_last": NOT_NUMBERED,
+    "offset_too_far": TOO_FAR,
+    "offset_below_zero": TOO_FAR,
+    "fewer_bytes": "more bytes come|fewer were announced",
+    "neighbouring_tap": "wrong",
+    "wrong_distance": "wrong",
+    "wrong_next_product": "wrong",
+    "not_turned": "wrong",
+    "tile_between_lines": "must begin at a multiple of 1024 bytes, .*wgmma.wait",
+}
+
+
+def outcome_of_patches(device: ModuleType, fault: str) -> str:
+    """ "right", "wrong", or what the error says."""
+    rng = harness.rng_of("patches")
+    x, dy = harness.integers(rng, (2, 6, 7, 72)), harness.integers(rng, (2, 5, 5, 128))
+    try:
+        y = np.array(device.run_patches(fault, x.ravel(), dy.ravel()), np.float32)
+    except RuntimeError as error:
+        return str(error)
+    expected = np.einsum("npqc,npqk->ck", x[:, 1:6, 2:, 8:], dy)
+    return "right" if np.array_equal(y.reshape(64, 128), expected) else "wrong"
+
+
+@pytest.mark.parametrize("fault", ["none", *PATCH_FAULTS])
+def test_faults_with_patches_are_found(device: ModuleType, fault: str) -> None:
+    """By an error or a wrong result, and none where there is none."""
+    found = outcome_of_patches(device, fault)
+    assert re.search(f"^({fault}: .*)?({PATCH_FAULTS.get(fault, 'right')})", found), found
+    assert outcome_of_patches(device, "none") == "right"
+
+
+def test_every_fault_with_patches_is_listed() -> None:
+    """None is planted and not looked for."""
+    assert set(planted().patch_faults()) == {"none", *PATCH_FAULTS}

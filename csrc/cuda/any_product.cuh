@@ -3,7 +3,7 @@
 
 #include <type_traits>
 
-#include "cuda/packed_product.cuh"
+#include "cuda/packed_matrices.cuh"
 #include "cuda/precision.h"
 #include "cuda/product.cuh"
 #include "cuda/tensor_product.cuh"

@@ -7,6 +7,7 @@
 // The weights are first laid out with the channels innermost, as the images have them: a copy of
 // some kilobytes. Of a 1 x 1 convolution all is dense: it is a matrix product.
 #include "cuda/any_product.cuh"
+#include "cuda/conv2d_targets.cuh"
 #include "cuda/conv2d_variants.h"
 #include "cuda/copy.h"
 #include "cuda/epilogue.cuh"
@@ -36,40 +37,6 @@ void lay_out(const Conv2dShape& shape, const float* weight, const int (&axes)[5]
   }
   copy_strided(copy, weight, target);
 }
-
-// dx of the pixels that share their remainders, which are every stride-th in both directions.
-struct PixelTarget {
-  RowTarget rows;
-  Divisor by_row, by_column;
-  int64_t height, width, first_h, first_w, stride_h, stride_w;
-
-  using Row = RowTarget::Row;
-  template <int kRun>
-  using Columns = RowTarget::Columns<kRun>;
-
-  __device__ Row row(int64_t batch, int64_t m) const {
-    const Divided row = divide(m, by_column), image = divide(row.quotient, by_row);
-    const int64_t h = first_h + image.remainder * stride_h, w = first_w + row.remainder * stride_w;
-    return rows.row(batch, (image.quotient * height + h) * width + w);
-  }
-  template <int kRun>
-  __device__ Columns<kRun> columns(int64_t batch, int64_t n, int count) const {
-    return rows.columns<kRun>(batch, n, count);
-  }
-  template <int kRun>
-  __device__ bool stores_together() const {
-    return rows.stores_together<kRun>();
-  }
-  template <int kRun>
-  __device__ void store_together(const Row& row, const Columns<kRun>& columns,
-                                 const Run<kRun>& sums) const {
-    rows.store_together(row, columns, sums);
-  }
-  template <int kRun>
-  __device__ void store(const Row& row, const Columns<kRun>& columns, const Run<kRun>& sums) const {
-    rows.store(row, columns, sums);
-  }
-};
 
 // dw[k, c, r, s] from (k of the group, (r, s, c)): neighbouring columns are channels, which lie r s
 // apart.
@@ -134,13 +101,15 @@ void conv2d_direct_forward(const Conv2dShape& shape, const float* x, const float
   if (is_dense(shape))
     return gemm({shape.n * shape.p * shape.q, shape.k, shape.c}, {x, shape.c, false},
                 {weight, shape.c, true}, y, shape.k, epilogue);
+  const RowTarget target{y, shape.k, shape.group_k(), epilogue};
+  if (conv2d_packed_forward(shape, x, weight, target)) return;
   const Workspace filters(weight_bytes(shape));
   lay_out(shape, weight, {0, 1, 3, 4, 2}, filters.as<float>());
   const int64_t depth = shape.r * shape.s * shape.group_c();
   const DenseSource<true> columns{filters.as<const float>(), shape.group_k(), depth, 1,
                                   shape.group_k() * depth};
   product("conv2d_forward", {shape.n * shape.p * shape.q, shape.group_k(), depth, shape.groups},
-          PatchSource<true>(shape, x), columns, RowTarget{y, shape.k, shape.group_k(), epilogue});
+          PatchSource<true>(shape, x), columns, target);
 }
 
 void conv2d_direct_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
@@ -150,23 +119,18 @@ void conv2d_direct_backward_data(const Conv2dShape& shape, const float* dy, cons
   if (is_dense(shape))
     return gemm({shape.n * shape.p * shape.q, shape.c, shape.k}, {dy, shape.k, false},
                 {weight, shape.c, false}, dx, shape.c, epilogue);
+  const RowTarget pixels{dx, shape.c, shape.group_c(), epilogue};
+  if (conv2d_packed_backward_data(shape, dy, weight, pixels)) return;
   const Workspace filters(weight_bytes(shape));
   lay_out(shape, weight, {0, 3, 4, 1, 2}, filters.as<float>());
-  const RowTarget pixels{dx, shape.c, shape.group_c(), epilogue};
-  for (int64_t row_residue = 0; row_residue < shape.stride[0]; ++row_residue)
-    for (int64_t column_residue = 0; column_residue < shape.stride[1]; ++column_residue) {
-      const Remainder rows = remainder_of(shape, 0, row_residue),
-                      columns = remainder_of(shape, 1, column_residue);
-      if (rows.count == 0 || columns.count == 0) continue;
-      const PixelTarget target{
-          pixels,     Divisor(rows.count), Divisor(columns.count), shape.h,        shape.w,
-          rows.first, columns.first,       shape.stride[0],        shape.stride[1]};
-      product("conv2d_backward_data",
-              {shape.n * rows.count * columns.count, shape.group_c(),
-               rows.taps * columns.taps * shape.group_k(), shape.groups},
-              GradientSource(shape, rows, columns, dy),
-              TapWeightSource(shape, rows, columns, filters.as<const float>()), target);
-    }
+  for_remainders(shape, [&](const Remainder& rows, const Remainder& columns) {
+    product("conv2d_backward_data",
+            {shape.n * rows.count * columns.count, shape.group_c(),
+             rows.taps * columns.taps * shape.group_k(), shape.groups},
+            GradientSource(shape, rows, columns, dy),
+            TapWeightSource(shape, rows, columns, filters.as<const float>()),
+            PixelTarget(shape, rows, columns, pixels));
+  });
 }
 
 void conv2d_direct_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
@@ -174,6 +138,7 @@ void conv2d_direct_backward_weight(const Conv2dShape& shape, const float* dy, co
   if (is_dense(shape))
     return gemm({shape.k, shape.c, shape.n * shape.p * shape.q}, {dy, shape.k, true},
                 {x, shape.c, false}, dw, shape.c, {});
+  if (conv2d_packed_backward_weight(shape, dy, x, dw)) return;
   const DenseSource<false> gradients{dy, shape.group_k(), 1, shape.k, shape.group_k()};
   const WeightTarget target{dw, shape.group_k(), shape.group_c(), shape.r * shape.s,
                             Divisor(shape.group_c())};

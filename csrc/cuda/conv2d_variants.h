@@ -23,6 +23,16 @@ void conv2d_direct_backward_data(const Conv2dShape& shape, const float* dy, cons
 void conv2d_direct_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
                                    float* dw);
 
+// The same on the tensor cores of sm_90, at a lower precision than "highest": false where they are
+// not used, which leaves everything as it was. dx goes to `pixels`, with its bias if there is one.
+struct RowTarget;
+bool conv2d_packed_forward(const Conv2dShape& shape, const float* x, const float* weight,
+                           const RowTarget& target);
+bool conv2d_packed_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
+                                 const RowTarget& pixels);
+bool conv2d_packed_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
+                                   float* dw);
+
 // One filter per channel (groups = C = K), threads along the channels.
 void conv2d_depthwise_forward(const Conv2dShape& shape, const float* x, const float* weight,
                               const float* bias, TileActivation activation, float* y);

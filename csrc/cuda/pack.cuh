@@ -2,6 +2,7 @@
 // them, whatever their storage order was: matrices of lines along the depth, one for each batch.
 #pragma once
 
+#include "cuda/divisor.cuh"
 #include "cuda/product.cuh"
 #include "cuda/ptx/mma.cuh"
 #include "cuda/tensor_map.h"
@@ -53,35 +54,77 @@ __global__ void __launch_bounds__(kBlock)
   }
 }
 
-// A packed operand, as long as the op runs.
+// The same where the depth is contiguous and lines are whole vectors: a thread turns 16 bytes to be
+// written from one or two vectors, without a detour.
 template <typename Number>
-class PackedOperand {
+__global__ void __launch_bounds__(kBlock)
+    pack_vectors_kernel(DenseSource<true> source, Divisor by_lines, Divisor by_vectors,
+                        int64_t vectors, uint4* packed) {
+  for (int64_t i = first_element(); i < vectors; i += element_stride()) {
+    const Divided place = divide(i, by_vectors), line = divide(place.quotient, by_lines);
+    const float* from = source.address(source.line(line.quotient, line.remainder),
+                                       place.remainder * (4 * Number::kPerWord));
+    float values[4][Number::kPerWord];
+    NEURONA_UNROLL
+    for (int part = 0; part < Number::kPerWord; ++part) {
+      const float4 four = reinterpret_cast<const float4*>(from)[part];
+      const float elements[4] = {four.x, four.y, four.z, four.w};
+      NEURONA_UNROLL
+      for (int j = 0; j < 4; ++j) {
+        const int element = 4 * part + j;
+        values[element / Number::kPerWord][element % Number::kPerWord] = elements[j];
+      }
+    }
+    packed[i] = make_uint4(Number::word(values[0]), Number::word(values[1]),
+                           Number::word(values[2]), Number::word(values[3]));
+  }
+}
+
+// Matrices of packed lines, as long as the op runs; somebody writes them.
+template <typename Number>
+class PackedLines {
  public:
-  template <typename Source>
-  PackedOperand(const char* name, const Source& source, int64_t lines, int64_t depth,
-                int64_t batches)
+  PackedLines(int64_t lines, int64_t depth, int64_t batches)
       : lines_(lines),
         depth_(depth),
         batches_(batches),
         line_words_(divide_up(depth, 4 * Number::kPerWord) * 4),  // 16 bytes
-        memory_(static_cast<size_t>(batches * lines * line_words_) * sizeof(uint32_t)) {
-    const int64_t parts_of_lines = divide_up(lines, kPackSide),
-                  parts_of_depth = divide_up(depth, kPackSide);
-    launch(name, pack_kernel<Number, Source>,
-           Launch{dim3(static_cast<unsigned>(parts_of_lines * parts_of_depth * batches))}, source,
-           lines, depth, line_words_, parts_of_lines, parts_of_depth, memory_.as<uint32_t>());
-  }
+        memory_(static_cast<size_t>(batches * lines * line_words_) * sizeof(uint32_t)) {}
+
+  uint32_t* words() const { return memory_.template as<uint32_t>(); }
+  int64_t line_words() const { return line_words_; }
+  int64_t line_bytes() const { return line_words_ * static_cast<int64_t>(sizeof(uint32_t)); }
 
   // For tiles of so many lines.
   TensorMap map(int tile_lines) const {
-    constexpr int64_t kWordBytes = sizeof(uint32_t);
-    return make_tensor_map({memory_.as<const void>(), depth_, lines_, batches_,
-                            line_words_ * kWordBytes, tile_lines, map_element(Number{})});
+    return make_tensor_map(MappedLines{words(), depth_, lines_, batches_, line_bytes(), tile_lines,
+                                       map_element(Number{})});
   }
 
  private:
   int64_t lines_, depth_, batches_, line_words_;
-  const Workspace memory_;
+  Workspace memory_;
 };
+
+// An operand of a product.
+template <typename Number, typename Source>
+PackedLines<Number> packed(const char* name, const Source& source, int64_t lines, int64_t depth,
+                           int64_t batches) {
+  PackedLines<Number> result(lines, depth, batches);
+  if constexpr (Source::kDepthIsContiguous) {
+    if (source.is_in_fours(depth) && depth % (4 * Number::kPerWord) == 0) {
+      const int64_t of_line = depth / (4 * Number::kPerWord), vectors = batches * lines * of_line;
+      launch(name, pack_vectors_kernel<Number>, over_elements(vectors), source, Divisor(lines),
+             Divisor(of_line), vectors, reinterpret_cast<uint4*>(result.words()));
+      return result;
+    }
+  }
+  const int64_t parts_of_lines = divide_up(lines, kPackSide),
+                parts_of_depth = divide_up(depth, kPackSide);
+  launch(name, pack_kernel<Number, Source>,
+         Launch{dim3(static_cast<unsigned>(parts_of_lines * parts_of_depth * batches))}, source,
+         lines, depth, result.line_words(), parts_of_lines, parts_of_depth, result.words());
+  return result;
+}
 
 }  // namespace neurona

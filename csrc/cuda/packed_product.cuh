@@ -3,67 +3,93 @@
 // and slices as in product.cuh, sums in float32.
 //
 // A block stays on its multiprocessor and takes one tile of D after the other. It has three
-// warpgroups: of the first, one thread orders tiles of A and B, kRingStages steps along k ahead;
-// each of the other two multiplies 64 rows. A stage of shared memory passes to and fro by two
-// barriers: `full` ends a phase when the stage's bytes have come, `empty` when the 8 multiplying
-// warps have read them. The loads of the next tile of D are on their way while the sums of this one
-// are stored.
+// warpgroups: of the first, one thread orders tiles of A and B, as many steps along k ahead as the
+// ring has stages; each of the other two multiplies 64 rows. A stage of shared memory passes to and
+// fro by two barriers: `full` ends a phase when the stage's bytes have come, `empty` when the 8
+// multiplying warps have read them. The loads of the next tile of D are on their way while the sums
+// of this one are stored.
+//
+// Which tiles the steps need is the business of `Tiles` (packed_matrices.cuh, packed_patches.cuh):
+//   using Number, using Order       what they hold, and how it lies in shared memory (wgmma.cuh)
+//   template <int kColumns> using Cursor
+//     Cursor(const Tiles&, const BlockPlace&, int step)     at a step along k of a tile of D
+//     void load(const Tiles&, Barrier&, unsigned char* stage) const   kPackedRows rows of A to the
+//                                                   stage, behind them kColumns columns of B
+//     void advance(const Tiles&)                            to the next step
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "cuda/capability.h"
-#include "cuda/pack.cuh"
-#include "cuda/precision.h"
+#include "cuda/product.cuh"
 #include "cuda/ptx/tensor_load.cuh"
 #include "cuda/ptx/wgmma.cuh"
 
 namespace neurona {
 
-constexpr int kPackedRows = 128;  // of a tile of D; it has 128 or 256 columns
+constexpr int kPackedRows = 128;  // of a tile of D; it has 64, 128 or 256 columns
 constexpr int kRowsOfGroup = 64, kMultiplyingGroups = kPackedRows / kRowsOfGroup;
 constexpr int kGroupThreads = 128;
 constexpr int kPackedThreads = (1 + kMultiplyingGroups) * kGroupThreads;
-constexpr int kRingStages = 4;
 constexpr int kTileAlignment = 1024;
 
-// Of 65536 registers: enough to order tiles, and for 128 sums and where they go.
-constexpr int kLoadingRegisters = 40, kMultiplyingRegisters = 232;
+// While a block stores its sums, its tensor cores have nothing to do. Of tiles with 64 columns two
+// blocks share a multiprocessor, so that one multiplies while the other stores; for more columns
+// there are not registers enough.
+template <int kColumns>
+constexpr int kPackedBlocksAtOnce = kColumns <= 64 ? 2 : 1;
+// Of 65536 registers: enough to order tiles, and for up to 32 or 128 sums and where they go.
+constexpr int kLoadingRegisters = 40;
+template <int kColumns>
+constexpr int kMultiplyingRegisters = kColumns <= 64 ? 104 : 232;
 
+// Elements of k in a step: of both operands 128 bytes of a line, or as many lines.
 template <typename Number>
 constexpr int kStageDepth = kTileLineBytes / static_cast<int>(sizeof(typename Number::Element));
 template <int kColumns>
 constexpr int kStageBytes = (kPackedRows + kColumns) * kTileLineBytes;
+// Of the 227 KiB of shared memory 192 are rings: of one block 4 stages of 256 columns or 6 of 128,
+// of two blocks 4 of 64 each. A step takes the tensor cores 256 to 1024 cycles, so that a
+// multiprocessor's tiles are ordered 2000 to 4000 cycles ahead.
 template <int kColumns>
-constexpr size_t kRingBytes = kRingStages * kStageBytes<kColumns> + kTileAlignment;
+constexpr int kRingStages = 192 * 1024 / kPackedBlocksAtOnce<kColumns> / kStageBytes<kColumns>;
+template <int kColumns>
+constexpr size_t kRingBytes = kRingStages<kColumns> * kStageBytes<kColumns> + kTileAlignment;
 
+template <int kColumns>
 struct Ring {
   unsigned char* memory;
   Barrier *full, *empty;
+
+  __device__ unsigned char* stage(int number) const {
+    return memory + number * kStageBytes<kColumns>;
+  }
 };
 
 // A stage, and the parity of the phase in which it is used.
+template <int kStages>
 struct StageTurn {
   int stage = 0;
   unsigned parity = 0;
 
   __device__ void advance() {
-    if (++stage < kRingStages) return;
+    if (++stage < kStages) return;
     stage = 0;
     parity ^= 1;
   }
 };
 
-// The part of k that belongs to a slice.
+// The steps along k that belong to a slice.
 template <typename Number>
-struct Slice {
-  int64_t first;
-  int steps;
+struct SliceSteps {
+  int first, count;
 
-  __device__ Slice(const ProductShape& shape, const ProductGrid& grid, int64_t slice)
-      : first(slice * grid.slice_length) {
-    const int64_t length = min(grid.slice_length, shape.k - first);
-    steps = static_cast<int>((length + kStageDepth<Number> - 1) / kStageDepth<Number>);
+  __device__ SliceSteps(const ProductShape& shape, const ProductGrid& grid, int64_t slice) {
+    const int64_t begin = slice * grid.slice_length;
+    const int64_t length = min(grid.slice_length, shape.k - begin);
+    first = static_cast<int>(begin / kStageDepth<Number>);
+    count = static_cast<int>((length + kStageDepth<Number> - 1) / kStageDepth<Number>);
   }
 };
 
@@ -72,46 +98,42 @@ __device__ inline int64_t number_of_tiles(const ProductShape& shape, const Produ
 }
 
 // One thread.
-template <typename Number, int kColumns>
+template <int kColumns, typename Tiles>
 __device__ inline void order_tiles(const ProductShape& shape, const ProductGrid& grid,
-                                   const TensorMap& map_a, const TensorMap& map_b,
-                                   const Ring& ring) {
-  StageTurn turn;
+                                   const Tiles& tiles, const Ring<kColumns>& ring) {
+  StageTurn<kRingStages<kColumns>> turn;
   for (int64_t tile = blockIdx.x; tile < number_of_tiles(shape, grid); tile += gridDim.x) {
     const BlockPlace place = place_of(grid, static_cast<unsigned>(tile));
-    const Slice<Number> slice(shape, grid, place.slice);
-    const int line_a = static_cast<int>(place.tile_m) * kPackedRows,
-              line_b = static_cast<int>(place.tile_n) * kColumns,
-              batch = static_cast<int>(place.batch);
-    for (int step = 0; step < slice.steps; ++step, turn.advance()) {
-      Barrier& full = ring.full[turn.stage];
-      unsigned char* stage = ring.memory + turn.stage * kStageBytes<kColumns>;
-      const int k = static_cast<int>(slice.first) + step * kStageDepth<Number>;
+    const SliceSteps<typename Tiles::Number> steps(shape, grid, place.slice);
+    typename Tiles::template Cursor<kColumns> cursor(tiles, place, steps.first);
+    for (int step = 0; step < steps.count; ++step, turn.advance(), cursor.advance(tiles)) {
       wait(ring.empty[turn.stage], turn.parity ^ 1);
-      arrive_expecting(full, kStageBytes<kColumns>);
-      load_tile(map_a, full, stage, k, line_a, batch);
-      load_tile(map_b, full, stage + kPackedRows * kTileLineBytes, k, line_b, batch);
+      arrive_expecting(ring.full[turn.stage], kStageBytes<kColumns>);
+      cursor.load(tiles, ring.full[turn.stage], ring.stage(turn.stage));
     }
   }
 }
 
 // The sums of one slice. The products of a step run while those of the next are begun; then the
 // stage of the former is empty.
-template <typename Number, int kColumns>
-__device__ inline void multiply_slice(const Slice<Number>& slice, int group, const Ring& ring,
-                                      StageTurn& turn, WarpgroupSums<kColumns>& sums) {
+template <typename Tiles, int kColumns>
+__device__ inline void multiply_slice(int steps, int group, const Ring<kColumns>& ring,
+                                      StageTurn<kRingStages<kColumns>>& turn,
+                                      WarpgroupSums<kColumns>& sums) {
+  using Order = typename Tiles::Order;
   constexpr int kProducts = kTileLineBytes / 32;
   const bool speaks = threadIdx.x % kWarpSize == 0;
   int previous = 0;
-  for (int step = 0; step < slice.steps; ++step, turn.advance()) {
+  for (int step = 0; step < steps; ++step, turn.advance()) {
     wait(ring.full[turn.stage], turn.parity);
-    const unsigned char* stage = ring.memory + turn.stage * kStageBytes<kColumns>;
-    const uint64_t a = tile_descriptor(stage + group * kRowsOfGroup * kTileLineBytes),
-                   b = tile_descriptor(stage + kPackedRows * kTileLineBytes);
+    const unsigned char* stage = ring.stage(turn.stage);
+    const uint64_t a = Order::descriptor(stage + group * kRowsOfGroup * kTileLineBytes),
+                   b = Order::descriptor(stage + kPackedRows * kTileLineBytes);
     begin_products();
     NEURONA_UNROLL
     for (int i = 0; i < kProducts; ++i)
-      multiply_tiles(Number{}, sums, a + i * kNextProduct, b + i * kNextProduct, step + i > 0);
+      multiply_tiles(typename Tiles::Number{}, Order{}, sums, a + i * Order::kNextProduct,
+                     b + i * Order::kNextProduct, step + i > 0);
     commit_products();
     wait_for_products<1>(sums);
     if (speaks && step > 0) arrive(ring.empty[previous]);
@@ -136,19 +158,19 @@ __device__ inline void store_sums(const ProductShape& shape, const ProductGrid& 
 }
 
 // Compiled for sm_90a alone; on other devices nobody launches it.
-template <typename Number, int kColumns, typename Target>
-__global__ void __launch_bounds__(kPackedThreads, 1)
-    packed_product_kernel(ProductShape shape, ProductGrid grid,
-                          const __grid_constant__ TensorMap map_a,
-                          const __grid_constant__ TensorMap map_b, ProductOutput<Target> output) {
+template <int kColumns, typename Tiles, typename Target>
+__global__ void __launch_bounds__(kPackedThreads, kPackedBlocksAtOnce<kColumns>)
+    packed_product_kernel(ProductShape shape, ProductGrid grid, const __grid_constant__ Tiles tiles,
+                          ProductOutput<Target> output) {
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  constexpr int kStages = kRingStages<kColumns>;
   NEURONA_DYNAMIC_SHARED(unsigned char, memory);
-  NEURONA_SHARED(Barrier, full, [kRingStages]);
-  NEURONA_SHARED(Barrier, empty, [kRingStages]);
+  NEURONA_SHARED(Barrier, full, [kStages]);
+  NEURONA_SHARED(Barrier, empty, [kStages]);
   const unsigned beyond = shared_address(memory) % kTileAlignment;
-  const Ring ring{memory + (beyond ? kTileAlignment - beyond : 0), full, empty};
+  const Ring<kColumns> ring{memory + (beyond ? kTileAlignment - beyond : 0), full, empty};
   if (threadIdx.x == 0) {
-    for (int stage = 0; stage < kRingStages; ++stage) {
+    for (int stage = 0; stage < kStages; ++stage) {
       init_barrier(full[stage], 1);
       init_barrier(empty[stage], kMultiplyingGroups * kGroupThreads / kWarpSize);
     }
@@ -158,64 +180,53 @@ __global__ void __launch_bounds__(kPackedThreads, 1)
   const int group = static_cast<int>(threadIdx.x) / kGroupThreads - 1;
   if (group < 0) {
     release_registers<kLoadingRegisters>();
-    if (threadIdx.x == 0) order_tiles<Number, kColumns>(shape, grid, map_a, map_b, ring);
+    if (threadIdx.x == 0) order_tiles(shape, grid, tiles, ring);
   } else {
-    acquire_registers<kMultiplyingRegisters>();
-    StageTurn turn;
+    acquire_registers<kMultiplyingRegisters<kColumns>>();
+    StageTurn<kStages> turn;
     for (int64_t tile = blockIdx.x; tile < number_of_tiles(shape, grid); tile += gridDim.x) {
       const BlockPlace place = place_of(grid, static_cast<unsigned>(tile));
+      const SliceSteps<typename Tiles::Number> steps(shape, grid, place.slice);
       WarpgroupSums<kColumns> sums;
-      multiply_slice<Number, kColumns>(Slice<Number>(shape, grid, place.slice), group, ring, turn,
-                                       sums);
+      multiply_slice<Tiles>(steps.count, group, ring, turn, sums);
       store_sums<kColumns>(shape, grid, place, group, output, sums);
     }
   }
 #endif
 }
 
-template <typename Number, int kColumns, typename Target>
-void run_packed(const char* name, const ProductShape& shape, const PackedOperand<Number>& a,
-                const PackedOperand<Number>& b, const Target& target) {
+template <int kColumns, typename Tiles, typename Target>
+void run_packed(const char* name, const ProductShape& shape, const Tiles& tiles,
+                const Target& target) {
   ProductGrid grid = product_grid(shape, kPackedRows, kColumns);
   if (grid.slices > 1) {  // whole steps
-    constexpr int64_t kStep = kStageDepth<Number>;
+    constexpr int64_t kStep = kStageDepth<typename Tiles::Number>;
     grid.slice_length = divide_up(grid.slice_length, kStep) * kStep;
     grid.slices = divide_up(shape.k, grid.slice_length);
   }
   const int64_t elements = shape.batches * shape.m * shape.n,
-                tiles = grid.tiles_m * grid.tiles_n * grid.slices * shape.batches;
+                tiles_of_d = grid.tiles_m * grid.tiles_n * grid.slices * shape.batches;
   const Workspace parts(
       grid.slices == 1 ? 0 : static_cast<size_t>(grid.slices * elements) * sizeof(float));
-  const auto blocks = static_cast<unsigned>(std::min<int64_t>(tiles, multiprocessors()));
-  launch(name, packed_product_kernel<Number, kColumns, Target>,
-         Launch{dim3(blocks), dim3(kPackedThreads), kRingBytes<kColumns>}, shape, grid,
-         a.map(kPackedRows), b.map(kColumns), ProductOutput<Target>{target, parts.as<float>()});
+  const auto blocks = static_cast<unsigned>(
+      std::min<int64_t>(tiles_of_d, int64_t{multiprocessors()} * kPackedBlocksAtOnce<kColumns>));
+  launch(name, packed_product_kernel<kColumns, Tiles, Target>,
+         Launch{dim3(blocks), dim3(kPackedThreads), kRingBytes<kColumns>}, shape, grid, tiles,
+         ProductOutput<Target>{target, parts.as<float>()});
   if (grid.slices > 1)
     launch(name, add_slices_kernel<Target>, over_elements(divide_up(elements, 4)), shape,
            grid.slices, parts.as<const float>(), target);
 }
 
-// Tiles of 256 columns need three quarters of the loads; they are taken where there are enough.
-template <typename Number, typename SourceA, typename SourceB, typename Target>
-void packed_product(const char* name, const ProductShape& shape, const SourceA& a, const SourceB& b,
-                    const Target& target) {
-  constexpr int kNarrow = 128, kWide = 256;
-  const PackedOperand<Number> left(name, a, shape.m, shape.k, shape.batches),
-      right(name, b, shape.n, shape.k, shape.batches);
-  if (shape.n > kNarrow && enough_tiles(shape, kPackedRows, kWide))
-    run_packed<Number, kWide>(name, shape, left, right, target);
-  else
-    run_packed<Number, kNarrow>(name, shape, left, right, target);
-}
-
-// Whether the device has the instructions and packing pays: it reads and writes the operands once
-// more. From what size on is to be measured; these are guesses.
-inline bool packs(const ProductShape& shape) {
-  constexpr int64_t kLeastLines = 256, kLeastDepth = 256, kMost = int64_t{1} << 31;
-  const int64_t shortest = std::min(shape.m, shape.n), longest = std::max(shape.m, shape.n);
-  if (packing() == Packing::kNever || device_capability() / 10 != 9) return false;
-  if (shape.k == 0 || std::max({longest, shape.k, shape.batches}) >= kMost) return false;
-  return packing() == Packing::kAlways || (shortest >= kLeastLines && shape.k >= kLeastDepth);
+// Calls body with the number of columns of D's tiles as a constant: 64 where there are no more. 256
+// need three quarters of the loads of 128; they are taken where there are enough of such tiles.
+template <typename Body>
+void with_tile_columns(const ProductShape& shape, const Body& body) {
+  constexpr int kNarrow = 64, kMiddle = 128, kWide = 256;
+  if (shape.n <= kNarrow) return body(std::integral_constant<int, kNarrow>{});
+  if (shape.n > kMiddle && enough_tiles(shape, kPackedRows, kWide))
+    return body(std::integral_constant<int, kWide>{});
+  body(std::integral_constant<int, kMiddle>{});
 }
 
 }  // namespace neurona

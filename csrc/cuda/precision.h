@@ -12,7 +12,7 @@ enum class ProductPrecision {
 void set_product_precision(ProductPrecision precision);
 ProductPrecision product_precision();
 
-// Whether rounded products of dense matrices are packed first, for the instructions of sm_90
+// Whether operands of rounded products are packed first, for the instructions of sm_90
 // (packed_product.cuh). Tests and measurements choose; a device that has not these instructions
 // never packs.
 enum class Packing { kWhereItPays, kAlways, kNever };

@@ -104,13 +104,14 @@ __device__ void multiply(int fault, int steps, const Ring& ring, WarpgroupSums<k
     const unsigned parity = step / kStages % 2, wrong = fault == kWrongParityOfFull;
     if (fault != kNoWaitForFull) wait(ring.full[stage], parity ^ wrong);
     const unsigned char* tile = ring.memory + stage * kStageBytes;
-    uint64_t a = tile_descriptor(fault == kTileOfDescriptorMisaligned ? tile + 512 : tile);
-    const uint64_t b = tile_descriptor(tile + kBytesA);
-    if (fault == kDifferentDescriptors && threadIdx.x % 128 == 77) a += kNextProduct;
+    uint64_t a = AlongDepth::descriptor(fault == kTileOfDescriptorMisaligned ? tile + 512 : tile);
+    const uint64_t b = AlongDepth::descriptor(tile + kBytesA);
+    if (fault == kDifferentDescriptors && threadIdx.x % 128 == 77) a += AlongDepth::kNextProduct;
     if (fault != kNoFence) begin_products();
     for (int i = 0; i < 4; ++i) {
-      const uint64_t next = fault == kWrongNextProduct ? 0 : i * kNextProduct;
-      multiply_tiles(Bfloat16{}, sums, a + next, b + i * kNextProduct, step + i > 0);
+      const uint64_t next = fault == kWrongNextProduct ? 0 : i * AlongDepth::kNextProduct;
+      multiply_tiles(Bfloat16{}, AlongDepth{}, sums, a + next, b + i * AlongDepth::kNextProduct,
+                     step + i > 0);
     }
     if (fault != kNoCommit) commit_products();
     if (fault == kEarlyArrival && speaks) arrive(ring.empty[stage]);
@@ -175,8 +176,8 @@ std::vector<float> run_hopper(const std::string& name, const std::vector<float>&
   Workspace device_a(a.size() * 2), device_b(b.size() * 2);
   const Workspace device_y(kRows * kColumns * sizeof(float));
   const auto map = [&](Workspace& memory, const std::vector<float>& values, int lines) {
-    return make_tensor_map({to_bfloat16(memory, values).as<const void>(), depth, lines, 1,
-                            2 * depth, lines, MapElement::kBfloat16});
+    return make_tensor_map(MappedLines{to_bfloat16(memory, values).as<const void>(), depth, lines,
+                                       1, 2 * depth, lines, MapElement::kBfloat16});
   };
   launch(name.c_str(), product_of_tiles, Launch{1, kThreads, kStages * kStageBytes + kAlignment},
          fault, static_cast<int>(divide_up(depth, kStep)), map(device_a, a, kRows),

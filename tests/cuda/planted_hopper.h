@@ -1,4 +1,4 @@
-// Kernels for sm_90a that are wrong on purpose (planted_hopper.cu).
+// Kernels for sm_90a that are wrong on purpose (planted_hopper.cu, planted_patches.cu).
 #pragma once
 
 #include <string>
@@ -12,5 +12,11 @@ std::vector<std::string> hopper_faults();
 // The product of a (64, depth) and b (128, depth) with a fault, as 64 rows of 128.
 std::vector<float> run_hopper(const std::string& fault, const std::vector<float>& a,
                               const std::vector<float>& b);
+
+// "none" and the faults of the product of patches; the sums of the product with one of them: of
+// images x (2, 6, 7, 72 channels) and gradients dy (2, 5, 5, 128), 64 rows of 128.
+std::vector<std::string> patch_faults();
+std::vector<float> run_patches(const std::string& fault, const std::vector<float>& x,
+                               const std::vector<float>& dy);
 
 }  // namespace neurona

@@ -12,4 +12,12 @@ namespace neurona::emulation {
 void load_tile(const Site& site, const TensorMap& map, uint64_t* barrier, void* tile, int depth,
                int line, int batch);
 
+// The same for a tile of patches: where its first line's pixel is, and how far beside the pixels
+// the lines are read.
+struct PatchPlace {
+  int channel, w, h, image, offset_w, offset_h;
+};
+void load_patches(const Site& site, const TensorMap& map, uint64_t* barrier, void* tile,
+                  const PatchPlace& place);
+
 }  // namespace neurona::emulation

@@ -24,41 +24,64 @@ struct Offer {
 
 // The fields of a descriptor (PTX, "matrix descriptor"), of which the kernels use this much.
 struct Tile {
-  size_t start;   // of the first 8 lines
-  size_t stride;  // from 8 lines to the next
+  size_t start;    // of the first 8 lines
+  size_t stride;   // from 8 lines to the next
+  size_t leading;  // across the depth: from 64 rows or columns to the next
+  bool is_across;
   const char* problem = nullptr;
 
-  explicit Tile(uint64_t descriptor)
-      : start((descriptor & 0x3fff) << 4), stride((descriptor >> 32 & 0x3fff) << 4) {
+  Tile(uint64_t descriptor, bool across)
+      : start(field(descriptor, 0)),
+        stride(field(descriptor, 32)),
+        leading(field(descriptor, 16)),
+        is_across(across) {
     constexpr uint64_t kSwizzle128 = 1;
+    const size_t first_line = is_across ? 16 : 128;  // within the 1024 bytes that are swizzled
     if (descriptor >> 62 != kSwizzle128)
       problem = "only tiles with the 128-byte swizzle are emulated";
-    else if (start % 1024 >= 128 || (descriptor >> 49 & 7) != 0)
+    else if (start % 1024 >= first_line || (descriptor >> 49 & 7) != 0)
       problem = "a swizzled tile of wgmma must begin at a multiple of 1024 bytes";
     else if (start % kProductBytes != 0)
       problem = "a product of wgmma begins at a multiple of 32 bytes along the depth";
   }
 
-  // 16 bytes of a line; what lies at an address depends on its bits alone.
+  // The 16 bytes that hold a row's or column's element, or the first of several; what lies at an
+  // address depends on its bits alone.
   const unsigned char* chunk(int line, int offset) const {
     const size_t plain = start + line / 8 * stride + line % 8 * size_t{128} + offset;
+    return swizzled(plain);
+  }
+  const unsigned char* chunk_across(int line, int depth) const {
+    const size_t plain = start + line / 64 * leading + depth / 8 * stride +
+                         depth % 8 * size_t{128} + line % 64 / 8 * size_t{16};
+    return swizzled(plain);
+  }
+
+ private:
+  static size_t field(uint64_t descriptor, int bit) { return (descriptor >> bit & 0x3fff) << 4; }
+  static const unsigned char* swizzled(size_t plain) {
     return block().shared.at(plain ^ (plain >> 7 & 7) << 4);
   }
 };
 
+constexpr const char* kBeyond = "a tile of wgmma lies beyond shared memory";
+
+float from_bfloat16(const unsigned char* element) {
+  uint16_t bits;
+  std::memcpy(&bits, element, sizeof bits);
+  return std::bit_cast<float>(uint32_t{bits} << 16);
+}
+
 // Reads lines of `depth` elements to values[k][line], `pitch` apart; null or what is wrong.
-const char* read(const Tile& tile, bool is_bfloat16, int first, int lines, float* values,
-                 int pitch) {
-  if (tile.problem) return tile.problem;
+const char* read_along(const Tile& tile, bool is_bfloat16, int first, int lines, float* values,
+                       int pitch) {
   for (int line = 0; line < lines; ++line)
     for (int half = 0; half < 2; ++half) {
       const unsigned char* chunk = tile.chunk(first + line, 16 * half);
-      if (!chunk) return "a tile of wgmma lies beyond shared memory";
+      if (!chunk) return kBeyond;
       if (is_bfloat16) {
-        uint16_t elements[8];
-        std::memcpy(elements, chunk, sizeof elements);
         for (int i = 0; i < 8; ++i)
-          values[(8 * half + i) * pitch + line] = std::bit_cast<float>(uint32_t{elements[i]} << 16);
+          values[(8 * half + i) * pitch + line] = from_bfloat16(chunk + 2 * i);
       } else {  // the last 13 bits are not looked at
         uint32_t elements[4];
         std::memcpy(elements, chunk, sizeof elements);
@@ -67,6 +90,23 @@ const char* read(const Tile& tile, bool is_bfloat16, int first, int lines, float
       }
     }
   return nullptr;
+}
+
+const char* read_across(const Tile& tile, int first, int lines, float* values, int pitch) {
+  for (int depth = 0; depth < 16; ++depth)
+    for (int line = 0; line < lines; line += 8) {
+      const unsigned char* chunk = tile.chunk_across(first + line, depth);
+      if (!chunk) return kBeyond;
+      for (int i = 0; i < 8; ++i) values[depth * pitch + line + i] = from_bfloat16(chunk + 2 * i);
+    }
+  return nullptr;
+}
+
+const char* read(const Tile& tile, bool is_bfloat16, int first, int lines, float* values,
+                 int pitch) {
+  if (tile.problem) return tile.problem;
+  return tile.is_across ? read_across(tile, first, lines, values, pitch)
+                        : read_along(tile, is_bfloat16, first, lines, values, pitch);
 }
 
 // Where the sum of (row, column) of a warp's 16 rows is: as for mma.sync in each 8 columns.
@@ -145,11 +185,9 @@ void Wgmma::wait(const Site& site, size_t groups_left) {
 void Wgmma::compute(const Site& site, Warp& warp, int first_row, const TileProduct& product) {
   static float left[16][kRowsOfWarp], right[16][kMostColumns], sums[kMostColumns];
   const int depth = kProductBytes / (product.is_bfloat16 ? 2 : 4);
-  const char* problem =
-      read(Tile(product.a), product.is_bfloat16, first_row, kRowsOfWarp, left[0], kRowsOfWarp);
-  if (!problem)
-    problem =
-        read(Tile(product.b), product.is_bfloat16, 0, product.columns, right[0], kMostColumns);
+  const Tile a(product.a, product.is_across), b(product.b, product.is_across);
+  const char* problem = read(a, product.is_bfloat16, first_row, kRowsOfWarp, left[0], kRowsOfWarp);
+  if (!problem) problem = read(b, product.is_bfloat16, 0, product.columns, right[0], kMostColumns);
   if (problem) block().fail(site, problem);
   const auto taken = std::find_if(warp.sums.begin(), warp.sums.end(),
                                   [&](const Sums& sums) { return sums.d[0] == product.d; });

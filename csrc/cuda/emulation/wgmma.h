@@ -14,13 +14,14 @@
 namespace neurona::emulation {
 
 // D (64, columns) = [D] + A (64, depth) B (columns, depth)^T, with tiles where the descriptors say;
-// 32 bytes of depth.
+// 32 bytes of depth, or 16 lines where tiles lie across it.
 struct TileProduct {
   uint64_t a, b;
   int columns;
   bool is_bfloat16;  // otherwise TF32
-  bool accumulate;   // otherwise D is not read
-  float* d;          // a thread's columns / 2 sums
+  bool is_across;
+  bool accumulate;  // otherwise D is not read
+  float* d;         // a thread's columns / 2 sums
 };
 
 class Wgmma {

@@ -13,6 +13,10 @@ namespace neurona {
 // One thread starts to load the tile whose first element is (depth, line, batch) to `tile`, which
 // begins at a multiple of 1024 bytes. All of its bytes count for the barrier's phase, those beyond
 // the matrix too. Element addresses are swizzled: bits 4 to 6 exclusive or bits 7 to 9.
+//
+// load_patches() loads a tile of patches, from the pixel (h, w) of `image` on, which is one of
+// those that the map numbers. Each line is read (offset_h, offset_w) beside its pixel,
+// kMostPatchOffset at most.
 #if defined(__CUDACC__)
 
 __device__ inline void load_tile(const TensorMap& map, Barrier& barrier, void* tile, int depth,
@@ -24,12 +28,29 @@ __device__ inline void load_tile(const TensorMap& map, Barrier& barrier, void* t
       : "memory");
 }
 
+__device__ inline void load_patches(const TensorMap& map, Barrier& barrier, void* tile, int channel,
+                                    int w, int h, int image, int offset_w, int offset_h) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes "
+      "[%0], [%1, {%2, %3, %4, %5}], [%6], {%7, %8};" ::"r"(shared_address(tile)),
+      "l"(&map), "r"(channel), "r"(w), "r"(h), "r"(image), "r"(shared_address(&barrier)),
+      "h"(static_cast<uint16_t>(offset_w)), "h"(static_cast<uint16_t>(offset_h))
+      : "memory");
+}
+
 #else
 
 inline void load_tile(const TensorMap& map, Barrier& barrier, void* tile, int depth, int line,
                       int batch, emulation::Place place = emulation::Place::current()) {
   emulation::load_tile(emulation::site_of("cp.async.bulk.tensor", place), map, &barrier.state, tile,
                        depth, line, batch);
+}
+
+inline void load_patches(const TensorMap& map, Barrier& barrier, void* tile, int channel, int w,
+                         int h, int image, int offset_w, int offset_h,
+                         emulation::Place place = emulation::Place::current()) {
+  emulation::load_patches(emulation::site_of("cp.async.bulk.tensor.im2col", place), map,
+                          &barrier.state, tile, {channel, w, h, image, offset_w, offset_h});
 }
 
 #endif
