@@ -213,3 +213,26 @@ def test_unknown_packings_are_refused() -> None:
     """By name."""
     with pytest.raises(ValueError, match="packing must be 'where it pays', 'always' or 'never'"):
         _device().module.set_packing("sometimes")
+
+
+@pytest.mark.parametrize("what", ["gemm", "conv2d_forward"])
+def test_packed_operands_can_be_kept(rounded: tuple[Backend, float], what: str) -> None:
+    """For measurements: then nobody looks whether a source has changed, until they are forgotten."""
+    module = rounded[0].ops.module  # type: ignore[union-attr]
+    shapes = {"gemm": [(20, 30), (30, 10)], "conv2d_forward": [(1, 5, 6, 7), (4, 5, 3, 3)]}[what]
+    arrays = [module.to_device(np.ones(shape, np.float32)) for shape in shapes]
+
+    def product() -> np.ndarray:
+        return module.to_host(getattr(module, what)(*arrays))
+
+    fresh = product()
+    module.use_packed_again(True)
+    try:
+        assert np.array_equal(product(), fresh)
+        module.copy_into(arrays[0], module.to_device(np.zeros(shapes[0], np.float32)))
+        assert np.array_equal(product(), fresh)
+        module.forget_packed()
+        assert not product().any()
+    finally:
+        module.use_packed_again(False)
+        module.forget_packed()

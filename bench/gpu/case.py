@@ -78,6 +78,26 @@ def precision(name: str) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name == "high"
 
 
+def with_packed(name: str, work: Work) -> dict[str, Work]:
+    """A product of neurona's; where the tensor cores of sm_90 take rounded operands, also the
+    product alone, of operands that were packed before: as PyTorch has them, given bfloat16 tensors.
+    """
+    from neurona.backends import cuda
+
+    extension = cuda.extension()
+    if name == "highest" or extension.device_capability() // 10 != 9:
+        return {"neurona": work}
+
+    def alone() -> Any:
+        extension.use_packed_again(True)
+        try:
+            return work()
+        finally:
+            extension.use_packed_again(False)
+
+    return {"neurona": work, "neurona_packed": alone}
+
+
 def relative(got: np.ndarray, exact: np.ndarray) -> float:
     """Frobenius error as a part of the exact result's norm; infinite for another shape."""
     if got.shape != exact.shape:

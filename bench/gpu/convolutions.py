@@ -17,6 +17,7 @@ from .case import (
     relative,
     row,
     torch_here,
+    with_packed,
 )
 from .products import BOUNDS
 from .timing import Work
@@ -109,7 +110,7 @@ def convolution(name: str, direction: str, at: str) -> Case:
     exact = on_host(torch_work(shape, direction, *[torch_here(v) for v in (x, dy, weight)])())
     precision(at)
     dtype = torch.bfloat16 if at == "medium" else torch.float32
-    works: dict[str, Work] = {"neurona": ours}
+    works = with_packed(at, ours)
     for label, form in (("torch", torch.contiguous_format), ("torch_nhwc", torch.channels_last)):
         theirs = [torch_here(v).to(dtype).to(memory_format=form) for v in (x, dy, weight)]
         works[label] = torch_work(shape, direction, *theirs)

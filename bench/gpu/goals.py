@@ -14,7 +14,9 @@ COPY = "copy_256MB"  # the row that shows the machine's bandwidth
 
 
 def own_us(result: dict[str, Any]) -> float:
-    """neurona's time: of a step, the faster of its two forms."""
+    """neurona's time: of a step the faster of its two forms, of a product that of operands which
+    are packed already.
+    """
     times = result["times"]
     forms = [form for form in times if form.startswith("neurona")]
     return float(min(times[form]["median_us"] for form in forms))

@@ -14,7 +14,7 @@ rehearsal = False
 
 
 def begin_rehearsal() -> None:
-    """Take the emulated device from here on."""
+    """Take the emulated device from here on, as one of sm_90a that packs what it can."""
     global rehearsal
     import sys
     from pathlib import Path
@@ -23,7 +23,10 @@ def begin_rehearsal() -> None:
     import emulated
     from neurona.backends import cuda
 
-    cuda.use_extension(emulated.load())
+    device = emulated.load()
+    device.set_capability(90)
+    device.set_packing("always")
+    cuda.use_extension(device)
     rehearsal = True
 
 

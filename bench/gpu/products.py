@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 
 from . import place
-from .case import Case, Rows, here, normals, on_host, precision, relative, row, torch_here
+from .case import (
+    Case,
+    Rows,
+    here,
+    normals,
+    on_host,
+    precision,
+    relative,
+    row,
+    torch_here,
+    with_packed,
+)
 
 ROWS: Rows = {}
 
@@ -35,10 +46,8 @@ def gemm(m: int, n: int, k: int, name: str) -> Case:
     rows = np.arange(0, m, max(m // 64, 1))
     exact = a[rows].astype(np.float64) @ b
     got = cuda.gemm(ours_a, ours_b).numpy()[rows]
-    works = {
-        "neurona": lambda: cuda.gemm(ours_a, ours_b),
-        "torch": lambda: torch.matmul(theirs_a, theirs_b),
-    }
+    works = with_packed(name, lambda: cuda.gemm(ours_a, ours_b))
+    works["torch"] = lambda: torch.matmul(theirs_a, theirs_b)
     note = f"torch.matmul, allow_tf32={torch.backends.cuda.matmul.allow_tf32}, {theirs_a.dtype}"
     moved = 4.0 * (m * k + k * n + m * n)
     return Case(works, 2.0 * m * n * k, moved, relative(got, exact), BOUNDS[name], note)

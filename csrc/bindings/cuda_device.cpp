@@ -2,7 +2,6 @@
 #include "cuda/runtime/device.h"
 
 #include "bindings/device.h"
-#include "cuda/capability.h"
 #include "cuda/runtime/stopwatch.h"
 
 namespace neurona {
@@ -11,8 +10,6 @@ void register_cuda_device(pybind11::module_& m) {
   namespace py = pybind11;
   m.def("device_count", &device_count, "How many GPUs this process sees; 0 without a driver.");
   m.def("device_name", &device_name, "The name of the GPU that is used.");
-  m.def("device_capability", &device_capability,
-        "Major and minor number of its compute capability as one: 80, 90, 120.");
   py::class_<Stopwatch>(m, "Stopwatch", "Times of the work on the GPU, by its own clock.")
       .def(py::init<>())
       .def("start", &Stopwatch::start, "Begins after what the GPU was told before.")

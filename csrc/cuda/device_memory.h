@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <utility>
 
 namespace neurona {
 
@@ -42,7 +41,6 @@ class Workspace {
  public:
   explicit Workspace(size_t bytes) : memory_(workspace_allocate(bytes)) {}
   ~Workspace() { workspace_free(memory_); }
-  Workspace(Workspace&& other) noexcept : memory_(std::exchange(other.memory_, nullptr)) {}
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 

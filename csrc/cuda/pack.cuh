@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cuda/divisor.cuh"
+#include "cuda/packed_memory.h"
 #include "cuda/product.cuh"
 #include "cuda/ptx/mma.cuh"
 #include "cuda/tensor_map.h"
@@ -80,18 +81,22 @@ __global__ void __launch_bounds__(kBlock)
   }
 }
 
-// Matrices of packed lines, as long as the op runs; somebody writes them.
+// Matrices of packed lines; unless is_packed(), somebody writes them. `order` tells ways apart to
+// pack one source alike in size.
 template <typename Number>
 class PackedLines {
  public:
-  PackedLines(int64_t lines, int64_t depth, int64_t batches)
+  PackedLines(const void* source, int64_t order, int64_t lines, int64_t depth, int64_t batches)
       : lines_(lines),
         depth_(depth),
         batches_(batches),
         line_words_(divide_up(depth, 4 * Number::kPerWord) * 4),  // 16 bytes
-        memory_(static_cast<size_t>(batches * lines * line_words_) * sizeof(uint32_t)) {}
+        memory_(
+            packed_memory({source, {lines, depth, batches, 2 * order + Number::kPerWord - 1}},
+                          static_cast<size_t>(batches * lines * line_words_) * sizeof(uint32_t))) {}
 
-  uint32_t* words() const { return memory_.template as<uint32_t>(); }
+  bool is_packed() const { return memory_.is_packed; }
+  uint32_t* words() const { return memory_.memory->template as<uint32_t>(); }
   int64_t line_words() const { return line_words_; }
   int64_t line_bytes() const { return line_words_ * static_cast<int64_t>(sizeof(uint32_t)); }
 
@@ -103,14 +108,15 @@ class PackedLines {
 
  private:
   int64_t lines_, depth_, batches_, line_words_;
-  Workspace memory_;
+  PackedMemory memory_;
 };
 
 // An operand of a product.
 template <typename Number, typename Source>
 PackedLines<Number> packed(const char* name, const Source& source, int64_t lines, int64_t depth,
                            int64_t batches) {
-  PackedLines<Number> result(lines, depth, batches);
+  PackedLines<Number> result(source.first(), Source::kDepthIsContiguous, lines, depth, batches);
+  if (result.is_packed()) return result;
   if constexpr (Source::kDepthIsContiguous) {
     if (source.is_in_fours(depth) && depth % (4 * Number::kPerWord) == 0) {
       const int64_t of_line = depth / (4 * Number::kPerWord), vectors = batches * lines * of_line;

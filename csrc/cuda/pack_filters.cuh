@@ -10,6 +10,9 @@ namespace neurona {
 
 constexpr int kMostPackedTaps = 128;  // 64 channels of them are 32 KiB
 
+// Beside 0 and 1, which dense matrices have.
+constexpr int64_t kFilters = 2, kTurnedFilters = 3;
+
 // A block: kPackSide channels of one filter.
 template <typename Number>
 __global__ void __launch_bounds__(kBlock)
@@ -70,7 +73,8 @@ __global__ void __launch_bounds__(kBlock)
 template <typename Number>
 PackedLines<Number> packed_filters(const char* name, const float* weight, int64_t filters,
                                    int64_t channels, int64_t taps) {
-  PackedLines<Number> result(filters, channels, taps);
+  PackedLines<Number> result(weight, kFilters, filters, channels, taps);
+  if (result.is_packed()) return result;
   const int64_t parts = divide_up(channels, kPackSide);
   launch(name, pack_filters_kernel<Number>,
          Launch{dim3(static_cast<unsigned>(filters * parts)), dim3(kBlock),
@@ -83,7 +87,8 @@ PackedLines<Number> packed_filters(const char* name, const float* weight, int64_
 template <typename Number>
 PackedLines<Number> packed_turned_filters(const char* name, const float* weight, int64_t filters,
                                           int64_t channels, int64_t taps) {
-  PackedLines<Number> result(channels, filters, taps);
+  PackedLines<Number> result(weight, kTurnedFilters, channels, filters, taps);
+  if (result.is_packed()) return result;
   const int64_t parts = divide_up(channels * taps, kPackSide);
   launch(name, pack_turned_filters_kernel<Number>,
          Launch{dim3(static_cast<unsigned>(divide_up(filters, kPackSide) * parts))}, weight,
