@@ -152,9 +152,16 @@ __device__ inline void store_sums(const ProductShape& shape, const ProductGrid& 
   const int64_t row = place.tile_m * kPackedRows + group * kRowsOfGroup + 16 * warp + lane / 4;
   const int64_t column = place.tile_n * kColumns + 2 * (lane % 4);
   // A thread's sums of 8 columns: two rows of two.
-  output.template store<2, 2, kColumns / 8>(
-      place, grid, shape, [&](int i) { return row + 8 * i; }, [&](int j) { return column + 8 * j; },
-      [&](int i, int j) { return Run<2>{{sums[j][2 * i], sums[j][2 * i + 1]}}; });
+  constexpr int kRuns = 4;
+  NEURONA_UNROLL
+  for (int first = 0; first < kColumns / 8; first += kRuns)
+    output.template store<2, 2, kRuns>(
+        place, grid, shape, [&](int i) { return row + 8 * i; },
+        [&](int j) { return column + 8 * (first + j); },
+        [&](int i, int j) {
+          const float (&four)[4] = sums[first + j];
+          return Run<2>{{four[2 * i], four[2 * i + 1]}};
+        });
 }
 
 // Compiled for sm_90a alone; on other devices nobody launches it.

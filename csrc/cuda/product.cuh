@@ -10,7 +10,8 @@
 //
 // Each element is one chain of fmaf() with k ascending, whatever the tile: its bits do not depend
 // on the other rows and columns. Only products with fewer tiles than a GPU has multiprocessors are
-// cut along k as well (`slices`), their parts added in order by a second kernel.
+// cut along k as well (`slices`), their parts added in order by the block of a tile that comes
+// last.
 //
 // A source has
 //   Line line(int64_t batch, int64_t index)   what is common to row `index` (out of range: nothing)
@@ -26,8 +27,7 @@
 // A target takes sums in runs of kRun (1, 2 or 4) neighbouring columns from a multiple of kRun on,
 // so that what it has to ask is asked once for a row or for the columns, and a run is stored with
 // one instruction where its address allows it. It has
-//   Row row(int64_t batch, int64_t m)         what is common to row m; there may be no such row, of
-//                                             which nothing is stored then
+//   Row row(int64_t batch, int64_t m)         what is common to row m
 //   Columns<kRun> columns<kRun>(int64_t batch, int64_t n, int count)
 //                                             what is common to the columns n, n + 1, .., of which
 //                                             the first `count` are there
@@ -177,30 +177,29 @@ __global__ void __launch_bounds__(kProductThreads, blocks_at_once(kQuartersM* kQ
     __syncthreads();
   }
 
-  output.template store<4, 4 * kQuartersM, kQuartersN>(
-      place, grid, shape, [&](int i) { return first_m + i / 4 * kQuarter + row + i % 4; },
+  if constexpr (kQuartersM * kQuartersN == 1)  // of larger tiles there are enough
+    if (output.parts && !add_slices<4>(output.parts, place, grid, &parts_a[0][0][0],
+                                       [&](int i) -> Run<4>& { return sums[i][0]; }))
+      return;
+  store_runs<4, 4 * kQuartersM, kQuartersN>(
+      output.target, place.batch, shape,
+      [&](int i) { return first_m + i / 4 * kQuarter + row + i % 4; },
       [&](int j) { return first_n + j * kQuarter + column; },
       [&](int i, int j) { return sums[i][j]; });
 }
 
-// Launches `kernel` on a grid of tiles of tile_m x tile_n, and what adds the slices, if there are
-// any.
+// Launches `kernel` on a grid of tiles of tile_m x tile_n.
 template <typename SourceA, typename SourceB, typename Target>
 void run_product(const char* name,
                  void (*kernel)(ProductShape, ProductGrid, SourceA, SourceB, ProductOutput<Target>),
                  int64_t tile_m, int64_t tile_n, const ProductShape& shape, const SourceA& a,
                  const SourceB& b, const Target& target) {
   const ProductGrid grid = product_grid(shape, tile_m, tile_n);
-  const int64_t elements = shape.batches * shape.m * shape.n;
+  const int64_t blocks = grid.tiles_m * grid.tiles_n * grid.slices * shape.batches;
   const Workspace parts(
-      grid.slices == 1 ? 0 : static_cast<size_t>(grid.slices * elements) * sizeof(float));
-  const auto blocks =
-      static_cast<unsigned>(grid.tiles_m * grid.tiles_n * grid.slices * shape.batches);
-  launch(name, kernel, Launch{dim3(blocks), dim3(kProductThreads)}, shape, grid, a, b,
-         ProductOutput<Target>{target, parts.as<float>()});
-  if (grid.slices > 1)
-    launch(name, add_slices_kernel<Target>, over_elements(divide_up(elements, 4)), shape,
-           grid.slices, parts.as<const float>(), target);
+      grid.slices == 1 ? 0 : static_cast<size_t>(blocks * tile_m * tile_n) * sizeof(float));
+  launch(name, kernel, Launch{dim3(static_cast<unsigned>(blocks)), dim3(kProductThreads)}, shape,
+         grid, a, b, ProductOutput<Target>{target, parts.as<float>()});
 }
 
 // Tiles of 128 rows or columns halve the loads for each product; they are taken where there are

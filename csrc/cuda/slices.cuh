@@ -1,5 +1,5 @@
-// How a product's sums leave a kernel: to the target, or, of a product that is cut along k, to
-// where the parts wait to be added.
+// How a product's sums leave a kernel: runs of them go to the target, when the slices of a product
+// that is cut along k have been added.
 #pragma once
 
 #include "cuda/device.h"
@@ -16,33 +16,96 @@ __device__ inline int columns_inside(int64_t n, int64_t end) {
 
 // Stores what a thread holds of a tile: kRows rows, row(i) in the matrix, of kRuns runs of kRun
 // columns each, from column(j) on, both ascending; sums(i, j) is a Run. What can be asked once is:
-// most tiles lie inside of the matrix, and their runs where one instruction may store them.
+// most tiles lie inside of the matrix, and their runs where one instruction may store them. What
+// the columns have in common is held in registers meanwhile: callers with many runs give a few at
+// a time.
 template <int kRun, int kRows, int kRuns, typename Target, typename Row, typename Column,
           typename Sums>
 __device__ inline void store_runs(const Target& target, int64_t batch, const ProductShape& shape,
                                   const Row& row, const Column& column, const Sums& sums) {
-  typename Target::Row rows[kRows];
+  typename Target::template Columns<kRun> columns[kRuns];
   NEURONA_UNROLL
-  for (int i = 0; i < kRows; ++i) rows[i] = target.row(batch, row(i));
+  for (int j = 0; j < kRuns; ++j)
+    columns[j] =
+        target.template columns<kRun>(batch, column(j), columns_inside<kRun>(column(j), shape.n));
   if (target.template stores_together<kRun>() && row(kRows - 1) < shape.m &&
       column(kRuns - 1) + kRun <= shape.n) {
     NEURONA_UNROLL
-    for (int j = 0; j < kRuns; ++j) {
-      const auto columns = target.template columns<kRun>(batch, column(j), kRun);
+    for (int i = 0; i < kRows; ++i) {
+      const auto place = target.row(batch, row(i));
       NEURONA_UNROLL
-      for (int i = 0; i < kRows; ++i) target.store_together(rows[i], columns, sums(i, j));
+      for (int j = 0; j < kRuns; ++j) target.store_together(place, columns[j], sums(i, j));
     }
     return;
   }
   NEURONA_UNROLL
-  for (int j = 0; j < kRuns; ++j) {
-    const int count = columns_inside<kRun>(column(j), shape.n);
-    const auto columns = target.template columns<kRun>(batch, column(j), count);
+  for (int i = 0; i < kRows; ++i) {
+    if (row(i) >= shape.m) continue;
+    const auto place = target.row(batch, row(i));
     NEURONA_UNROLL
-    for (int i = 0; i < kRows; ++i)
-      if (row(i) < shape.m) target.store(rows[i], columns, sums(i, j));
+    for (int j = 0; j < kRuns; ++j) target.store(place, columns[j], sums(i, j));
   }
 }
+
+// -- Slices added by the block that is done last ----------------------------------------------
+
+// How many slices of each tile are done. Zero when the module is loaded, and made so again by who
+// counts the last one: launches find zeros, for all work of a process, captured steps included, is
+// done in the order of one stream. Only products of fewer than kEnoughTiles tiles are cut.
+static __device__ unsigned slices_done[kEnoughTiles];
+
+// A sum begins with its first part: to add it to 0 would make -0 another zero.
+__device__ inline void add_part(Run<4>& sum, const float4& part, bool is_first) {
+  sum.at[0] = is_first ? part.x : sum.at[0] + part.x;
+  sum.at[1] = is_first ? part.y : sum.at[1] + part.y;
+  sum.at[2] = is_first ? part.z : sum.at[2] + part.z;
+  sum.at[3] = is_first ? part.w : sum.at[3] + part.w;
+}
+
+// Puts what the block has of a tile, kFours Runs of four sums in each thread (sums(i) by
+// reference), to those of other slices. True in the block that is last: its sums are then those of
+// all slices, added in their order, whoever came last. `parts` holds them as [tile][slice][four]
+// [thread], so that neighbouring threads write neighbours; `word` is shared memory that no thread
+// of the block uses any more behind a barrier.
+template <int kFours, typename Sums>
+__device__ inline bool add_slices(float* parts, const BlockPlace& place, const ProductGrid& grid,
+                                  float* word, const Sums& sums) {
+  // 8 loads are under way at once: each batch of them costs the latency of L2.
+  constexpr int kTogether = 8 / kFours;
+  constexpr int64_t kPart = kFours * 4 * kProductThreads;
+  const int64_t tile = (place.batch * grid.tiles_m + place.tile_m) * grid.tiles_n + place.tile_n;
+  float* first = parts + tile * grid.slices * kPart + 4 * threadIdx.x;
+  const auto four_of = [&](int64_t slice, int i) {
+    return reinterpret_cast<float4*>(first + slice * kPart + i * 4 * kProductThreads);
+  };
+  NEURONA_UNROLL
+  for (int i = 0; i < kFours; ++i)
+    store_together(reinterpret_cast<float*>(four_of(place.slice, i)), sums(i));
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    const bool is_last = atomicAdd(&slices_done[tile], 1u) == grid.slices - 1;
+    if (is_last) slices_done[tile] = 0;
+    *word = is_last ? 1.0f : 0.0f;
+  }
+  __syncthreads();
+  if (*word == 0) return false;
+  __threadfence();
+  for (int64_t slice = 0; slice < grid.slices; slice += kTogether) {
+    float4 held[kTogether][kFours];
+    NEURONA_UNROLL
+    for (int i = 0; i < kTogether * kFours; ++i)
+      if (slice + i / kFours < grid.slices)
+        held[i / kFours][i % kFours] = __ldcg(four_of(slice + i / kFours, i % kFours));
+    NEURONA_UNROLL
+    for (int i = 0; i < kTogether * kFours; ++i)
+      if (const int64_t now = slice + i / kFours; now < grid.slices)
+        add_part(sums(i % kFours), held[i / kFours][i % kFours], now == 0);
+  }
+  return true;
+}
+
+// -- Slices added by a kernel of their own ----------------------------------------------------
 
 // The parts of a product that is cut along k are matrices of their own, (batch and slice, m, n).
 template <typename Target>

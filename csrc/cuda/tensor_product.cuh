@@ -25,7 +25,7 @@ template <typename Number, int kTile>
 struct WarpSums {
   static constexpr int kRows = kTile / kWarpsM, kColumns = kTile / kWarpsN;
   static constexpr int kDown = kRows / 16, kAcross = kColumns / 8;
-  float at[kDown][kAcross][4] = {};
+  Run<4> at[kDown][kAcross] = {};
 
   __device__ static int row() { return threadIdx.x / kWarpSize / kWarpsN * kRows; }
   __device__ static int column() { return threadIdx.x / kWarpSize % kWarpsN * kColumns; }
@@ -47,23 +47,23 @@ struct WarpSums {
         uint32_t left[4];
         load_fragment<Number, kTile, kDepthIsContiguousA>(part_a, row(), 16 * i, depth, left);
         NEURONA_UNROLL
-        for (int j = 0; j < kAcross; ++j) multiply_add(Number{}, at[i][j], left, right[j]);
+        for (int j = 0; j < kAcross; ++j) multiply_add(Number{}, at[i][j].at, left, right[j]);
       }
     }
   }
 
   // Of 16 x 8 sums a thread has two rows of two.
-  template <typename Output>
-  __device__ void store(const Output& output, const BlockPlace& place, const ProductGrid& grid,
+  template <typename Target>
+  __device__ void store(const Target& target, const BlockPlace& place,
                         const ProductShape& shape) const {
     const int g = threadIdx.x % kWarpSize / 4, t = threadIdx.x % 4;
     const int64_t first_m = int64_t{place.tile_m} * kTile + row() + g,
                   first_n = int64_t{place.tile_n} * kTile + column() + 2 * t;
-    output.template store<2, 2 * kDown, kAcross>(
-        place, grid, shape, [&](int i) { return first_m + 8 * i; },
+    store_runs<2, 2 * kDown, kAcross>(
+        target, place.batch, shape, [&](int i) { return first_m + 8 * i; },
         [&](int j) { return first_n + 8 * j; },
         [&](int i, int j) {
-          const float (&sums)[4] = at[i / 2][j];
+          const float (&sums)[4] = at[i / 2][j].at;
           return Run<2>{{sums[i % 2 * 2], sums[i % 2 * 2 + 1]}};
         });
   }
@@ -103,7 +103,8 @@ __global__ void __launch_bounds__(kProductThreads, kTensorBlocksAtOnce<kTile, Nu
     commit_copies();  // beyond the end a group of nothing, so that waits count it alike
   };
 
-  WarpSums<Number, kTile> sums;
+  using Sums = WarpSums<Number, kTile>;
+  Sums sums;
   int64_t next = first_k;
   for (int stage = 0; stage < kStages - 1; ++stage, next += kDepth) begin_parts(next, stage);
   int stage = 0;
@@ -116,7 +117,14 @@ __global__ void __launch_bounds__(kProductThreads, kTensorBlocksAtOnce<kTile, Nu
     stage = stage == kStages - 1 ? 0 : stage + 1;
   }
 
-  sums.store(output, place, grid, shape);
+  constexpr int kFours = Sums::kDown * Sums::kAcross;
+  if constexpr (kTile == kQuarter)  // of larger tiles there are enough
+    if (output.parts &&
+        !add_slices<kFours>(output.parts, place, grid, parts[0].a, [&](int i) -> Run<4>& {
+          return sums.at[i / Sums::kAcross][i % Sums::kAcross];
+        }))
+      return;
+  sums.store(output.target, place, shape);
 }
 
 template <int kTile, int kWidth, typename Number, typename SourceA, typename SourceB,
