@@ -217,7 +217,7 @@ def test_unknown_packings_are_refused() -> None:
 
 @pytest.mark.parametrize("what", ["gemm", "conv2d_forward"])
 def test_packed_operands_can_be_kept(rounded: tuple[Backend, float], what: str) -> None:
-    """For measurements: then nobody looks whether a source has changed, until they are forgotten."""
+    """For measurements: then nobody looks whether a source has changed, until told to."""
     module = rounded[0].ops.module  # type: ignore[union-attr]
     shapes = {"gemm": [(20, 30), (30, 10)], "conv2d_forward": [(1, 5, 6, 7), (4, 5, 3, 3)]}[what]
     arrays = [module.to_device(np.ones(shape, np.float32)) for shape in shapes]
