@@ -1,0 +1,62 @@
+"""What is one launch on the device: each costs a GPU some microseconds, however little it does.
+
+Sums over blocks are finished by the block that comes last, which differs between the schedules of
+the emulation, and between runs of a GPU; their bits must not.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import emulated
+from conftest import DEVICES
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> Any:
+    """The emulated device under each of its schedules, or the GPU."""
+    module = emulated.device_module()
+    if not emulated.ON_A_GPU:
+        module.set_schedule(request.param.removeprefix("cuda-"), seed=1)
+    return module
+
+
+def launched(device: Any, call: Callable[..., Any], *arguments: Any) -> tuple[Any, int]:
+    """What the call returns, and how many kernels it launched; one on a GPU, which does not say."""
+    if emulated.ON_A_GPU:
+        return call(*arguments), 1
+    before = device.launches()
+    return call(*arguments), device.launches() - before
+
+
+def matrices() -> Iterator[tuple[int, int]]:
+    """Rows and columns around those at which a block takes other columns, or another block rows."""
+    yield from itertools.product((0, 1, 7, 300), (1, 3, 8, 9, 16, 17, 32, 33, 100))
+    yield from itertools.product((1023, 1024, 1025, 5000), (6, 8))
+    yield from itertools.product((511, 512, 513), (10, 16))
+    yield from itertools.product((255, 256, 257, 1031), (17, 64, 65))
+
+
+def test_column_sums_are_one_launch(device: Any) -> None:
+    for rows, columns in matrices():
+        rng = np.random.default_rng(rows * 1000 + columns)
+        dy = rng.integers(-9, 10, (rows, columns, 1, 1)).astype(np.float32)
+        there = device.to_device(dy)
+        sums, launches = launched(device, device.conv2d_backward_bias, there)
+        assert np.array_equal(device.to_host(sums), dy.sum((0, 2, 3))), (rows, columns)
+        assert launches == 1, (rows, columns)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2048, 2049, 9000, 2048 * 513])
+def test_sums_of_many_terms_are_one_launch(device: Any, count: int) -> None:
+    x = np.arange(count, dtype=np.float32) % 5
+    there = [device.to_device(a) for a in (x, np.zeros_like(x))]
+    loss, launches = launched(
+        device, lambda: device.pointwise_loss_forward(*there, "l1", reduction="sum")[0]
+    )
+    assert device.to_host(loss) == x.sum(dtype=np.float64) and launches == 1
