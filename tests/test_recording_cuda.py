@@ -206,6 +206,49 @@ def test_others_compute_while_a_step_is_recorded() -> None:
     assert wrong == [] and len(fast.step._recordings) == 3
 
 
+def noted_pooling(device: Any, recording: Any, spoiled: np.ndarray) -> tuple[Any, Any]:
+    """A noted backward pass for windows of 2 x 2 in 4 x 4: its gradient, and what it works on."""
+    dy = device.to_device(np.ones((1, 2, 2, 2), np.float32)).transpose(0, 3, 1, 2)
+    x = device.to_device(np.ones((1, 4, 4, 2), np.float32)).transpose(0, 3, 1, 2)
+    _, offsets = device.max_pool2d_forward(x, 2)
+    recording.start()
+    dx = device.max_pool2d_backward(dy, offsets, 4, 2)
+    recording.stop()
+    assert recording.refusal == ""
+    device.copy_into(offsets, device.to_device(spoiled))
+    return dx, (dy, offsets)
+
+
+def test_wrong_offsets_raise_late_and_the_first_call_is_named(device: Any) -> None:
+    """Each check is ready again for the next launch."""
+    right, wrong = np.zeros((1, 2, 2, 2), np.uint8), np.uint8([[[[0, 3], [0, 9]], [[7, 0]] * 2]])
+    recording = device.Recording()
+    steps = [noted_pooling(device, recording, offsets) for offsets in (right, wrong, wrong + 1)]
+    graph = recording.capture()
+    for _ in range(2):
+        graph.launch()
+        with pytest.raises(ValueError, match=r"got 7 at \(0, 1, 0, 0\)"):
+            device.synchronize()
+        dx = device.to_host(steps[1][0])[0]  # where nobody gets what the wrong ones had
+        assert np.argwhere(dx).tolist() == [[0, 0, 0], [0, 1, 3], [0, 2, 0], [1, 0, 2], [1, 2, 2]]
+    for _, (_, offsets) in steps:
+        device.copy_into(offsets, device.to_device(right))
+    graph.launch()
+    device.synchronize()
+
+
+def test_of_any_number_of_checks_the_first_is_named(device: Any) -> None:
+    """More than one kernel's parameters hold."""
+    right, recording = np.zeros((1, 2, 2, 2), np.uint8), device.Recording()
+    steps = [noted_pooling(device, recording, right) for _ in range(300)]
+    graph = recording.capture()
+    for i, value in ((299, 9), (140, 8), (130, 7), (3, 6)):
+        device.copy_into(steps[i][1][1], device.to_device(right + np.uint8(value)))
+        graph.launch()
+        with pytest.raises(ValueError, match=f"got {value} at"):
+            device.synchronize()
+
+
 class Both(nn.Module):
     """A layer on the device and an addition on the host."""
 

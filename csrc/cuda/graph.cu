@@ -25,6 +25,52 @@ __global__ void renew_kernel(RenewTable table) {
     table.to[i / kWords]->words[i % kWords] = table.numbers[i / kWords].words[i % kWords];
 }
 
+// The checks of a step, as many as the parameters hold.
+constexpr int kMostReported = 128;
+struct ReportTable {
+  int count;
+  unsigned long long first_number;
+  LateRecord* record;
+  Position* first[kMostReported];
+  CheckedValues values[kMostReported];
+};
+static_assert(sizeof(ReportTable) <= 4096);
+
+// Makes every check ready for the next launch, and leaves the first that failed in the record
+// unless one did before.
+__global__ void report_kernel(ReportTable table) {
+  NEURONA_SHARED(int, failed, [1]);
+  if (threadIdx.x == 0) failed[0] = kMostReported;
+  __syncthreads();
+  const int i = threadIdx.x;
+  Position at = kNoPosition;
+  if (i < table.count) {
+    at = *table.first[i];
+    *table.first[i] = kNoPosition;
+  }
+  if (at != kNoPosition) atomicMin(&failed[0], i);
+  __syncthreads();
+  if (i != failed[0] || table.record->check != 0) return;
+  table.record->position = at;
+  for (size_t byte = 0; byte < table.values[i].bytes; ++byte)
+    table.record->value[byte] = table.values[i].first[at * table.values[i].bytes + byte];
+  __threadfence_system();  // the host, which looks at any time, sees the number last
+  *static_cast<volatile unsigned long long*>(&table.record->check) = table.first_number + i;
+}
+
+// A kernel is loaded when it is first asked for. That may have to wait for the device, which is
+// forbidden during a capture; so one that runs in captured steps alone is asked for before.
+template <auto kKernel>
+void load_kernel() {
+#if defined(__CUDACC__)
+  static const cudaError_t status = [] {
+    cudaFuncAttributes attributes;
+    return cudaFuncGetAttributes(&attributes, kKernel);
+  }();
+  if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
+#endif
+}
+
 // The graphs that live, for those who wait for the device.
 struct Living {
   std::mutex mutex;
@@ -42,16 +88,22 @@ Living& living() {
 Graph::Graph(const std::function<void()>& work)
     : record_(static_cast<LateRecord*>(shared_allocate(sizeof(LateRecord)))) {
   write_shared(record_, LateRecord{});
+  load_kernel<report_kernel>();
   Graph* const outer = std::exchange(capturing_, this);
   try {
     if (outer) throw std::runtime_error("graph: a step is being captured already");
-    playback_ = std::make_unique<Playback>(work);
+    playback_ = std::make_unique<Playback>([&] {
+      work();
+      report_checks();
+    });
   } catch (...) {
     capturing_ = outer;
     release();
     throw;
   }
   capturing_ = nullptr;
+  for (const Check& check : checks_)
+    fill_on_device(check.first, kNoPositionByte, sizeof *check.first);
   const std::lock_guard<std::mutex> lock(living().mutex);
   living().graphs.insert(this);
 }
@@ -97,6 +149,19 @@ void Graph::renew_numbers() {
   run();
 }
 
+void Graph::report_checks() {
+  for (size_t begin = 0; begin < checks_.size(); begin += kMostReported) {
+    ReportTable table{};
+    table.first_number = begin + 1;
+    table.record = record_;
+    for (size_t i = begin; i < checks_.size() && table.count < kMostReported; ++i) {
+      table.first[table.count] = checks_[i].first;
+      table.values[table.count++] = checks_[i].values;
+    }
+    neurona::launch("report_checks", report_kernel, {dim3(1), dim3(kMostReported)}, table);
+  }
+}
+
 void Graph::raise_late_error() {
   LateRecord found;
   {
@@ -105,7 +170,7 @@ void Graph::raise_late_error() {
     if (found.check == 0) return;
     write_shared(&record_->check, 0ull);  // alone: a launch may be writing the others
   }
-  checks_[found.check - 1](static_cast<int64_t>(found.position), found.value);
+  checks_[found.check - 1].fail(static_cast<int64_t>(found.position), found.value);
 }
 
 void Graph::raise_late_errors() {
@@ -142,9 +207,10 @@ const void* Graph::changing(std::function<void(void*)> write) {
   return memory;
 }
 
-LateCheck Graph::late_check(FailLate fail) {
-  checks_.push_back(std::move(fail));
-  return {record_, checks_.size()};
+Position* Graph::late_check(const CheckedValues& values, FailLate fail) {
+  auto* first = static_cast<Position*>(keep(sizeof(Position)));
+  checks_.push_back({first, values, std::move(fail)});
+  return first;
 }
 
 void refuse_in_capture(const char* what) {
