@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 import emulated
+import neurona.reference as reference
+from compare import assert_close
 from conftest import DEVICES
 
 
@@ -60,3 +62,19 @@ def test_sums_of_many_terms_are_one_launch(device: Any, count: int) -> None:
         device, lambda: device.pointwise_loss_forward(*there, "l1", reduction="sum")[0]
     )
     assert device.to_host(loss) == x.sum(dtype=np.float64) and launches == 1
+
+
+@pytest.mark.parametrize("labels", [np.int64, np.int32, np.uint8])
+@pytest.mark.parametrize(("n", "c"), [(1, 1), (128, 10), (257, 33), (2048, 32), (30, 1025)])
+def test_losses_of_few_rows_are_one_launch(device: Any, n: int, c: int, labels: type) -> None:
+    """Labels, their check, the sum of the weights, gradients and the sum of the losses."""
+    rng = np.random.default_rng(n)
+    x = rng.standard_normal((n, c)).astype(np.float32)
+    y = rng.integers(0, min(c, 200), n).astype(labels)
+    there = [device.to_device(x), device.to_device(y)]
+    for op in ("cross_entropy_forward", "focal_loss_forward"):
+        (loss, dx), launches = launched(device, getattr(device, op), *there)
+        expected = getattr(reference, op)(x.astype(np.float64), y)
+        assert_close(device.to_host(loss), expected[0], bound=1e-5, what=op)
+        assert_close(device.to_host(dx), expected[1], bound=1e-6, what=op)
+        assert launches == 1

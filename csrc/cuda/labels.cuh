@@ -1,4 +1,5 @@
-// Labels as kernels read them, and how the host learns of those that are no class.
+// Labels of any integer type as kernels read them, and how the host learns of those that are no
+// class: it waits for the device, or in a captured step is told late.
 #pragma once
 
 #include <optional>
@@ -8,36 +9,53 @@
 
 namespace neurona {
 
-// Label i as 0 .. classes - 1 or kIgnoredLabel. One that is no class is noted, and counts as
+// The labels of rows, looked at whenever they are read. One that is no class is noted and counts as
 // ignored, so that nobody reads beyond the classes.
-__device__ inline int64_t label_at(const Labels& source, const Classes& classes, int64_t i,
-                                   Position* wrong) {
-  const auto read = [&](auto type) {
-    return read_label(static_cast<const decltype(type)*>(source.data)[i], classes.count,
-                      classes.ignore_index);
-  };
-  const auto read_either = [&](auto as_signed, auto as_unsigned) {
-    return source.is_signed ? read(as_signed) : read(as_unsigned);
-  };
-  const int64_t label = source.bytes == 1   ? read_either(int8_t{}, uint8_t{})
-                        : source.bytes == 2 ? read_either(int16_t{}, uint16_t{})
-                        : source.bytes == 4 ? read_either(int32_t{}, uint32_t{})
-                                            : read_either(int64_t{}, uint64_t{});
-  if (label != kNoClass) return label;
-  note_wrong(wrong, i);
-  return kIgnoredLabel;
-}
+struct CheckedLabels {
+  Labels source;
+  Classes classes;
+  Position* wrong;
 
-// Of the weights, which are looked at here, and of labels, which a kernel reads by label_at().
+  __device__ explicit operator bool() const { return source.data; }
+
+  // 0 .. classes.count - 1 or kIgnoredLabel.
+  __device__ int64_t operator[](int64_t row) const {
+    const int64_t label = read(row);
+    if (label != kNoClass) return label;
+    note_wrong(wrong, row);
+    return kIgnoredLabel;
+  }
+
+ private:
+  template <typename Label>
+  __device__ int64_t read_as(int64_t row) const {
+    return read_label(static_cast<const Label*>(source.data)[row], classes.count,
+                      classes.ignore_index);
+  }
+  __device__ int64_t read(int64_t row) const {
+    const bool is_signed = source.is_signed;
+    switch (source.bytes) {
+      case 1: return is_signed ? read_as<int8_t>(row) : read_as<uint8_t>(row);
+      case 2: return is_signed ? read_as<int16_t>(row) : read_as<uint16_t>(row);
+      case 4: return is_signed ? read_as<int32_t>(row) : read_as<uint32_t>(row);
+      default: return is_signed ? read_as<int64_t>(row) : read_as<uint64_t>(row);
+    }
+  }
+};
+
+// The checks of labels, which a kernel reads, and of the weights of the classes, which are looked
+// at here.
 class LabelChecks {
  public:
   LabelChecks(const char* op, const Labels& source, const Classes& classes);
 
-  Position* wrong_label() const { return label_ ? label_->get() : nullptr; }
+  CheckedLabels labels() const { return {source_, classes_, label_ ? label_->get() : nullptr}; }
   // ValueError for a wrong weight, else for a wrong label; late in a captured step.
   void check() const;
 
  private:
+  Labels source_;
+  Classes classes_;
   std::optional<FirstWrong> weight_, label_;
 };
 

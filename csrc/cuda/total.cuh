@@ -36,12 +36,13 @@ struct ElementOf {
   __device__ double operator()(int64_t i) const { return elements[i]; }
 };
 
+// Eight terms for each thread before more blocks are worth it.
+constexpr int64_t kTermsOfBlock = 8 * kBlock;
+
 // Calls finish(sum of term(i) over i < count) once, on the device.
 template <typename Term, typename Finish>
 void total(const char* name, int64_t count, const Term& term, const Finish& finish) {
-  // Eight terms for each thread before more blocks are worth it, and no more blocks than one can
-  // add with two terms for each thread.
-  constexpr int64_t kTermsOfBlock = 8 * kBlock, kMostBlocks = 2 * kBlock;
+  constexpr int64_t kMostBlocks = 2 * kBlock;  // which one adds with two terms for each thread
   const int64_t wanted = divide_up(count, kTermsOfBlock);
   const int64_t blocks = wanted < 1 ? 1 : wanted < kMostBlocks ? wanted : kMostBlocks;
   const Workspace parts(blocks == 1 ? 0 : blocks * sizeof(double));
