@@ -14,9 +14,13 @@ import numpy as np
 import pytest
 
 import emulated
+import neurona
 import neurona.reference as reference
 from compare import assert_close
 from conftest import DEVICES
+from neurona import nn, optim
+from neurona.backends import cuda
+from neurona.bench.peers import models
 
 
 @pytest.fixture(params=DEVICES)
@@ -78,3 +82,21 @@ def test_losses_of_few_rows_are_one_launch(device: Any, n: int, c: int, labels: 
         assert_close(device.to_host(loss), expected[0], bound=1e-5, what=op)
         assert_close(device.to_host(dx), expected[1], bound=1e-6, what=op)
         assert launches == 1
+
+
+@pytest.mark.parametrize(("name", "most"), [("mlp256", 13), ("lenet5", 40)])
+def test_a_recorded_step_is_so_many_launches(device: Any, name: str, most: int) -> None:
+    """With the one that brings inputs and numbers, and the one that takes the loss."""
+    before = cuda.use_extension(device)
+    try:
+        shape, _ = models.NETWORKS[name]
+        network = models.build(nn, name)
+        network.to("cuda")
+        optimizer = optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+        step = neurona.record(network, nn.CrossEntropyLoss(), optimizer)
+        x, y = neurona.randn(128, *shape).to("cuda"), (neurona.arange(128) % 10).to("cuda")
+        for _ in range(3):
+            step(x, y)
+        assert launched(device, step, x, y)[1] <= most
+    finally:
+        cuda.use_extension(before)

@@ -92,6 +92,40 @@ def test_inputs_from_both_sides_and_new_results() -> None:
     assert [predict(neurona.zeros(0, 3, 6, 6)).shape for _ in range(5)] == [(0, 10)] * 5
 
 
+def test_inputs_may_lie_in_memory_in_any_way() -> None:
+    """As the step's own, beside whole vectors, in another order, backwards and in one place."""
+    predict = neurona.record(Residual().to("cuda").eval())
+    model = Residual().to("cuda").eval()
+    model.load_state_dict(predict._model.state_dict())
+    whole = batches(1, 9, 3, 6, 7)[0][0].cuda()
+    last = neurona.Tensor(whole.data.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2))
+    forms = [whole[:4], whole[3:7], last[:4], last[3:7], last[4:8, :, :, :6], whole[1:9:2]]
+    forms += [whole[7:3:-1], neurona.Tensor(np.broadcast_to(whole.data[:1], (4, 3, 6, 7)))]
+    for x in [*forms, *forms]:
+        expected = model(x).detach().cpu().numpy()
+        assert np.array_equal(predict(x).cpu().numpy(), expected), x.data.strides
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 20])
+def test_any_number_of_inputs(device: Any, count: int) -> None:
+    """More than travel with one kernel."""
+    recording = device.Recording()
+    own = [device.to_device(np.zeros(5, np.float32)) for _ in range(count)]
+    recording.start()
+    sums = [own[0]]
+    for array in own:
+        sums.append(device.add(sums[-1], array))
+    recording.stop()
+    graph = recording.capture(own, sums[-1])
+    for values in np.random.default_rng(0).integers(-9, 9, (3, count, 5)).astype(np.float32):
+        result = graph.launch([device.to_device(array) for array in values])
+        assert np.array_equal(device.to_host(result), values[0] + values.sum(0))
+    with pytest.raises(ValueError, match=f"inputs must be {count} arrays, got {count + 1}"):
+        graph.launch([*own, own[0]])
+    with pytest.raises(ValueError, match="dtypes and shapes of the step's, got float32 of shape"):
+        graph.launch([device.to_device(np.zeros(6, np.float32))] * count)
+
+
 def test_wrong_labels_raise_late() -> None:
     """The step is made, its wrong samples ignored; the error comes when the host next waits."""
     plain, fast = pair(mlp, sgd, "cuda")

@@ -1,62 +1,17 @@
 #include "cuda/graph.h"
 
+#include <algorithm>
+#include <cstring>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "cuda/device.h"
+#include "cuda/step_ends.cuh"
 
 namespace neurona {
 namespace {
-
-// Numbers that travel among the kernel's parameters, which may take 4 KiB.
-constexpr int kMostRenewed = 64;
-struct RenewTable {
-  int count;
-  ChangingNumbers* to[kMostRenewed];
-  ChangingNumbers numbers[kMostRenewed];
-};
-static_assert(sizeof(RenewTable) <= 4096);
-
-__global__ void renew_kernel(RenewTable table) {
-  constexpr unsigned kWords = sizeof(ChangingNumbers) / sizeof(uint32_t);
-  for (unsigned i = threadIdx.x; i < table.count * kWords; i += blockDim.x)
-    table.to[i / kWords]->words[i % kWords] = table.numbers[i / kWords].words[i % kWords];
-}
-
-// The checks of a step, as many as the parameters hold.
-constexpr int kMostReported = 128;
-struct ReportTable {
-  int count;
-  unsigned long long first_number;
-  LateRecord* record;
-  Position* first[kMostReported];
-  CheckedValues values[kMostReported];
-};
-static_assert(sizeof(ReportTable) <= 4096);
-
-// Makes every check ready for the next launch, and leaves the first that failed in the record
-// unless one did before.
-__global__ void report_kernel(ReportTable table) {
-  NEURONA_SHARED(int, failed, [1]);
-  if (threadIdx.x == 0) failed[0] = kMostReported;
-  __syncthreads();
-  const int i = threadIdx.x;
-  Position at = kNoPosition;
-  if (i < table.count) {
-    at = *table.first[i];
-    *table.first[i] = kNoPosition;
-  }
-  if (at != kNoPosition) atomicMin(&failed[0], i);
-  __syncthreads();
-  if (i != failed[0] || table.record->check != 0) return;
-  table.record->position = at;
-  for (size_t byte = 0; byte < table.values[i].bytes; ++byte)
-    table.record->value[byte] = table.values[i].first[at * table.values[i].bytes + byte];
-  __threadfence_system();  // the host, which looks at any time, sees the number last
-  *static_cast<volatile unsigned long long*>(&table.record->check) = table.first_number + i;
-}
 
 // A kernel is loaded when it is first asked for. That may have to wait for the device, which is
 // forbidden during a capture; so one that runs in captured steps alone is asked for before.
@@ -85,16 +40,16 @@ Living& living() {
 
 }  // namespace
 
-Graph::Graph(const std::function<void()>& work)
+Graph::Graph(const std::function<void()>& work, const GraphResult& result)
     : record_(static_cast<LateRecord*>(shared_allocate(sizeof(LateRecord)))) {
   write_shared(record_, LateRecord{});
-  load_kernel<report_kernel>();
+  load_kernel<finish_kernel>();
   Graph* const outer = std::exchange(capturing_, this);
   try {
     if (outer) throw std::runtime_error("graph: a step is being captured already");
     playback_ = std::make_unique<Playback>([&] {
       work();
-      report_checks();
+      finish(result);
     });
   } catch (...) {
     capturing_ = outer;
@@ -122,19 +77,28 @@ void Graph::release() noexcept {
   shared_free(record_);
 }
 
-void Graph::launch() {
+void Graph::launch(const std::vector<DeviceCopy>& copies, void* result_copy) {
   const std::lock_guard<std::mutex> lock(one_at_a_time_);
-  renew_numbers();
+  result_copy_ = result_copy;
+  prepare(copies);
   playback_->launch();
 }
 
-void Graph::renew_numbers() {
-  RenewTable table{};
+void Graph::prepare(const std::vector<DeviceCopy>& copies) {
+  PrepareTable table{};
+  size_t most_bytes = 0;
   const auto run = [&] {
-    if (table.count == 0) return;
-    neurona::launch("renew_numbers", renew_kernel, {dim3(1)}, table);
-    table.count = 0;
+    if (table.copies == 0 && table.renewed == 0) return;
+    neurona::launch("prepare_step", prepare_kernel, over_bytes(most_bytes, kBlock), table);
+    table.copies = table.renewed = 0;
+    most_bytes = 0;
   };
+  for (const DeviceCopy& copy : copies) {
+    if (copy.bytes == 0) continue;
+    table.copy[table.copies++] = copy;
+    most_bytes = std::max(most_bytes, copy.bytes);
+    if (table.copies == kMostCopies) run();
+  }
   for (Changing& changing : changing_) {
     ChangingNumbers numbers{};
     changing.write(&numbers);
@@ -142,24 +106,37 @@ void Graph::renew_numbers() {
       continue;
     changing.stored = numbers;
     changing.is_stored = true;
-    table.to[table.count] = static_cast<ChangingNumbers*>(changing.memory);
-    table.numbers[table.count++] = numbers;
-    if (table.count == kMostRenewed) run();
+    table.to[table.renewed] = static_cast<ChangingNumbers*>(changing.memory);
+    table.numbers[table.renewed++] = numbers;
+    if (table.renewed == kMostRenewed) run();
   }
   run();
 }
 
-void Graph::report_checks() {
-  for (size_t begin = 0; begin < checks_.size(); begin += kMostReported) {
-    ReportTable table{};
-    table.first_number = begin + 1;
-    table.record = record_;
-    for (size_t i = begin; i < checks_.size() && table.count < kMostReported; ++i) {
-      table.first[table.count] = checks_[i].first;
-      table.values[table.count++] = checks_[i].values;
-    }
-    neurona::launch("report_checks", report_kernel, {dim3(1), dim3(kMostReported)}, table);
+void Graph::finish(const GraphResult& result) {
+  FinishTable table{};
+  const auto run = [&] {
+    neurona::launch("finish_step", finish_kernel, over_bytes(table.result.bytes, kMostReported),
+                    table);
+    table.result = {};
+  };
+  table.record = record_;
+  if (result.bytes > 0) {
+    table.result = result;
+    table.result_copy = static_cast<void* const*>(
+        changing([this](void* to) { std::memcpy(to, &result_copy_, sizeof result_copy_); }));
   }
+  for (size_t begin = 0; begin < checks_.size(); begin += kMostReported) {
+    const size_t end = std::min(checks_.size(), begin + kMostReported);
+    table.first_number = begin + 1;
+    table.checks = static_cast<int>(end - begin);
+    for (size_t i = begin; i < end; ++i) {
+      table.first[i - begin] = checks_[i].first;
+      table.values[i - begin] = checks_[i].values;
+    }
+    run();
+  }
+  if (table.result.bytes > 0) run();
 }
 
 void Graph::raise_late_error() {

@@ -56,15 +56,30 @@ struct ChangingNumbers {
   uint32_t words[kMostChangingBytes / sizeof(uint32_t)];
 };
 
+// Bytes to be copied before a step; the two do not overlap.
+struct DeviceCopy {
+  const void* from;
+  void* to;
+  size_t bytes;
+};
+
+// Where a step leaves its result, if it has one.
+struct GraphResult {
+  const void* memory;
+  size_t bytes;
+};
+
 class Graph {
  public:
   // Captures what `work` enqueues. Its kernels must have run before, so that they are loaded.
-  explicit Graph(const std::function<void()>& work);
+  explicit Graph(const std::function<void()>& work, const GraphResult& result = {});
   ~Graph();  // waits for the last launch
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
 
-  void launch();
+  // Makes the copies, gives the kernels their numbers, both with one kernel, and repeats the step.
+  // The graph's last kernel copies the result to `result_copy`, unless that is null.
+  void launch(const std::vector<DeviceCopy>& copies = {}, void* result_copy = nullptr);
 
   // Throws what a check has noted, once; does not wait.
   void raise_late_error();
@@ -103,8 +118,8 @@ class Graph {
     FailLate fail;
   };
 
-  void renew_numbers();
-  void report_checks();
+  void prepare(const std::vector<DeviceCopy>& copies);
+  void finish(const GraphResult& result);
   void release() noexcept;
 
   static inline thread_local Graph* capturing_ = nullptr;
@@ -113,6 +128,7 @@ class Graph {
   std::map<void*, size_t> blocks_;            // all of them, with their sizes
   std::multimap<size_t, void*> free_blocks_;  // by size
   LateRecord* record_;
+  void* result_copy_ = nullptr;  // of the next launch
   std::unique_ptr<Playback> playback_;
   std::mutex one_at_a_time_;
 };
