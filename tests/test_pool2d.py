@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,42 @@ def test_gradient_integers(backend: Any, case: Pool2d, kind: str) -> None:
     dy = harness.integers(rng, y.shape)
     what = f"{kind}_pool2d_backward {case} seed={harness.seed_of(case, 'gradient')}"
     harness.check_exact(backend, backward(kind, case), (dy, offsets), what=what)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Pool2d(2, 1, 7, 9, 3, 2, 1),
+        Pool2d(1, 4, 5, 6, 2, 3, 0, 1, True),
+        Pool2d(2, 3, 10, 9, (2, 3), 2, (1, 2), (3, 2)),
+        Pool2d(1, 1, 18, 17, (15, 18), 1, (7, 9)),
+    ],
+    ids=str,
+)
+def test_every_wrong_offset_is_found(backend: Any, case: Pool2d) -> None:
+    """Of each window those beyond the kernel and, at the borders, those beside the image."""
+    rng = harness.rng_of(case, "spoiled")
+    y, offsets = forward("max", case)(reference, harness.normals(rng, case.x))
+    call = backward("max", case)
+    taps = int(np.prod(np.broadcast_to(case.kernel, 2)))
+    for place in rng.permutation(list(np.ndindex(offsets.shape)))[:40].tolist():
+        spoiled = offsets.copy()
+        spoiled[tuple(place)] = rng.integers(0, taps + 1)
+        try:
+            expected = call(reference, y, spoiled)
+        except ValueError as error:
+            with pytest.raises(ValueError, match=re.escape(str(error).partition("got ")[2])):
+                call(backend, y, spoiled)
+        else:
+            assert_exact(call(backend, y, spoiled), expected, what=f"{case} {place}")
+
+
+def test_the_first_wrong_offset_is_named(backend: Any) -> None:
+    """The first one in memory, which is channels-last."""
+    offsets = np.zeros((3, 4, 5, 5), np.uint8)
+    offsets[2, 0, 0, 0] = offsets[1, :, 3, 2:] = 4
+    with pytest.raises(ValueError, match=r"got 4 at \(1, 0, 3, 2\)"):
+        backend.max_pool2d_backward(np.ones(offsets.shape, F32), offsets, 10, 2)
 
 
 @EACH_KIND

@@ -92,6 +92,40 @@ def test_inputs_from_both_sides_and_new_results() -> None:
     assert [predict(neurona.zeros(0, 3, 6, 6)).shape for _ in range(5)] == [(0, 10)] * 5
 
 
+def test_inputs_may_lie_in_memory_in_any_way() -> None:
+    """As the step's own, beside whole vectors, in another order, backwards and in one place."""
+    predict = neurona.record(Residual().to("cuda").eval())
+    model = Residual().to("cuda").eval()
+    model.load_state_dict(predict._model.state_dict())
+    whole = batches(1, 9, 3, 6, 7)[0][0].cuda()
+    last = neurona.Tensor(whole.data.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2))
+    forms = [whole[:4], whole[3:7], last[:4], last[3:7], last[4:8, :, :, :6], whole[1:9:2]]
+    forms += [whole[7:3:-1], neurona.Tensor(np.broadcast_to(whole.data[:1], (4, 3, 6, 7)))]
+    for x in [*forms, *forms]:
+        expected = model(x).detach().cpu().numpy()
+        assert np.array_equal(predict(x).cpu().numpy(), expected), x.data.strides
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 20])
+def test_any_number_of_inputs(device: Any, count: int) -> None:
+    """More than travel with one kernel."""
+    recording = device.Recording()
+    own = [device.to_device(np.zeros(5, np.float32)) for _ in range(count)]
+    recording.start()
+    sums = [own[0]]
+    for array in own:
+        sums.append(device.add(sums[-1], array))
+    recording.stop()
+    graph = recording.capture(own, sums[-1])
+    for values in np.random.default_rng(0).integers(-9, 9, (3, count, 5)).astype(np.float32):
+        result = graph.launch([device.to_device(array) for array in values])
+        assert np.array_equal(device.to_host(result), values[0] + values.sum(0))
+    with pytest.raises(ValueError, match=f"inputs must be {count} arrays, got {count + 1}"):
+        graph.launch([*own, own[0]])
+    with pytest.raises(ValueError, match="dtypes and shapes of the step's, got float32 of shape"):
+        graph.launch([device.to_device(np.zeros(6, np.float32))] * count)
+
+
 def test_wrong_labels_raise_late() -> None:
     """The step is made, its wrong samples ignored; the error comes when the host next waits."""
     plain, fast = pair(mlp, sgd, "cuda")
@@ -206,6 +240,49 @@ def test_others_compute_while_a_step_is_recorded() -> None:
     assert wrong == [] and len(fast.step._recordings) == 3
 
 
+def noted_pooling(device: Any, recording: Any, spoiled: np.ndarray) -> tuple[Any, Any]:
+    """A noted backward pass for windows of 2 x 2 in 4 x 4: its gradient, and what it works on."""
+    dy = device.to_device(np.ones((1, 2, 2, 2), np.float32)).transpose(0, 3, 1, 2)
+    x = device.to_device(np.ones((1, 4, 4, 2), np.float32)).transpose(0, 3, 1, 2)
+    _, offsets = device.max_pool2d_forward(x, 2)
+    recording.start()
+    dx = device.max_pool2d_backward(dy, offsets, 4, 2)
+    recording.stop()
+    assert recording.refusal == ""
+    device.copy_into(offsets, device.to_device(spoiled))
+    return dx, (dy, offsets)
+
+
+def test_wrong_offsets_raise_late_and_the_first_call_is_named(device: Any) -> None:
+    """Each check is ready again for the next launch."""
+    right, wrong = np.zeros((1, 2, 2, 2), np.uint8), np.uint8([[[[0, 3], [0, 9]], [[7, 0]] * 2]])
+    recording = device.Recording()
+    steps = [noted_pooling(device, recording, offsets) for offsets in (right, wrong, wrong + 1)]
+    graph = recording.capture()
+    for _ in range(2):
+        graph.launch()
+        with pytest.raises(ValueError, match=r"got 7 at \(0, 1, 0, 0\)"):
+            device.synchronize()
+        dx = device.to_host(steps[1][0])[0]  # where nobody gets what the wrong ones had
+        assert np.argwhere(dx).tolist() == [[0, 0, 0], [0, 1, 3], [0, 2, 0], [1, 0, 2], [1, 2, 2]]
+    for _, (_, offsets) in steps:
+        device.copy_into(offsets, device.to_device(right))
+    graph.launch()
+    device.synchronize()
+
+
+def test_of_any_number_of_checks_the_first_is_named(device: Any) -> None:
+    """More than one kernel's parameters hold."""
+    right, recording = np.zeros((1, 2, 2, 2), np.uint8), device.Recording()
+    steps = [noted_pooling(device, recording, right) for _ in range(300)]
+    graph = recording.capture()
+    for i, value in ((299, 9), (140, 8), (130, 7), (3, 6)):
+        device.copy_into(steps[i][1][1], device.to_device(right + np.uint8(value)))
+        graph.launch()
+        with pytest.raises(ValueError, match=f"got {value} at"):
+            device.synchronize()
+
+
 class Both(nn.Module):
     """A layer on the device and an addition on the host."""
 
@@ -230,6 +307,7 @@ def test_the_memory_of_a_graph_is_its_own_and_goes_back(device: Any) -> None:
     """Between the launches others allocate, fill and free; a dropped step leaves nothing behind."""
     if emulated.ON_A_GPU:
         pytest.skip("asks the emulation how much memory is in use")
+    train_both(*pair(lenet, adam, "cuda"), batches(1, 5, 3, 8, 8))  # what stays for good is there
     gc.collect()
     before = device.memory_in_use()
     plain, fast = pair(lenet, adam, "cuda")

@@ -37,6 +37,7 @@ void register_emulation(py::module_& m) {
       py::arg("capability"), "Which device is emulated, as it is made: sm_80 or sm_90a.");
   m.def("memory_in_use", &emulation::memory_in_use,
         "Bytes of the device's arrays that have been allocated and not freed.");
+  m.def("launches", &emulation::launches, "Kernels that have been run.");
 }
 
 }  // namespace neurona

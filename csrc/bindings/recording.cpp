@@ -6,7 +6,7 @@
 
 #include "bindings/register.h"
 #if defined(NEURONA_DEVICE)
-#include "cuda/graph.h"
+#include "bindings/captured_step.h"
 #endif
 
 namespace neurona {
@@ -30,13 +30,23 @@ void register_recording(py::module_& m) {
       .def("replay", &Recording::replay, WithoutGil(),
            "Repeat the calls in their order, on the same memory.");
 #if defined(NEURONA_DEVICE)
-  py::class_<Graph>(m, "Graph", "The calls of a recording as a CUDA graph: launched by one call.")
-      .def("launch", &Graph::launch, WithoutGil(), "Repeat the calls; does not wait for them.")
-      .def("raise_late_error", &Graph::raise_late_error, WithoutGil(),
+  py::class_<CapturedStep>(m, "Graph",
+                           "The calls of a recording as a CUDA graph: launched by one call.")
+      .def("launch", &CapturedStep::launch, py::arg("inputs") = py::list(),
+           "Repeat the calls on these arrays, by default on those of before; a new array with the "
+           "result. Does not wait for it.")
+      .def("raise_late_error", &CapturedStep::raise_late_error, WithoutGil(),
            "Raise what an earlier launch found wrong, if that is known; does not wait.");
   recording.def(
-      "capture", [](Recording& calls) { return std::make_unique<Graph>([&] { calls.replay(); }); },
-      WithoutGil(), "The calls, which have been repeated at least once, as a Graph.");
+      "capture",
+      [](Recording& calls, const std::vector<py::array>& inputs,
+         const std::optional<py::array>& result) {
+        return std::make_unique<CapturedStep>(calls, inputs, result);
+      },
+      py::arg("inputs") = py::list(), py::arg("result") = py::none(),
+      "The calls, which have been repeated at least once, as a Graph. They read `inputs`, which "
+      "are "
+      "dense, and leave `result`.");
 #endif
 }
 

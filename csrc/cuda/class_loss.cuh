@@ -1,16 +1,17 @@
 // What the losses of logits (N, C) against classes share.
 #pragma once
 
+#include "cuda/labels.cuh"
 #include "cuda/line.cuh"
 #include "cuda/total.cuh"
-#include "ops/labels.h"
+#include "ops/cross_entropy.h"
 
 namespace neurona {
 
 // What a row adds to the divisor of a mean: 0 when it is ignored, else the weight of its class, and
 // 1 where there are no weights or no labels.
 struct RowWeight {
-  const int64_t* labels;
+  CheckedLabels labels;
   const float* weight;
   __device__ double operator()(int64_t row) const {
     if (!labels) return 1.0;
@@ -19,8 +20,8 @@ struct RowWeight {
   }
 };
 
-// What the sum of the losses is divided by. Its inverse is taken once, and not by every thread: in
-// double that is slow on most GPUs.
+// What the sum of the losses is divided by. Its inverse is taken once, and not for every element:
+// in double that is slow on most GPUs.
 struct MeanDivisor {
   double value, inverse;
 };
@@ -36,6 +37,83 @@ struct StoreLoss {
   __device__ void operator()(double sum) const {
     *loss = static_cast<float>(divisor ? sum / divisor->value : sum);
   }
+};
+
+// How the losses of rows become one. With few rows that is a part of the kernel that computes them:
+// every block adds the weights of all rows for itself, and the last one adds the losses. Else other
+// kernels do it, before and after. The sums have the same order either way.
+struct RowLosses {
+  int64_t rows;
+  bool is_mean;
+  RowWeight weight;
+  const MeanDivisor* divisor;  // null where every block finds it
+  float* losses;               // of each row
+  float* loss;                 // null where the last block does not add them
+  unsigned* counter;
+
+  // Every thread of a block asks for it.
+  __device__ MeanDivisor mean_divisor() const {
+    if (!is_mean) return {1, 1};
+    if (divisor) return *divisor;
+    const double value = sum_of_rows(weight);
+    return {value, 1 / value};
+  }
+
+  // Every thread calls it when the losses of the block's rows are written.
+  __device__ void finish(const MeanDivisor& mean) const {
+    if (!loss || !is_last_block(counter, gridDim.x)) return;
+    const double sum = sum_of_rows(ElementOf<float>{losses});
+    if (threadIdx.x == 0) *loss = static_cast<float>(sum / mean.value);
+  }
+
+ private:
+  // As total() adds what one block can.
+  template <typename Term>
+  __device__ double sum_of_rows(const Term& term) const {
+    double sum = 0;
+    for (int64_t row = threadIdx.x; row < rows; row += kBlock) sum += term(row);
+    return block_sum<kBlock>(sum);
+  }
+};
+
+// The host's part of it; `loss` is what the op returns.
+class LossReduction {
+ public:
+  LossReduction(const char* op, int64_t rows, int64_t classes, Reduction reduction,
+                const RowWeight& weight, float* loss)
+      : op_(op),
+        together_(0 < rows && rows <= kTermsOfBlock && rows * classes <= kFewElements),
+        by_row_(reduction == Reduction::kNone),
+        for_divisor_(reduction == Reduction::kMean && !together_ ? sizeof(MeanDivisor) : 0),
+        for_losses_(by_row_ ? 0 : static_cast<size_t>(rows) * sizeof(float)),
+        loss_(loss),
+        rows_{rows,
+              reduction == Reduction::kMean,
+              weight,
+              for_divisor_.as<MeanDivisor>(),
+              by_row_ ? loss : for_losses_.as<float>(),
+              together_ && !by_row_ ? loss : nullptr,
+              block_counters()} {
+    if (rows_.divisor) total(op_, rows, weight, StoreMeanDivisor{for_divisor_.as<MeanDivisor>()});
+  }
+
+  const RowLosses& rows() const { return rows_; }
+
+  // After the kernel.
+  void finish() const {
+    if (!by_row_ && !together_)
+      total(op_, rows_.rows, ElementOf<float>{rows_.losses}, StoreLoss{rows_.divisor, loss_});
+  }
+
+ private:
+  // That each block reads all labels must cost less than another launch.
+  static constexpr int64_t kFewElements = int64_t{1} << 16;
+
+  const char* op_;
+  bool together_, by_row_;
+  Workspace for_divisor_, for_losses_;
+  float* loss_;
+  RowLosses rows_;
 };
 
 struct Logit {

@@ -35,11 +35,10 @@ __device__ inline Focus focus(double log_p, double weight, double gamma) {
 struct Problem {
   int64_t n, c;
   const float* x;
-  const int64_t* labels;
+  CheckedLabels labels;
   const float* weight;  // null for 1
   double gamma;
-  const MeanDivisor* divisor;  // null for 1
-  float* losses;
+  RowLosses losses;
   float* dx;  // or null
 };
 
@@ -49,6 +48,7 @@ __global__ void focal_loss_kernel(Problem problem) {
   const Line<Threads> line(AxisView{problem.n, problem.c, 1});
   const int64_t row = line.number();
   const RowSoftmax<Threads> softmax(line, x);
+  const MeanDivisor divisor = problem.losses.mean_divisor();
 
   const int64_t label = row < problem.n ? problem.labels[row] : kIgnoredLabel,
                 own = row * problem.c + label;
@@ -58,45 +58,34 @@ __global__ void focal_loss_kernel(Problem problem) {
     found = focus(static_cast<double>(x[own] - softmax.maximum) - softmax.log_sum,
                   problem.weight ? problem.weight[label] : 1.0, problem.gamma);
   if (row < problem.n && line.is_first_thread())
-    problem.losses[row] = static_cast<float>(found.loss);
-  if (!problem.dx) return;
-
-  const double slope = found.slope * (problem.divisor ? problem.divisor->inverse : 1.0);
-  const float factor = static_cast<float>(-slope), of_own = static_cast<float>(slope * found.rest),
-              share = 1.0f / softmax.sum;
-  line.for_each([&](const Spot& at) {
-    problem.dx[at.index] = !counts           ? 0.0f
-                           : at.index == own ? of_own
-                                             : softmax.power(at) * share * factor;
-  });
+    problem.losses.losses[row] = static_cast<float>(found.loss);
+  if (problem.dx) {
+    const double slope = found.slope * divisor.inverse;
+    const float factor = static_cast<float>(-slope),
+                of_own = static_cast<float>(slope * found.rest), share = 1.0f / softmax.sum;
+    line.for_each([&](const Spot& at) {
+      problem.dx[at.index] = !counts           ? 0.0f
+                             : at.index == own ? of_own
+                                               : softmax.power(at) * share * factor;
+    });
+  }
+  problem.losses.finish(divisor);
 }
 
 }  // namespace
 
 void focal_loss(const float* x, int64_t n, int64_t c, const Labels& target,
                 const FocalLossOptions& options, float* loss, float* dx) {
-  const Workspace labels(n * sizeof(int64_t));
-  read_labels(kOp, target, n, {c, options.weight, options.ignore_index}, labels.as<int64_t>());
-  const bool is_mean = options.reduction == Reduction::kMean,
-             by_row = options.reduction == Reduction::kNone;
-  const Workspace for_divisor(is_mean ? sizeof(MeanDivisor) : 0),
-      for_losses(by_row ? 0 : n * sizeof(float));
-  auto* divisor = for_divisor.as<MeanDivisor>();
-  if (is_mean) total(kOp, n, RowWeight{labels.as<int64_t>(), nullptr}, StoreMeanDivisor{divisor});
-  const Problem problem{n,
-                        c,
-                        x,
-                        labels.as<int64_t>(),
-                        options.weight,
-                        options.gamma,
-                        divisor,
-                        by_row ? loss : for_losses.as<float>(),
+  const LabelChecks checks(kOp, target, {c, options.weight, options.ignore_index});
+  const LossReduction reduction(kOp, n, c, options.reduction, {checks.labels(), nullptr}, loss);
+  const Problem problem{n, c, x, checks.labels(), options.weight, options.gamma, reduction.rows(),
                         dx};
   with_row_threads(c, [&](auto threads) {
     using Threads = decltype(threads);
     launch(kOp, focal_loss_kernel<Threads>, Threads::shape({n, c, 1}), problem);
   });
-  if (!by_row) total(kOp, n, ElementOf<float>{problem.losses}, StoreLoss{divisor, loss});
+  reduction.finish();
+  checks.check();
 }
 
 }  // namespace neurona

@@ -1,28 +1,29 @@
 #include "cuda/graph.h"
 
+#include <algorithm>
+#include <cstring>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "cuda/device.h"
+#include "cuda/step_ends.cuh"
 
 namespace neurona {
 namespace {
 
-// Numbers that travel among the kernel's parameters, which may take 4 KiB.
-constexpr int kMostRenewed = 64;
-struct RenewTable {
-  int count;
-  ChangingNumbers* to[kMostRenewed];
-  ChangingNumbers numbers[kMostRenewed];
-};
-static_assert(sizeof(RenewTable) <= 4096);
-
-__global__ void renew_kernel(RenewTable table) {
-  constexpr unsigned kWords = sizeof(ChangingNumbers) / sizeof(uint32_t);
-  for (unsigned i = threadIdx.x; i < table.count * kWords; i += blockDim.x)
-    table.to[i / kWords]->words[i % kWords] = table.numbers[i / kWords].words[i % kWords];
+// A kernel is loaded when it is first asked for. That may have to wait for the device, which is
+// forbidden during a capture; so one that runs in captured steps alone is asked for before.
+template <auto kKernel>
+void load_kernel() {
+#if defined(__CUDACC__)
+  static const cudaError_t status = [] {
+    cudaFuncAttributes attributes;
+    return cudaFuncGetAttributes(&attributes, kKernel);
+  }();
+  if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
+#endif
 }
 
 // The graphs that live, for those who wait for the device.
@@ -39,19 +40,25 @@ Living& living() {
 
 }  // namespace
 
-Graph::Graph(const std::function<void()>& work)
+Graph::Graph(const std::function<void()>& work, const GraphResult& result)
     : record_(static_cast<LateRecord*>(shared_allocate(sizeof(LateRecord)))) {
   write_shared(record_, LateRecord{});
+  load_kernel<finish_kernel>();
   Graph* const outer = std::exchange(capturing_, this);
   try {
     if (outer) throw std::runtime_error("graph: a step is being captured already");
-    playback_ = std::make_unique<Playback>(work);
+    playback_ = std::make_unique<Playback>([&] {
+      work();
+      finish(result);
+    });
   } catch (...) {
     capturing_ = outer;
     release();
     throw;
   }
   capturing_ = nullptr;
+  for (const Check& check : checks_)
+    fill_on_device(check.first, kNoPositionByte, sizeof *check.first);
   const std::lock_guard<std::mutex> lock(living().mutex);
   living().graphs.insert(this);
 }
@@ -70,19 +77,28 @@ void Graph::release() noexcept {
   shared_free(record_);
 }
 
-void Graph::launch() {
+void Graph::launch(const std::vector<DeviceCopy>& copies, void* result_copy) {
   const std::lock_guard<std::mutex> lock(one_at_a_time_);
-  renew_numbers();
+  result_copy_ = result_copy;
+  prepare(copies);
   playback_->launch();
 }
 
-void Graph::renew_numbers() {
-  RenewTable table{};
+void Graph::prepare(const std::vector<DeviceCopy>& copies) {
+  PrepareTable table{};
+  size_t most_bytes = 0;
   const auto run = [&] {
-    if (table.count == 0) return;
-    neurona::launch("renew_numbers", renew_kernel, {dim3(1)}, table);
-    table.count = 0;
+    if (table.copies == 0 && table.renewed == 0) return;
+    neurona::launch("prepare_step", prepare_kernel, over_bytes(most_bytes, kBlock), table);
+    table.copies = table.renewed = 0;
+    most_bytes = 0;
   };
+  for (const DeviceCopy& copy : copies) {
+    if (copy.bytes == 0) continue;
+    table.copy[table.copies++] = copy;
+    most_bytes = std::max(most_bytes, copy.bytes);
+    if (table.copies == kMostCopies) run();
+  }
   for (Changing& changing : changing_) {
     ChangingNumbers numbers{};
     changing.write(&numbers);
@@ -90,11 +106,37 @@ void Graph::renew_numbers() {
       continue;
     changing.stored = numbers;
     changing.is_stored = true;
-    table.to[table.count] = static_cast<ChangingNumbers*>(changing.memory);
-    table.numbers[table.count++] = numbers;
-    if (table.count == kMostRenewed) run();
+    table.to[table.renewed] = static_cast<ChangingNumbers*>(changing.memory);
+    table.numbers[table.renewed++] = numbers;
+    if (table.renewed == kMostRenewed) run();
   }
   run();
+}
+
+void Graph::finish(const GraphResult& result) {
+  FinishTable table{};
+  const auto run = [&] {
+    neurona::launch("finish_step", finish_kernel, over_bytes(table.result.bytes, kMostReported),
+                    table);
+    table.result = {};
+  };
+  table.record = record_;
+  if (result.bytes > 0) {
+    table.result = result;
+    table.result_copy = static_cast<void* const*>(
+        changing([this](void* to) { std::memcpy(to, &result_copy_, sizeof result_copy_); }));
+  }
+  for (size_t begin = 0; begin < checks_.size(); begin += kMostReported) {
+    const size_t end = std::min(checks_.size(), begin + kMostReported);
+    table.first_number = begin + 1;
+    table.checks = static_cast<int>(end - begin);
+    for (size_t i = begin; i < end; ++i) {
+      table.first[i - begin] = checks_[i].first;
+      table.values[i - begin] = checks_[i].values;
+    }
+    run();
+  }
+  if (table.result.bytes > 0) run();
 }
 
 void Graph::raise_late_error() {
@@ -105,7 +147,7 @@ void Graph::raise_late_error() {
     if (found.check == 0) return;
     write_shared(&record_->check, 0ull);  // alone: a launch may be writing the others
   }
-  checks_[found.check - 1](static_cast<int64_t>(found.position), found.value);
+  checks_[found.check - 1].fail(static_cast<int64_t>(found.position), found.value);
 }
 
 void Graph::raise_late_errors() {
@@ -142,9 +184,10 @@ const void* Graph::changing(std::function<void(void*)> write) {
   return memory;
 }
 
-LateCheck Graph::late_check(FailLate fail) {
-  checks_.push_back(std::move(fail));
-  return {record_, checks_.size()};
+Position* Graph::late_check(const CheckedValues& values, FailLate fail) {
+  auto* first = static_cast<Position*>(keep(sizeof(Position)));
+  checks_.push_back({first, values, std::move(fail)});
+  return first;
 }
 
 void refuse_in_capture(const char* what) {

@@ -3,8 +3,9 @@
 //
 // Captured work may not wait for the device, nor read the host's memory, which is another's when
 // the step is repeated. So what an op would ask the device for at once, whether its labels are
-// right, is noted by a kernel in a record of the graph and raised late: when the host next waits,
-// or when raise_late_error() is called. The first wrong call of a graph stays until then.
+// right, is noted on the device; the last kernel of the graph leaves the first wrong call in a
+// record for the host, and it is raised late: when the host next waits, or when raise_late_error()
+// is called. The first wrong call of a graph stays until then.
 #pragma once
 
 #include <cstdint>
@@ -23,22 +24,31 @@ namespace neurona {
 
 using Position = unsigned long long;  // what atomicMin takes
 constexpr Position kNoPosition = ~Position{0};
+constexpr unsigned char kNoPositionByte = 0xff;  // each byte of it
 
-// What kernels leave for the host, in memory that both reach.
+constexpr size_t kMostCheckedBytes = sizeof(unsigned long long);
+
+// What a check looks at: values of so many bytes, at most kMostCheckedBytes.
+struct CheckedValues {
+  const unsigned char* first;
+  size_t bytes;
+};
+
+template <typename Value>
+CheckedValues values_of(const Value* values) {
+  static_assert(sizeof(Value) <= kMostCheckedBytes);
+  return {reinterpret_cast<const unsigned char*>(values), sizeof(Value)};
+}
+
+// What the last kernel leaves for the host, in memory that both reach.
 struct LateRecord {
   unsigned long long check;  // which one failed, from 1 on; 0 for none
   Position position;
-  unsigned long long value;  // the bits of the element there
+  unsigned char value[kMostCheckedBytes];
 };
 
 // Throws what the op would have thrown at once.
-using FailLate = std::function<void(int64_t position, unsigned long long value)>;
-
-// Where a kernel says that a check failed.
-struct LateCheck {
-  LateRecord* record;
-  unsigned long long number;
-};
+using FailLate = std::function<void(int64_t position, const void* value)>;
 
 // A learning rate, the offset of a random draw: what a step is given besides arrays.
 constexpr size_t kMostChangingBytes = 48;
@@ -46,15 +56,30 @@ struct ChangingNumbers {
   uint32_t words[kMostChangingBytes / sizeof(uint32_t)];
 };
 
+// Bytes to be copied before a step; the two do not overlap.
+struct DeviceCopy {
+  const void* from;
+  void* to;
+  size_t bytes;
+};
+
+// Where a step leaves its result, if it has one.
+struct GraphResult {
+  const void* memory;
+  size_t bytes;
+};
+
 class Graph {
  public:
   // Captures what `work` enqueues. Its kernels must have run before, so that they are loaded.
-  explicit Graph(const std::function<void()>& work);
+  explicit Graph(const std::function<void()>& work, const GraphResult& result = {});
   ~Graph();  // waits for the last launch
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
 
-  void launch();
+  // Makes the copies, gives the kernels their numbers, both with one kernel, and repeats the step.
+  // The graph's last kernel copies the result to `result_copy`, unless that is null.
+  void launch(const std::vector<DeviceCopy>& copies = {}, void* result_copy = nullptr);
 
   // Throws what a check has noted, once; does not wait.
   void raise_late_error();
@@ -75,7 +100,9 @@ class Graph {
   // it is to see into kMostChangingBytes that are zero.
   const void* changing(std::function<void(void*)> write);
 
-  LateCheck late_check(FailLate fail);
+  // Where kernels note the first wrong one of the values, which starts as kNoPosition. Of several
+  // checks the one that was asked for first is raised.
+  Position* late_check(const CheckedValues& values, FailLate fail);
 
  private:
   struct Changing {
@@ -85,15 +112,23 @@ class Graph {
     bool is_stored;
   };
 
-  void renew_numbers();
+  struct Check {
+    Position* first;
+    CheckedValues values;
+    FailLate fail;
+  };
+
+  void prepare(const std::vector<DeviceCopy>& copies);
+  void finish(const GraphResult& result);
   void release() noexcept;
 
   static inline thread_local Graph* capturing_ = nullptr;
   std::vector<Changing> changing_;
-  std::vector<FailLate> checks_;
+  std::vector<Check> checks_;
   std::map<void*, size_t> blocks_;            // all of them, with their sizes
   std::multimap<size_t, void*> free_blocks_;  // by size
   LateRecord* record_;
+  void* result_copy_ = nullptr;  // of the next launch
   std::unique_ptr<Playback> playback_;
   std::mutex one_at_a_time_;
 };

@@ -1,60 +1,47 @@
-// Labels are turned into int64 and checked by one kernel, the weights of the classes by another;
-// each notes the first position that is wrong. The host waits for them, because it must know
-// before a loss is written; in a captured step they are late checks. A wrong label then counts
-// as one that is ignored, so that nobody reads beyond the classes.
-#include "ops/labels.h"
+#include "cuda/labels.cuh"
 
-#include "cuda/late_check.cuh"
+#include <cstring>
 
 namespace neurona {
 namespace {
 
-struct FirstWrong {
-  Position label, weight;
-};
-
-template <typename Label>
-__global__ void read_labels_kernel(const Label* raw, int64_t n, Classes classes, int64_t* labels,
-                                   FirstWrong* first) {
-  for (int64_t i = first_element(); i < n; i += element_stride()) {
-    const int64_t label = read_label(raw[i], classes.count, classes.ignore_index);
-    labels[i] = label == kNoClass ? kIgnoredLabel : label;
-    if (label == kNoClass) atomicMin(&first->label, static_cast<Position>(i));
-  }
+__global__ void check_weights_kernel(Classes classes, Position* wrong) {
+  for (int64_t i = first_element(); i < classes.count; i += element_stride())
+    if (!(classes.weight[i] >= 0)) note_wrong(wrong, i);
 }
 
-__global__ void check_weights_kernel(Classes classes, FirstWrong* first) {
-  for (int64_t i = first_element(); i < classes.count; i += element_stride())
-    if (!(classes.weight[i] >= 0)) atomicMin(&first->weight, static_cast<Position>(i));
+template <typename T>
+T value_of(const void* bytes) {
+  T value;
+  std::memcpy(&value, bytes, sizeof value);
+  return value;
 }
 
 }  // namespace
 
-void read_labels(const char* op, const Labels& source, int64_t n, const Classes& classes,
-                 int64_t* labels) {
-  if (!source.data && !classes.weight) return;
-  const Workspace found(sizeof(FirstWrong));
-  auto* first = found.as<FirstWrong>();
-  fill_on_device(first, 0xff, sizeof *first);
-  if (classes.weight)
-    launch("check_weights", check_weights_kernel, over_elements(classes.count), classes, first);
-  if (source.data)
-    with_label_type(source.bytes, source.is_signed, [&](auto type) {
-      using Label = decltype(type);
-      launch("read_labels", read_labels_kernel<Label>, over_elements(n),
-             static_cast<const Label*>(source.data), n, classes, labels, first);
+LabelChecks::LabelChecks(const char* op, const Labels& source, const Classes& classes)
+    : source_(source), classes_(classes) {
+  if (classes.weight) {
+    weight_.emplace(values_of(classes.weight), [op](int64_t at, const void* weight) {
+      fail_class_weight(op, value_of<float>(weight), at);
     });
+    launch("check_weights", check_weights_kernel, over_elements(classes.count), classes,
+           weight_->get());
+  }
+  if (source.data)
+    label_.emplace(CheckedValues{static_cast<const unsigned char*>(source.data),
+                                 static_cast<size_t>(source.bytes)},
+                   [op, source, classes](int64_t at, const void* label) {
+                     with_label_type(source.bytes, source.is_signed, [&](auto type) {
+                       fail_label(op, value_of<decltype(type)>(label), classes.count,
+                                  classes.ignore_index, at);
+                     });
+                   });
+}
 
-  if (classes.weight)
-    check_first(&first->weight, classes.weight,
-                [op](int64_t at, float weight) { fail_class_weight(op, weight, at); });
-  if (source.data)
-    with_label_type(source.bytes, source.is_signed, [&](auto type) {
-      using Label = decltype(type);
-      check_first(&first->label, static_cast<const Label*>(source.data),
-                  [op, count = classes.count, ignored = classes.ignore_index](
-                      int64_t at, Label label) { fail_label(op, label, count, ignored, at); });
-    });
+void LabelChecks::check() const {
+  if (weight_) weight_->check();
+  if (label_) label_->check();
 }
 
 }  // namespace neurona

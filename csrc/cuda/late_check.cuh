@@ -1,58 +1,52 @@
-// Checks whose kernels note the first position that is wrong: at once, by waiting for the device,
-// or in a captured step late.
+// Checks of values that a kernel reads anyway: it notes the first position that is wrong, and the
+// host is told of it at once, by waiting for the device, or in a captured step late.
 #pragma once
 
-#include <cstring>
+#include <utility>
 
 #include "cuda/device.h"
 #include "cuda/graph.h"
 
 namespace neurona {
 
-// Runs behind the kernel that looked for the position. A check that failed before stays.
-template <typename Value>
-__global__ void note_late_kernel(const Position* first, const Value* values, LateCheck check) {
-  const Position at = *first;
-  if (at == kNoPosition || check.record->check != 0) return;
-  const Value value = values[at];
-  unsigned long long bits = 0;
-  memcpy(&bits, &value, sizeof value);
-  check.record->position = at;
-  check.record->value = bits;
-  __threadfence_system();  // the host, which looks at any time, sees the number last
-  *static_cast<volatile unsigned long long*>(&check.record->check) = check.number;
+// Whoever comes first, the smallest position stays.
+__device__ inline void note_wrong(Position* first, int64_t position) {
+  atomicMin(first, static_cast<Position>(position));
 }
 
-// A kernel is loaded when it is first asked for. That may have to wait for the device, which is
-// forbidden during a capture; so one that runs in captured steps alone is asked for before.
-template <auto kKernel>
-void load_kernel() {
-#if defined(__CUDACC__)
-  static const cudaError_t status = [] {
-    cudaFuncAttributes attributes;
-    return cudaFuncGetAttributes(&attributes, kKernel);
-  }();
-  if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
-#endif
-}
-
-// fail(position, value) where *first, which starts as kNoPosition, is the position of a wrong one
-// of the values. It must throw, and is kept with a graph: it holds by value what it needs.
-template <typename Value, typename Fail>
-void check_first(const Position* first, const Value* values, const Fail& fail) {
-  static_assert(sizeof(Value) <= sizeof(unsigned long long));
-  if (Graph* graph = Graph::capturing()) {
-    const LateCheck check = graph->late_check([fail](int64_t at, unsigned long long bits) {
-      Value value;
-      std::memcpy(&value, &bits, sizeof value);
-      fail(at, value);
-    });
-    launch("note_late", note_late_kernel<Value>, {dim3(1), dim3(1)}, first, values, check);
-    return;
+class FirstWrong {
+ public:
+  // The check of values of up to 8 bytes, made before the kernel that calls note_wrong(get(), ..).
+  // `fail` must throw. It is kept with a graph, so it holds by value what it needs; the values must
+  // then stay as they are to the end of the step.
+  FirstWrong(const CheckedValues& values, FailLate fail)
+      : values_(values), memory_(Graph::capturing() ? 0 : sizeof(Position)) {
+    if (Graph* graph = Graph::capturing()) {
+      first_ = graph->late_check(values, std::move(fail));
+      return;
+    }
+    fail_ = std::move(fail);
+    first_ = memory_.as<Position>();
+    fill_on_device(first_, kNoPositionByte, sizeof *first_);
   }
-  load_kernel<note_late_kernel<Value>>();
-  const Position at = read_back(first);
-  if (at != kNoPosition) fail(static_cast<int64_t>(at), read_back(values + at));
-}
+
+  Position* get() const { return first_; }
+
+  // Waits for the kernels and throws; nothing in a captured step.
+  void check() const {
+    if (Graph::capturing()) return;
+    const Position at = read_back(first_);
+    if (at == kNoPosition) return;
+    unsigned char value[kMostCheckedBytes];
+    copy_to_host(value, values_.first + at * values_.bytes, values_.bytes);
+    fail_(static_cast<int64_t>(at), value);
+  }
+
+ private:
+  CheckedValues values_;
+  FailLate fail_;
+  Workspace memory_;
+  Position* first_;
+};
 
 }  // namespace neurona

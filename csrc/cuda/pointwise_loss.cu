@@ -1,12 +1,13 @@
 // One pass over x and target gives the losses and both gradients, with the logarithms and
-// exponentials that they share taken once, and a partial sum for each block; formulas:
-// ops/pointwise_loss.h. Outputs are overwritten.
+// exponentials that they share taken once, and the sum of the losses, added by the block that comes
+// last; formulas: ops/pointwise_loss.h. Outputs are overwritten.
 //
 // A thread takes four neighbours at a time, wherever the arrays begin, and adds their losses in
 // float32; all above is added in double. So the sum depends on the count alone. The comparisons are
 // written so that NaN passes through.
 #include "ops/pointwise_loss.h"
 
+#include <algorithm>
 #include <initializer_list>
 
 #include "cuda/total.cuh"
@@ -132,9 +133,15 @@ __device__ inline void store_four(float* to, int64_t i, int64_t count, bool whol
     if (i + k < count) to[i + k] = four.v[k] * scale;
 }
 
+struct StoreSum {
+  double divisor;
+  float* result;  // or null
+  __device__ void operator()(double sum) const { *result = static_cast<float>(sum / divisor); }
+};
+
 template <typename Loss>
 __global__ void pointwise_loss_kernel(PointwiseLossArrays arrays, int64_t count, bool aligned,
-                                      double* parts) {
+                                      double* parts, unsigned* counter, StoreSum store) {
   const float one_weight = arrays.pos_weight_is_a_value ? *arrays.pos_weight : 1.0f;
   const bool has_weights = arrays.pos_weight && !arrays.pos_weight_is_a_value;
   double sum = 0;
@@ -157,16 +164,10 @@ __global__ void pointwise_loss_kernel(PointwiseLossArrays arrays, int64_t count,
     store_four(arrays.dtarget, i, count, whole, by_target, arrays.gradient_scale);
     sum += (losses.v[0] + losses.v[1]) + (losses.v[2] + losses.v[3]);
   }
-  if (!parts) return;
+  if (!store.result) return;
   sum = block_sum<kBlock>(sum);
-  if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+  if (add_blocks(&sum, parts, counter) && threadIdx.x == 0) store(sum);
 }
-
-struct StoreSum {
-  double divisor;
-  float* result;
-  __device__ void operator()(double sum) const { *result = static_cast<float>(sum / divisor); }
-};
 
 // Whether all arrays that are read or written four at a time begin at a multiple of 16 bytes.
 bool are_aligned(const PointwiseLossArrays& arrays) {
@@ -209,14 +210,14 @@ void pointwise_loss(PointwiseLoss loss, PointwiseLossArrays arrays, int64_t coun
   arrays.losses = by_element ? result : nullptr;
   arrays.gradient_scale = static_cast<float>(1.0 / divisor);
 
-  const Launch shape = over_elements(divide_up(count, 4));
+  Launch shape = over_elements(divide_up(count, 4));
+  shape.blocks.x = std::max(shape.blocks.x, 1u);  // which give the sum of nothing
   const Workspace parts(by_element ? 0 : shape.blocks.x * sizeof(double));
   with_loss(loss, arrays, [&](auto formulas) {
     launch(kOp, pointwise_loss_kernel<decltype(formulas)>, shape, arrays, count,
-           are_aligned(arrays), parts.as<double>());
+           are_aligned(arrays), parts.as<double>(), block_counters(),
+           StoreSum{divisor, by_element ? nullptr : result});
   });
-  if (!by_element)
-    total(kOp, shape.blocks.x, ElementOf<double>{parts.as<double>()}, StoreSum{divisor, result});
 }
 
 }  // namespace neurona

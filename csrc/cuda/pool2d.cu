@@ -5,10 +5,12 @@
 //   dx[h, w] = sum of dy[p, q] over the windows that hold (h, w) and whose offset names it
 //
 // dx gathers from the windows that can hold a pixel, in ascending order: no atomics, and written
-// once.
+// once. Every window has a pixel, so somebody sees every offset: whoever stands on the first pixel
+// of a window looks whether it is right.
 #include "ops/pool2d.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "cuda/device_memory.h"
 #include "cuda/late_check.cuh"
@@ -25,6 +27,9 @@ struct Axis {
 
   __device__ Index start(Index window) const { return window * stride - padding; }
   __device__ bool holds(Index position) const { return position >= 0 && position < size; }
+  __device__ bool holds_window(Index window) const {
+    return start(window) >= 0 && start(window) + (taps - 1) * dilation < size;
+  }
 
   // The windows that reach from before the position, or from it, to it or behind it.
   __device__ Index first_over(Index position) const {
@@ -71,8 +76,9 @@ int64_t largest_of(const Pool2dShape& shape) {
   return std::max({shape.h, shape.w, padding[0], padding[1]});
 }
 
+template <typename Index>
 struct Pixel {
-  int64_t row, column;
+  Index row, column;
 };
 
 // Better than the best so far, or the first NaN.
@@ -114,10 +120,30 @@ __global__ void select_kernel(Geometry<Index> geometry, Places places, int64_t c
   }
 }
 
+// The pixel of the image, or beside it, that an offset of window (p, q) names.
+template <typename Index>
+__device__ inline Pixel<Index> pixel_of(const Geometry<Index>& geometry, Index p, Index q,
+                                        Index offset, const Divisor& by_columns) {
+  const Index r = by_columns.quotient(offset), s = offset - r * geometry.width.taps;
+  return {geometry.height.start(p) + r * geometry.height.dilation,
+          geometry.width.start(q) + s * geometry.width.dilation};
+}
+
+// Whether it is one of the window's and points into the image.
+template <typename Index>
+__device__ inline bool is_right(const Geometry<Index>& geometry, Index p, Index q, Index offset,
+                                const Divisor& by_columns) {
+  if (offset < 0 || offset >= geometry.height.taps * geometry.width.taps) return false;
+  if (geometry.height.holds_window(p) && geometry.width.holds_window(q)) return true;
+  const Pixel<Index> pixel = pixel_of(geometry, p, q, offset, by_columns);
+  return geometry.height.holds(pixel.row) && geometry.width.holds(pixel.column);
+}
+
 template <typename Index, typename Offset, int kLanes>
 __global__ void backward_kernel(Geometry<Index> geometry, Places places, int64_t count,
-                                const Lanes<float, kLanes>* dy,
-                                const Lanes<Offset, kLanes>* offsets, Lanes<float, kLanes>* dx) {
+                                Divisor by_columns, const Lanes<float, kLanes>* dy,
+                                const Lanes<Offset, kLanes>* offsets, Lanes<float, kLanes>* dx,
+                                Position* wrong) {
   const Axis<Index>&height = geometry.height, &width = geometry.width;
   for (int64_t i = first_element(); i < count; i += element_stride()) {
     const Place place = places[i];
@@ -128,6 +154,7 @@ __global__ void backward_kernel(Geometry<Index> geometry, Places places, int64_t
     for (Index p = height.first_over(row); p < p_end; ++p) {
       const Index r = height.tap(p, row);
       if (r < 0) continue;
+      const bool is_first_row = r == 0 || row < height.dilation;
       const int64_t line = (place.image * height.windows + p) * width.windows;
       for (Index q = q_first; q < q_end; ++q) {
         const Index s = width.tap(q, column);
@@ -138,18 +165,14 @@ __global__ void backward_kernel(Geometry<Index> geometry, Places places, int64_t
         const Lanes<float, kLanes> gradient = dy[at];
         for (int lane = 0; lane < kLanes; ++lane)
           if (winner[lane] == tap) sum[lane] += gradient[lane];
+        if (!is_first_row || (s > 0 && column >= width.dilation)) continue;
+        for (int lane = 0; lane < kLanes; ++lane)
+          if (!is_right(geometry, p, q, static_cast<Index>(winner[lane]), by_columns))
+            note_wrong(wrong, at * kLanes + lane);
       }
     }
     dx[i] = sum;
   }
-}
-
-// The pixel of the image, or beside it, that an offset of window (p, q) names.
-__device__ inline Pixel pixel_of(const Geometry<int64_t>& geometry, const Place& window,
-                                 int64_t offset, const Divisor& by_columns) {
-  const Divided tap = divide(offset, by_columns);
-  return {geometry.height.start(window.row) + tap.quotient * geometry.height.dilation,
-          geometry.width.start(window.column) + tap.remainder * geometry.width.dilation};
 }
 
 // The offsets are known to point into the image.
@@ -157,24 +180,20 @@ template <typename Offset>
 __global__ void indices_kernel(Geometry<int64_t> geometry, Places places, Divisor by_columns,
                                int64_t count, const Offset* offsets, int64_t* indices) {
   for (int64_t i = first_element(); i < count; i += element_stride()) {
-    const Pixel pixel = pixel_of(geometry, places[i], offsets[i], by_columns);
+    const Place window = places[i];
+    const Pixel<int64_t> pixel =
+        pixel_of<int64_t>(geometry, window.row, window.column, offsets[i], by_columns);
     indices[i] = pixel.row * geometry.width.size + pixel.column;
   }
 }
 
-// first = the smallest position of an offset that is none of its window or outside the image.
 template <typename Offset>
 __global__ void check_kernel(Geometry<int64_t> geometry, Places places, Divisor by_columns,
-                             int64_t count, const Offset* offsets, Position* first) {
-  const int64_t taps = geometry.height.taps * geometry.width.taps;
+                             int64_t count, const Offset* offsets, Position* wrong) {
   for (int64_t i = first_element(); i < count; i += element_stride()) {
-    const int64_t offset = offsets[i];
-    bool right = offset >= 0 && offset < taps;
-    if (right) {
-      const Pixel pixel = pixel_of(geometry, places[i], offset, by_columns);
-      right = geometry.height.holds(pixel.row) && geometry.width.holds(pixel.column);
-    }
-    if (!right) atomicMin(first, static_cast<Position>(i));
+    const Place window = places[i];
+    if (!is_right<int64_t>(geometry, window.row, window.column, offsets[i], by_columns))
+      note_wrong(wrong, i);
   }
 }
 
@@ -186,6 +205,15 @@ void with_offsets(const Pool2dShape& shape, Void* offsets, const Body& body) {
     body(static_cast<std::conditional_t<kConst, const uint8_t, uint8_t>*>(offsets));
   else
     body(static_cast<std::conditional_t<kConst, const int32_t, int32_t>*>(offsets));
+}
+
+template <typename Offset>
+FirstWrong wrong_offset(const char* op, const Pool2dShape& shape, const Offset* offsets) {
+  return {values_of(offsets), [op, shape](int64_t at, const void* bytes) {
+            Offset offset;
+            std::memcpy(&offset, bytes, sizeof offset);
+            fail_offset(op, shape, at, offset);
+          }};
 }
 
 template <Extremum kExtremum>
@@ -214,19 +242,22 @@ void select_pool2d_forward(const Pool2dShape& shape, Extremum extremum, const fl
     forward<Extremum::kMin>("min_pool2d_forward", shape, x, y, offsets);
 }
 
-void select_pool2d_backward(const Pool2dShape& shape, const float* dy, const void* offsets,
-                            float* dx) {
+void select_pool2d_backward(const char* op, const Pool2dShape& shape, const float* dy,
+                            const void* offsets, float* dx) {
   with_offsets(shape, offsets, [&](auto* winners) {
     using Offset = std::remove_const_t<std::remove_pointer_t<decltype(winners)>>;
+    const FirstWrong wrong = wrong_offset(op, shape, winners);
     with_lanes(shape.c, {dy, offsets, dx}, [&](auto lanes) {
       constexpr int kLanes = decltype(lanes)::value;
       const int64_t groups = shape.c / kLanes, count = shape.n * shape.h * shape.w * groups;
       with_index(largest_of(shape), [&]<typename Index>(Index) {
         launch("pool2d_backward", backward_kernel<Index, Offset, kLanes>, over_elements(count),
                Geometry<Index>(shape), Places(shape.h, shape.w, groups), count,
-               as_lanes<kLanes>(dy), as_lanes<kLanes>(winners), as_lanes<kLanes>(dx));
+               Divisor(shape.window.kernel[1]), as_lanes<kLanes>(dy), as_lanes<kLanes>(winners),
+               as_lanes<kLanes>(dx), wrong.get());
       });
     });
+    wrong.check();
   });
 }
 
@@ -242,16 +273,13 @@ void pool2d_indices(const Pool2dShape& shape, const void* offsets, int64_t* indi
 
 void check_offsets(const char* op, const Pool2dShape& shape, const void* offsets) {
   const int64_t count = shape.n * shape.p * shape.q * shape.c;
-  const Workspace memory(sizeof(Position));
-  auto* first = memory.as<Position>();
-  fill_on_device(first, 0xff, sizeof *first);  // kNoPosition
   with_offsets(shape, offsets, [&](auto* winners) {
     using Offset = std::remove_const_t<std::remove_pointer_t<decltype(winners)>>;
+    const FirstWrong wrong = wrong_offset(op, shape, winners);
     launch(op, check_kernel<Offset>, over_elements(count), Geometry<int64_t>(shape),
            Places(shape.p, shape.q, shape.c), Divisor(shape.window.kernel[1]), count, winners,
-           first);
-    check_first(first, winners,
-                [op, shape](int64_t at, Offset offset) { fail_offset(op, shape, at, offset); });
+           wrong.get());
+    wrong.check();
   });
 }
 

@@ -23,7 +23,7 @@ struct CrossEntropyOptions {
 };
 
 // x is (N, C). Writes N losses for kNone and one otherwise, and dx (N, C) unless it is null.
-// ValueError for a label or a weight outside its range, before anything is written.
+// ValueError for a label or a weight outside its range; what was written is undefined then.
 void cross_entropy(const float* x, int64_t n, int64_t c, const CrossEntropyTarget& target,
                    const CrossEntropyOptions& options, float* loss, float* dx);
 

@@ -109,8 +109,9 @@ void select_pool2d_forward(const Pool2dShape& shape, Extremum extremum, const fl
       });
 }
 
-void select_pool2d_backward(const Pool2dShape& shape, const float* dy, const void* offsets,
-                            float* dx) {
+void select_pool2d_backward(const char* op, const Pool2dShape& shape, const float* dy,
+                            const void* offsets, float* dx) {
+  check_offsets(op, shape, offsets);
   const PoolGeometry geometry = pool_geometry(shape);
   const int64_t image = shape.p * shape.q * shape.c, row = shape.w * shape.c;
   const auto backward_row = kernels().pool2d.select_backward_row[offset_kind(shape)];

@@ -17,8 +17,9 @@ enum class Extremum { kMax, kMin };
 void select_pool2d_forward(const Pool2dShape& shape, Extremum extremum, const float* x, float* y,
                            void* offsets);
 
-void select_pool2d_backward(const Pool2dShape& shape, const float* dy, const void* offsets,
-                            float* dx);
+// ValueError of `op` as from check_offsets(); dx is undefined then.
+void select_pool2d_backward(const char* op, const Pool2dShape& shape, const float* dy,
+                            const void* offsets, float* dx);
 
 // indices = h * W + w of the winners.
 void pool2d_indices(const Pool2dShape& shape, const void* offsets, int64_t* indices);

@@ -51,6 +51,12 @@ def _on_host(array: Any) -> np.ndarray:
     return array.numpy() if type(array) is DeviceArray else array
 
 
+def _memories(tensors: Sequence[Tensor]) -> list[np.ndarray]:
+    """The arrays of tensors on the device, as its extension knows them."""
+    arrays: list[Any] = [tensor.data for tensor in tensors]
+    return [array._memory for array in arrays]
+
+
 def _is_plain(tensor: Any) -> bool:
     return isinstance(tensor, Tensor) and not tensor._requires_grad
 
@@ -164,10 +170,13 @@ class _Recording:
             )
         self._noted.trace.clear()
         if self._state.device == "cuda":
-            self._graph = self._noted.calls.capture()
-        self._replay = self._noted.calls.replay if self._graph is None else self._graph.launch
+            self._graph = self._captured()
         self._restore_gradients()
         return Tensor(result.data.copy(order="K"))
+
+    def _captured(self) -> Any:
+        """The noted calls as a CUDA graph, from whose launch the result comes."""
+        return self._noted.calls.capture(_memories(self._inputs), *_memories([self._result]))
 
     def _outcome(self, result: Tensor) -> list[np.ndarray]:
         """The result and the gradients: those of the noted call, or those that a step just left."""
@@ -188,15 +197,24 @@ class _Recording:
                 parameter.grad = gradient
 
     def _repeat(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        self._copy_inputs(inputs)
+        if self._graph is None:
+            self._copy_inputs(inputs)
+        else:
+            inputs = tuple(self._at_home(inputs))
         # The forward pass counts and draws, so a step that then fails at its loss has done so too.
         for count, increment in self._counters:
             count[...] += increment
         self._give_numbers(advance=True)
-        self._replay()
+        result = self._replay(inputs)
         if self._optimizer is not None:
             self._finish_step(self._optimizer)
-        return Tensor(self._result.data.copy(order="K"))
+        return Tensor(result)
+
+    def _replay(self, inputs: tuple[Tensor, ...]) -> Any:
+        if self._graph is not None:
+            return DeviceArray(self._graph.launch(_memories(inputs)))
+        self._noted.calls.replay()
+        return self._result.data.copy(order="K")
 
     def _finish_step(self, optimizer: Optimizer) -> None:
         """What Python does in a training step beside calling kernels."""

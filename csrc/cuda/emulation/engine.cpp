@@ -1,6 +1,7 @@
 // Launches, and what kernels call by CUDA's names.
 #include "cuda/emulation/engine.h"
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
@@ -13,12 +14,14 @@
 #include "cuda/emulation/device_memory.h"
 #include "cuda/emulation/late_copies.h"
 #include "cuda/emulation/turns.h"
+#include "cuda/emulation/usage.h"
 
 namespace neurona::emulation {
 namespace {
 
 std::mutex one_launch;
 Schedule chosen_schedule;
+std::atomic<int64_t> launch_count;
 
 // What holds while a host thread launches a kernel.
 class Launching {
@@ -77,6 +80,7 @@ void run(const char* kernel, const Extent3& grid, const Extent3& block, size_t d
          void (*body)(void*), void* argument) {
   const Call call{kernel, grid, block, dynamic_bytes, body, argument};
   check(call);
+  ++launch_count;
   finish_copies();
   const Launching launching(kernel);
   try {
@@ -88,6 +92,8 @@ void run(const char* kernel, const Extent3& grid, const Extent3& block, size_t d
   if (!restore_gaps())
     throw std::runtime_error(std::string(kernel) + ": wrote beyond the end of a device array");
 }
+
+int64_t launches() { return launch_count; }
 
 void set_schedule(const Schedule& schedule) {
   const std::lock_guard<std::mutex> lock(one_launch);

@@ -139,6 +139,13 @@ T atomicMax(T* address, T value) {
   return old;
 }
 
+// Counts up to `most`, and then from 0 again.
+inline unsigned atomicInc(unsigned* address, unsigned most) {
+  const unsigned old = *address;
+  *address = old >= most ? 0 : old + 1;
+  return old;
+}
+
 inline void __threadfence() {}
 inline void __threadfence_system() {}
 

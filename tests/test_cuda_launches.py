@@ -1,0 +1,102 @@
+"""What is one launch on the device: each costs a GPU some microseconds, however little it does.
+
+Sums over blocks are finished by the block that comes last, which differs between the schedules of
+the emulation, and between runs of a GPU; their bits must not.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import emulated
+import neurona
+import neurona.reference as reference
+from compare import assert_close
+from conftest import DEVICES
+from neurona import nn, optim
+from neurona.backends import cuda
+from neurona.bench.peers import models
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> Any:
+    """The emulated device under each of its schedules, or the GPU."""
+    module = emulated.device_module()
+    if not emulated.ON_A_GPU:
+        module.set_schedule(request.param.removeprefix("cuda-"), seed=1)
+    return module
+
+
+def launched(device: Any, call: Callable[..., Any], *arguments: Any) -> tuple[Any, int]:
+    """What the call returns, and how many kernels it launched; one on a GPU, which does not say."""
+    if emulated.ON_A_GPU:
+        return call(*arguments), 1
+    before = device.launches()
+    return call(*arguments), device.launches() - before
+
+
+def matrices() -> Iterator[tuple[int, int]]:
+    """Rows and columns around those at which a block takes other columns, or another block rows."""
+    yield from itertools.product((0, 1, 7, 300), (1, 3, 8, 9, 16, 17, 32, 33, 100))
+    yield from itertools.product((1023, 1024, 1025, 5000), (6, 8))
+    yield from itertools.product((511, 512, 513), (10, 16))
+    yield from itertools.product((255, 256, 257, 1031), (17, 64, 65))
+
+
+def test_column_sums_are_one_launch(device: Any) -> None:
+    for rows, columns in matrices():
+        rng = np.random.default_rng(rows * 1000 + columns)
+        dy = rng.integers(-9, 10, (rows, columns, 1, 1)).astype(np.float32)
+        there = device.to_device(dy)
+        sums, launches = launched(device, device.conv2d_backward_bias, there)
+        assert np.array_equal(device.to_host(sums), dy.sum((0, 2, 3))), (rows, columns)
+        assert launches == 1, (rows, columns)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2048, 2049, 9000, 2048 * 513])
+def test_sums_of_many_terms_are_one_launch(device: Any, count: int) -> None:
+    x = np.arange(count, dtype=np.float32) % 5
+    there = [device.to_device(a) for a in (x, np.zeros_like(x))]
+    loss, launches = launched(
+        device, lambda: device.pointwise_loss_forward(*there, "l1", reduction="sum")[0]
+    )
+    assert device.to_host(loss) == x.sum(dtype=np.float64) and launches == 1
+
+
+@pytest.mark.parametrize("labels", [np.int64, np.int32, np.uint8])
+@pytest.mark.parametrize(("n", "c"), [(1, 1), (128, 10), (257, 33), (2048, 32), (30, 1025)])
+def test_losses_of_few_rows_are_one_launch(device: Any, n: int, c: int, labels: type) -> None:
+    """Labels, their check, the sum of the weights, gradients and the sum of the losses."""
+    rng = np.random.default_rng(n)
+    x = rng.standard_normal((n, c)).astype(np.float32)
+    y = rng.integers(0, min(c, 200), n).astype(labels)
+    there = [device.to_device(x), device.to_device(y)]
+    for op in ("cross_entropy_forward", "focal_loss_forward"):
+        (loss, dx), launches = launched(device, getattr(device, op), *there)
+        expected = getattr(reference, op)(x.astype(np.float64), y)
+        assert_close(device.to_host(loss), expected[0], bound=1e-5, what=op)
+        assert_close(device.to_host(dx), expected[1], bound=1e-6, what=op)
+        assert launches == 1
+
+
+@pytest.mark.parametrize(("name", "most"), [("mlp256", 13), ("lenet5", 40)])
+def test_a_recorded_step_is_so_many_launches(device: Any, name: str, most: int) -> None:
+    """With the one that brings inputs and numbers, and the one that takes the loss."""
+    before = cuda.use_extension(device)
+    try:
+        shape, _ = models.NETWORKS[name]
+        network = models.build(nn, name)
+        network.to("cuda")
+        optimizer = optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+        step = neurona.record(network, nn.CrossEntropyLoss(), optimizer)
+        x, y = neurona.randn(128, *shape).to("cuda"), (neurona.arange(128) % 10).to("cuda")
+        for _ in range(3):
+            step(x, y)
+        assert launched(device, step, x, y)[1] <= most
+    finally:
+        cuda.use_extension(before)
