@@ -26,8 +26,13 @@ COMMAND = [
 ENTRY = re.compile(r"Compiling entry function '(\S+)' for '(\S+)'")
 STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 REGISTERS = re.compile(r"Used (\d+) registers")
-# ptxas makes such products wait for each other, and calls that information.
-SERIALIZED = re.compile(r"wgmma.* serialized.*")
+# ptxas makes such products wait for each other, or leaves registers where they are, and calls that
+# information.
+IGNORED = re.compile(r"wgmma.* serialized.*|.*setmaxnreg.*ignored.*")
+# Registers that the threads of these kernels begin with, by the columns of a tile: all that their
+# launch bounds allow, for their warpgroups then divide exactly these (packed_product.cuh).
+DIVIDED = re.compile(r"packed_product_kernelILi(\d+)E")
+FIRST_REGISTERS = {"64": "80", "128": "168", "256": "168"}
 # What the machine code of a file must hold, and for which architecture.
 INSTRUCTIONS = {
     "gemm.cu": ("90a", ["HGMMA", "UTMALDG", "HMMA"]),
@@ -83,10 +88,13 @@ def examine(file: Path, output: str) -> list[str]:
             if any(int(number) for number in found.groups()):
                 where = f"{file.name}, {architecture}, {demangled(entry)}"
                 problems.append(f"{where}: {found.group(0).strip()}")
-        elif (found := SERIALIZED.search(line)) or line.startswith(ABSENT):
+        elif (found := IGNORED.search(line)) or line.startswith(ABSENT):
             problems.append(f"{file.name}: {found.group(0) if found else line}")
         elif found := REGISTERS.search(line):
             registers = max(registers, int(found.group(1)))
+            divided = DIVIDED.search(entry) if architecture == "sm_90a" else None
+            if divided and found.group(1) != FIRST_REGISTERS[divided.group(1)]:
+                problems.append(f"{file.name}: {demangled(entry)} begins with {found.group(0)}")
             if found := SHARED.search(line):
                 shared = max(shared, int(found.group(1)))
     name = file.relative_to(ROOT / "csrc" / "cuda")

@@ -118,7 +118,7 @@ def test_faults_are_found(device: ModuleType, fault: str, depth: int) -> None:
 PATCH_SITE = r"{} at .*planted_patches\.cu:\d+"
 LOAD_PATCHES = PATCH_SITE.format("cp.async.bulk.tensor.im2col")
 NOT_NUMBERED = f"the first pixel is none of those that the map numbers, {LOAD_PATCHES}"
-TOO_FAR = f"a patch is read 0 to 255 beside its pixel, {LOAD_PATCHES}"
+TOO_FAR = f"a patch is read 0 to 254 beside its pixel, {LOAD_PATCHES}"
 PATCH_FAULTS = {
     "other_kind_of_map": f"the tensor map is not one for this kind of load, {LOAD_PATCHES}",
     "pixel_not_numbered": NOT_NUMBERED,

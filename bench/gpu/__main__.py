@@ -24,7 +24,7 @@ from . import place, report, rows, runner
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "build" / "gpu"  # neurona with _cuda, as pip installs it
-TEST_LIMIT_S = 400
+TEST_LIMIT_S = 150  # of each process of tests
 
 
 def environment() -> dict[str, str]:
@@ -42,17 +42,40 @@ def build() -> None:
     )  # fmt: skip
 
 
-def run_tests() -> dict[str, Any]:
-    """The kernel tests on the device; their last line and whether all passed."""
-    own_files = "cuda_tensors or cuda_alignment or cuda_staging or cuda_hopper or dlpack"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-k", f"cuda-gpu or {own_files}",
-         "-p", "no:cacheprovider", "tests"],
-        cwd=ROOT, env={**environment(), "NEURONA_TEST_DEVICE": "1"}, timeout=TEST_LIMIT_S,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    print(done.stdout[-4000:])
-    return {"passed": done.returncode == 0, "summary": done.stdout.strip().splitlines()[-1]}
+# The tests that say most come first, in processes of their own: after an error of CUDA, or in a
+# kernel that hangs, nothing more is to be had from a process.
+TEST_FILES = ("test_cuda_tensors.py", "test_cuda_hopper.py", "test_cuda_products.py")
+OTHER_TESTS = "cuda-gpu or cuda_alignment or cuda_staging or dlpack"
+
+
+def run_tests(log: Path) -> dict[str, Any]:
+    """The kernel tests on the device; of each process its last line and whether all passed. What
+    they print goes to `log`, so that one that hangs is known by name.
+    """
+    others = (*TEST_FILES, "test_cuda_hopper_emulation.py", "test_tensorboard.py")
+    ignored = [f"--ignore=tests/{name}" for name in others]
+    selections = {name: [f"tests/{name}"] for name in TEST_FILES}
+    selections["others"] = ["tests", *ignored, "-k", OTHER_TESTS]
+    outcomes = {}
+    for name, selection in selections.items():
+        command = [
+            sys.executable, "-m", "pytest", "-v", "--maxfail=8", "--tb=short",
+            "-p", "no:cacheprovider", "-W", "default", *selection,
+        ]  # fmt: skip
+        with log.open("a") as file:
+            start = file.tell()
+            try:
+                status = subprocess.run(
+                    command, cwd=ROOT, env={**environment(), "NEURONA_TEST_DEVICE": "1"},
+                    timeout=TEST_LIMIT_S, stdout=file, stderr=subprocess.STDOUT,
+                ).returncode  # fmt: skip
+            except subprocess.TimeoutExpired:
+                status = None
+        lines = log.read_text()[start:].strip().splitlines() or ["nothing printed"]
+        print("\n".join([f"tests: {name}", *lines[-12:]]), flush=True)
+        summary = lines[-1] if status is not None else f"after {TEST_LIMIT_S} s: {lines[-1]}"
+        outcomes[name] = {"passed": status == 0, "summary": summary}
+    return outcomes
 
 
 def machine() -> dict[str, Any]:
@@ -117,7 +140,7 @@ def run(options: argparse.Namespace, names: list[str]) -> int:
     content["machine"] = about
     content["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     if not options.no_test:
-        content["tests"] = run_tests()
+        content["tests"] = run_tests(out.with_suffix(".log"))
     results = content["results"]
     measure = runner.Runner(environment(), rehearsal=False)
     for name in names:
@@ -130,7 +153,8 @@ def run(options: argparse.Namespace, names: list[str]) -> int:
     print(report.goals_table(results))
     wrong = [n for n in names if results[n]["status"] != "ok"]
     print(f"{len(names) - len(wrong)} of {len(names)} rows timed, results in {out}")
-    return int(bool(wrong) or not content.get("tests", {"passed": True})["passed"])
+    failed = [n for n, done in content.get("tests", {}).items() if not done["passed"]]
+    return int(bool(wrong or failed))
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ from .case import (
 
 ROWS: Rows = {}
 
-# Relative Frobenius errors that each precision may have.
-BOUNDS = {"highest": 1e-6, "high": 1e-3, "medium": 1e-2}
+# Relative Frobenius errors that each precision may have. In float32 a sum is one chain, whose error
+# grows like the root of its length: 1.4e-6 at 8192, computed on these numbers.
+BOUNDS = {"highest": 4e-6, "high": 1e-3, "medium": 1e-2}
 
 
 def torch_operands(name: str, *arrays: np.ndarray) -> list[Any]:

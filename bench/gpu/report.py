@@ -74,7 +74,7 @@ def markdown(content: dict[str, Any], topics: Mapping[str, Iterable[str]]) -> st
     if "created" in content:
         parts[0] += f" · {content['created']}"
     if "tests" in content:
-        parts.append(f"Tests on the device: {content['tests']['summary']}")
+        parts += [f"{name}: {done['summary']}" for name, done in content["tests"].items()]
     parts += ["## Goals", goals_table(results)]
     header = ("row", "time", "speed", "of copy", "PyTorch's fastest form", "error, note")
     for topic, names in topics.items():

@@ -5,6 +5,7 @@ lies on the device. The networks are those of `neurona bench`.
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -131,8 +132,14 @@ def captured(work: Work) -> Work:
     torch.cuda.current_stream().wait_stream(side)
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work()
+    # Nothing may free memory of the device while PyTorch captures: what is garbage goes before.
+    gc.collect()
+    gc.disable()
+    try:
+        with torch.cuda.graph(graph):
+            work()
+    finally:
+        gc.enable()
     return graph.replay
 
 

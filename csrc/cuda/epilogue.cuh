@@ -63,9 +63,12 @@ struct RowTarget {
   __device__ void store_together(const Row& row, const Columns<kRun>& columns,
                                  const Run<kRun>& sums) const {
     float* place = row + columns.first;
-    Run<kRun> values;
-    NEURONA_UNROLL
-    for (int i = 0; i < kRun; ++i) values.at[i] = value_of(sums.at[i], place + i, columns.bias[i]);
+    Run<kRun> values = sums;
+    if (!is_plain()) {
+      NEURONA_UNROLL
+      for (int i = 0; i < kRun; ++i)
+        values.at[i] = value_of(sums.at[i], place + i, columns.bias[i]);
+    }
     neurona::store_together(place, values);
   }
 
@@ -80,6 +83,12 @@ struct RowTarget {
   // A single element, for kernels that have no runs.
   __device__ void store(int64_t batch, int64_t m, int64_t n, float sum) const {
     store(row(batch, m), columns<1>(batch, n, 1), Run<1>{{sum}});
+  }
+
+  // Whether the sums are what is stored.
+  __device__ bool is_plain() const {
+    return epilogue.alpha == 1 && !epilogue.accumulate && !epilogue.bias &&
+           epilogue.activation == TileActivation::kNone;
   }
 
   // Without a branch: 1 is the slope of no activation.

@@ -34,9 +34,11 @@ void use_packed_again(bool again) {
   kept().again = again;
 }
 
-void forget_packed() {
+size_t forget_packed() {
   const std::lock_guard<std::mutex> lock(kept().mutex);
+  const size_t count = kept().operands.size();
   kept().operands.clear();
+  return count;
 }
 
 }  // namespace neurona

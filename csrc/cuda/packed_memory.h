@@ -28,6 +28,7 @@ struct PackedMemory {
 PackedMemory packed_memory(const PackedOrigin& origin, size_t bytes);
 
 void use_packed_again(bool again);
-void forget_packed();
+// Frees what was kept, and says how many operands that were.
+size_t forget_packed();
 
 }  // namespace neurona

@@ -149,10 +149,10 @@ struct FilterGradientTiles {
       NEURONA_UNROLL
       for (int i = 0; i < kParts; ++i) {
         const int part = place.tile_m * kParts + i, tap = part / parts_of_tap;
-        // Beyond the last tap: behind the last channel, where zeros are loaded.
+        // Beyond the last tap there are rows that nobody stores: the first tap will do.
         const bool inside = tap < tiles.taps;
         const int row = tap / tiles.taps_across, column = tap - row * tiles.taps_across;
-        channel[i] = (inside ? part - tap * parts_of_tap : parts_of_tap) * kSideBySide;
+        channel[i] = inside ? (part - tap * parts_of_tap) * kSideBySide : 0;
         down[i] = inside ? row * tiles.tap_down : 0;
         across[i] = inside ? column * tiles.tap_across : 0;
       }

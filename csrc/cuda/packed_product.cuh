@@ -39,10 +39,16 @@ constexpr int kTileAlignment = 1024;
 // there are not registers enough.
 template <int kColumns>
 constexpr int kPackedBlocksAtOnce = kColumns <= 64 ? 2 : 1;
-// Of 65536 registers: enough to order tiles, and for up to 32 or 128 sums and where they go.
-constexpr int kLoadingRegisters = 40;
+// What a thread has when a block begins: its part of 65536 registers, in steps of 8. The block's
+// warpgroups exchange no more than these among themselves: one that asks for a register which the
+// others did not give waits for ever.
 template <int kColumns>
-constexpr int kMultiplyingRegisters = kColumns <= 64 ? 104 : 232;
+constexpr int kFirstRegisters = 65536 / (kPackedThreads * kPackedBlocksAtOnce<kColumns>) / 8 * 8;
+// Enough to order tiles; and the rest for up to 32 or 128 sums and where they go.
+template <int kColumns>
+constexpr int kLoadingRegisters = kColumns <= 64 ? 48 : 40;
+template <int kColumns>
+constexpr int kMultiplyingRegisters = kColumns <= 64 ? 96 : 232;
 
 // Elements of k in a step: of both operands 128 bytes of a line, or as many lines.
 template <typename Number>
@@ -151,17 +157,15 @@ __device__ inline void store_sums(const ProductShape& shape, const ProductGrid& 
   const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x % kGroupThreads / kWarpSize;
   const int64_t row = place.tile_m * kPackedRows + group * kRowsOfGroup + 16 * warp + lane / 4;
   const int64_t column = place.tile_n * kColumns + 2 * (lane % 4);
-  // A thread's sums of 8 columns: two rows of two.
-  constexpr int kRuns = 4;
+  // A thread's sums of 8 columns: two rows of two. Of the columns 32 at a time, for what they have
+  // in common is held in registers.
+  constexpr int kTogether = 4;
   NEURONA_UNROLL
-  for (int first = 0; first < kColumns / 8; first += kRuns)
-    output.template store<2, 2, kRuns>(
+  for (int first = 0; first < kColumns / 8; first += kTogether)
+    output.template store<2, 2, kTogether>(
         place, grid, shape, [&](int i) { return row + 8 * i; },
         [&](int j) { return column + 8 * (first + j); },
-        [&](int i, int j) {
-          const float (&four)[4] = sums[first + j];
-          return Run<2>{{four[2 * i], four[2 * i + 1]}};
-        });
+        [&](int i, int j) { return Run<2>{{sums[first + j][2 * i], sums[first + j][2 * i + 1]}}; });
 }
 
 // Compiled for sm_90a alone; on other devices nobody launches it.
@@ -171,6 +175,8 @@ __global__ void __launch_bounds__(kPackedThreads, kPackedBlocksAtOnce<kColumns>)
                           ProductOutput<Target> output) {
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
   constexpr int kStages = kRingStages<kColumns>;
+  static_assert(kLoadingRegisters<kColumns> + kMultiplyingGroups * kMultiplyingRegisters<kColumns> ==
+                (1 + kMultiplyingGroups) * kFirstRegisters<kColumns>);
   NEURONA_DYNAMIC_SHARED(unsigned char, memory);
   NEURONA_SHARED(Barrier, full, [kStages]);
   NEURONA_SHARED(Barrier, empty, [kStages]);
@@ -186,7 +192,7 @@ __global__ void __launch_bounds__(kPackedThreads, kPackedBlocksAtOnce<kColumns>)
   __syncthreads();
   const int group = static_cast<int>(threadIdx.x) / kGroupThreads - 1;
   if (group < 0) {
-    release_registers<kLoadingRegisters>();
+    release_registers<kLoadingRegisters<kColumns>>();
     if (threadIdx.x == 0) order_tiles(shape, grid, tiles, ring);
   } else {
     acquire_registers<kMultiplyingRegisters<kColumns>>();

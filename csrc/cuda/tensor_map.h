@@ -46,7 +46,7 @@ struct MappedPatches {
 
 // What the copy engine's fields hold: first pixels, last ones counted from the image's end, strides
 // and how far beside its pixel a line may lie.
-constexpr int kLeastCorner = -128, kMostCorner = 127, kMostPatchStride = 8, kMostPatchOffset = 255;
+constexpr int kLeastCorner = -128, kMostCorner = 127, kMostPatchStride = 8, kMostPatchOffset = 254;
 
 // The last pixel, counted from the last of the image.
 constexpr int64_t upper_corner(int64_t first, int64_t count, int64_t stride, int64_t extent) {

@@ -151,7 +151,7 @@ void load_patches(const Site& site, const TensorMap& map, uint64_t* barrier, voi
   }
   if (place.offset_w < 0 || place.offset_w > kMostPatchOffset || place.offset_h < 0 ||
       place.offset_h > kMostPatchOffset)
-    block().fail(site, "a patch is read 0 to 255 beside its pixel");
+    block().fail(site, "a patch is read 0 to 254 beside its pixel");
   const size_t bytes = static_cast<size_t>(patches.tile_lines) * kTileLineBytes;
   unsigned char* to = place_for(site, tile, bytes);
   block().mbarriers.start(site, barrier, bytes, [=] { copy_patches(patches, place, to); });
