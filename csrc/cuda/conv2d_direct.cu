@@ -129,7 +129,7 @@ void conv2d_direct_backward_data(const Conv2dShape& shape, const float* dy, cons
              rows.taps * columns.taps * shape.group_k(), shape.groups},
             GradientSource(shape, rows, columns, dy),
             TapWeightSource(shape, rows, columns, filters.as<const float>()),
-            PixelTarget(shape, rows, columns, pixels));
+            pixel_target(shape, rows, columns, pixels));
   });
 }
 

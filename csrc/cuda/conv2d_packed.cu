@@ -140,7 +140,7 @@ bool backward_data(const Conv2dShape& shape, const float* dy, const float* weigh
   const auto filters =
       packed_turned_filters<Number>(kName, weight, shape.k, shape.c, shape.r * shape.s);
   for (const auto& [rows, columns] : remainders) {
-    const PixelTarget target(shape, rows, columns, pixels);
+    const PixelTarget target = pixel_target(shape, rows, columns, pixels);
     if (rows.taps * columns.taps == 0) {
       const ProductShape product{shape.n * rows.count * columns.count, shape.c, 0, 1};
       launch(kName, store_nothing_kernel<PixelTarget>, over_elements(product.m * product.n),
@@ -186,6 +186,11 @@ struct TurnedWeightTarget {
     NEURONA_UNROLL
     for (int i = 0; i < kRun; ++i)
       if (i < columns.count) row[columns.first + i * channels * taps] = sums.at[i];
+  }
+  template <typename Body>
+  __device__ bool specialised(const Body& body) const {
+    body(*this);
+    return true;
   }
   // Nothing lies side by side; but of a whole run less has to be asked.
   template <int kRun>

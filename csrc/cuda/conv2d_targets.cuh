@@ -1,32 +1,23 @@
 // Where a convolution's gradients go that are no plain rows (see epilogue.cuh).
 #pragma once
 
+#include <type_traits>
+
 #include "cuda/epilogue.cuh"
 #include "cuda/patches.cuh"
 
 namespace neurona {
 
 // dx of the pixels that share their remainders, which are every stride-th in both directions.
-struct PixelTarget {
-  RowTarget rows;
+template <typename Rows>
+struct PixelsOf {
+  Rows rows;
   Divisor by_row, by_column;
   int64_t height, width, first_h, first_w, stride_h, stride_w;
 
-  PixelTarget(const Conv2dShape& shape, const Remainder& row_set, const Remainder& column_set,
-              const RowTarget& pixels)
-      : rows(pixels),
-        by_row(row_set.count),
-        by_column(column_set.count),
-        height(shape.h),
-        width(shape.w),
-        first_h(row_set.first),
-        first_w(column_set.first),
-        stride_h(shape.stride[0]),
-        stride_w(shape.stride[1]) {}
-
-  using Row = RowTarget::Row;
+  using Row = typename Rows::Row;
   template <int kRun>
-  using Columns = RowTarget::Columns<kRun>;
+  using Columns = typename Rows::template Columns<kRun>;
 
   __device__ Row row(int64_t batch, int64_t m) const {
     const Divided row = divide(m, by_column), image = divide(row.quotient, by_row);
@@ -35,11 +26,11 @@ struct PixelTarget {
   }
   template <int kRun>
   __device__ Columns<kRun> columns(int64_t batch, int64_t n, int count) const {
-    return rows.columns<kRun>(batch, n, count);
+    return rows.template columns<kRun>(batch, n, count);
   }
   template <int kRun>
   __device__ bool stores_together() const {
-    return rows.stores_together<kRun>();
+    return rows.template stores_together<kRun>();
   }
   template <int kRun>
   __device__ void store_together(const Row& row, const Columns<kRun>& columns,
@@ -50,7 +41,21 @@ struct PixelTarget {
   __device__ void store(const Row& row, const Columns<kRun>& columns, const Run<kRun>& sums) const {
     rows.store(row, columns, sums);
   }
+  template <typename Body>
+  __device__ bool specialised(const Body& body) const {
+    return rows.specialised([&](const auto& special) {
+      body(PixelsOf<std::decay_t<decltype(special)>>{special, by_row, by_column, height, width,
+                                                     first_h, first_w, stride_h, stride_w});
+    });
+  }
 };
+using PixelTarget = PixelsOf<RowTarget>;
+
+inline PixelTarget pixel_target(const Conv2dShape& shape, const Remainder& rows,
+                                const Remainder& columns, const RowTarget& pixels) {
+  return {pixels,     Divisor(rows.count), Divisor(columns.count), shape.h,        shape.w,
+          rows.first, columns.first,       shape.stride[0],        shape.stride[1]};
+}
 
 // Calls body(rows, columns) for the sets of pixels of an image's gradient, where there are pixels.
 template <typename Body>

@@ -63,12 +63,9 @@ struct RowTarget {
   __device__ void store_together(const Row& row, const Columns<kRun>& columns,
                                  const Run<kRun>& sums) const {
     float* place = row + columns.first;
-    Run<kRun> values = sums;
-    if (!is_plain()) {
-      NEURONA_UNROLL
-      for (int i = 0; i < kRun; ++i)
-        values.at[i] = value_of(sums.at[i], place + i, columns.bias[i]);
-    }
+    Run<kRun> values;
+    NEURONA_UNROLL
+    for (int i = 0; i < kRun; ++i) values.at[i] = value_of(sums.at[i], place + i, columns.bias[i]);
     neurona::store_together(place, values);
   }
 
@@ -85,11 +82,10 @@ struct RowTarget {
     store(row(batch, m), columns<1>(batch, n, 1), Run<1>{{sum}});
   }
 
-  // Whether the sums are what is stored.
-  __device__ bool is_plain() const {
-    return epilogue.alpha == 1 && !epilogue.accumulate && !epilogue.bias &&
-           epilogue.activation == TileActivation::kNone;
-  }
+  // Calls body with a target for whole runs that asks no more than this epilogue needs, for kernels
+  // whose threads hold many sums; false if it needs all.
+  template <typename Body>
+  __device__ bool specialised(const Body& body) const;
 
   // Without a branch: 1 is the slope of no activation.
   __device__ float value_of(float sum, const float* old, float bias) const {
@@ -101,6 +97,65 @@ struct RowTarget {
 
   static constexpr float kLeakySlope = 0.01f;
 };
+
+// c[m * stride + n] = sum, with the address of a row as in RowTarget, which need not be its own.
+struct PlainRows {
+  RowTarget rows;
+
+  using Row = RowTarget::Row;
+  template <int kRun>
+  using Columns = int64_t;  // the first
+
+  __device__ Row row(int64_t batch, int64_t m) const { return rows.row(batch, m); }
+  template <int kRun>
+  __device__ Columns<kRun> columns(int64_t batch, int64_t n, int) const {
+    return batch * rows.batch_columns + n;
+  }
+  template <int kRun>
+  __device__ void store_together(const Row& row, int64_t first, const Run<kRun>& sums) const {
+    neurona::store_together(row + first, sums);
+  }
+};
+
+// c[m * stride + n] = act(sum + bias[n]).
+struct BiasedRows {
+  RowTarget rows;
+  bool is_relu;
+  float slope;
+
+  using Row = RowTarget::Row;
+  template <int kRun>
+  using Columns = RowTarget::Columns<kRun>;
+
+  __device__ Row row(int64_t batch, int64_t m) const { return rows.row(batch, m); }
+  template <int kRun>
+  __device__ Columns<kRun> columns(int64_t batch, int64_t n, int) const {
+    return rows.columns<kRun>(batch, n, kRun);
+  }
+  template <int kRun>
+  __device__ void store_together(const Row& row, const Columns<kRun>& columns,
+                                 const Run<kRun>& sums) const {
+    Run<kRun> values;
+    NEURONA_UNROLL
+    for (int i = 0; i < kRun; ++i) {
+      const float value = sums.at[i] + columns.bias[i], low = is_relu ? 0.0f : value * slope;
+      values.at[i] = value <= 0 ? low : value;
+    }
+    neurona::store_together(row + columns.first, values);
+  }
+};
+
+template <typename Body>
+__device__ bool RowTarget::specialised(const Body& body) const {
+  const bool is_leaky = epilogue.activation == TileActivation::kLeakyRelu,
+             is_relu = epilogue.activation == TileActivation::kRelu;
+  if (epilogue.alpha != 1 || epilogue.accumulate) return false;
+  if (!epilogue.bias && !is_leaky && !is_relu)
+    body(PlainRows{*this});
+  else
+    body(BiasedRows{*this, is_relu, is_leaky ? kLeakySlope : 1.0f});
+  return true;
+}
 
 // Rows of `columns` elements without gaps, c = act(sum + bias).
 inline RowTarget rows_of(float* c, int64_t columns, const float* bias, TileActivation activation) {

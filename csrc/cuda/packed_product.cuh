@@ -22,15 +22,13 @@
 #include <type_traits>
 
 #include "cuda/capability.h"
+#include "cuda/packed_store.cuh"
 #include "cuda/product.cuh"
 #include "cuda/ptx/tensor_load.cuh"
 #include "cuda/ptx/wgmma.cuh"
 
 namespace neurona {
 
-constexpr int kPackedRows = 128;  // of a tile of D; it has 64, 128 or 256 columns
-constexpr int kRowsOfGroup = 64, kMultiplyingGroups = kPackedRows / kRowsOfGroup;
-constexpr int kGroupThreads = 128;
 constexpr int kPackedThreads = (1 + kMultiplyingGroups) * kGroupThreads;
 constexpr int kTileAlignment = 1024;
 
@@ -149,33 +147,15 @@ __device__ inline void multiply_slice(int steps, int group, const Ring<kColumns>
   if (speaks) arrive(ring.empty[previous]);
 }
 
-template <int kColumns, typename Target>
-__device__ inline void store_sums(const ProductShape& shape, const ProductGrid& grid,
-                                  const BlockPlace& place, int group,
-                                  const ProductOutput<Target>& output,
-                                  const WarpgroupSums<kColumns>& sums) {
-  const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x % kGroupThreads / kWarpSize;
-  const int64_t row = place.tile_m * kPackedRows + group * kRowsOfGroup + 16 * warp + lane / 4;
-  const int64_t column = place.tile_n * kColumns + 2 * (lane % 4);
-  // A thread's sums of 8 columns: two rows of two. Of the columns 32 at a time, for what they have
-  // in common is held in registers.
-  constexpr int kTogether = 4;
-  NEURONA_UNROLL
-  for (int first = 0; first < kColumns / 8; first += kTogether)
-    output.template store<2, 2, kTogether>(
-        place, grid, shape, [&](int i) { return row + 8 * i; },
-        [&](int j) { return column + 8 * (first + j); },
-        [&](int i, int j) { return Run<2>{{sums[first + j][2 * i], sums[first + j][2 * i + 1]}}; });
-}
-
 // Compiled for sm_90a alone; on other devices nobody launches it.
 template <int kColumns, typename Tiles, typename Target>
 __global__ void __launch_bounds__(kPackedThreads, kPackedBlocksAtOnce<kColumns>)
     packed_product_kernel(ProductShape shape, ProductGrid grid, const __grid_constant__ Tiles tiles,
-                          ProductOutput<Target> output) {
+                          PackedOutput<Target> output) {
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
   constexpr int kStages = kRingStages<kColumns>;
-  static_assert(kLoadingRegisters<kColumns> + kMultiplyingGroups * kMultiplyingRegisters<kColumns> ==
+  static_assert(kLoadingRegisters<kColumns> +
+                    kMultiplyingGroups * kMultiplyingRegisters<kColumns> ==
                 (1 + kMultiplyingGroups) * kFirstRegisters<kColumns>);
   NEURONA_DYNAMIC_SHARED(unsigned char, memory);
   NEURONA_SHARED(Barrier, full, [kStages]);
@@ -217,18 +197,18 @@ void run_packed(const char* name, const ProductShape& shape, const Tiles& tiles,
     grid.slice_length = divide_up(grid.slice_length, kStep) * kStep;
     grid.slices = divide_up(shape.k, grid.slice_length);
   }
-  const int64_t elements = shape.batches * shape.m * shape.n,
-                tiles_of_d = grid.tiles_m * grid.tiles_n * grid.slices * shape.batches;
-  const Workspace parts(
-      grid.slices == 1 ? 0 : static_cast<size_t>(grid.slices * elements) * sizeof(float));
+  const int64_t parts = grid.tiles_m * grid.tiles_n * grid.slices * shape.batches;
+  const Workspace memory(
+      grid.slices == 1 ? 0 : static_cast<size_t>(parts * kPackedRows * kColumns) * sizeof(float));
+  const PackedOutput<Target> output{target, memory.as<float>()};
   const auto blocks = static_cast<unsigned>(
-      std::min<int64_t>(tiles_of_d, int64_t{multiprocessors()} * kPackedBlocksAtOnce<kColumns>));
+      std::min<int64_t>(parts, int64_t{multiprocessors()} * kPackedBlocksAtOnce<kColumns>));
   launch(name, packed_product_kernel<kColumns, Tiles, Target>,
          Launch{dim3(blocks), dim3(kPackedThreads), kRingBytes<kColumns>}, shape, grid, tiles,
-         ProductOutput<Target>{target, parts.as<float>()});
+         output);
   if (grid.slices > 1)
-    launch(name, add_slices_kernel<Target>, over_elements(divide_up(elements, 4)), shape,
-           grid.slices, parts.as<const float>(), target);
+    launch(name, add_parts_kernel<kColumns, Target>,
+           over_elements(divide_up(shape.batches * shape.m * shape.n, 4)), shape, grid, output);
 }
 
 // Calls body with the number of columns of D's tiles as a constant: 64 where there are no more. 256
