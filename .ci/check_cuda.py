@@ -2,7 +2,8 @@
 
 A kernel that keeps an array in local memory reads and writes it through the caches, many times
 slower than registers; so does one that has more values than registers. Where cuobjdump is found as
-well, the machine code must hold the instructions that a kernel was written for.
+well, the machine code must hold the instructions that a kernel was written for, and a kernel that
+waits for earlier ones must not touch the device's memory before.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ INSTRUCTIONS = {
     "conv2d_packed.cu": ("90a", ["HGMMA", "UTMALDG.3D", "UTMALDG.4D.IM2COL"]),
 }
 ABSENT = "absent from the machine code: "
+# griddepcontrol.wait, and what reads or writes memory that other kernels reach.
+FUNCTION, WAIT = re.compile(r"Function : (\S+)"), "ACQBULK"
+ACCESS = re.compile(r"\b(LDG|STG|LD|ST|ATOM|ATOMG|RED|REDG|LDGSTS|UTMALDG|UTMASTG)\b")
+EARLY = "touches memory before it waits for earlier kernels: "
 SHARED = re.compile(r"(\d+) bytes smem")
 
 
@@ -53,18 +58,24 @@ def compile_all_architectures(file: Path) -> tuple[int, str]:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        absent = [] if done.returncode else absent_instructions(file.name, built)
-    return done.returncode, done.stdout + "".join(f"{ABSENT}{name}\n" for name in absent)
+        faults = [] if done.returncode else faults_of_code(file.name, built)
+    return done.returncode, done.stdout + "".join(f"{fault}\n" for fault in faults)
 
 
-def absent_instructions(name: str, built: Path) -> list[str]:
-    """Those of INSTRUCTIONS that an object has not; none without cuobjdump."""
-    if name not in INSTRUCTIONS or not shutil.which("cuobjdump"):
+def faults_of_code(name: str, built: Path) -> list[str]:
+    """What the machine code of an object lacks or does too early; nothing without cuobjdump."""
+    if not shutil.which("cuobjdump"):
         return []
-    architecture, wanted = INSTRUCTIONS[name]
+    architecture, wanted = INSTRUCTIONS.get(name, ("90a", []))
     command = ["cuobjdump", "-sass", "-arch", f"sm_{architecture}", str(built)]
     code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return [instruction for instruction in wanted if instruction not in code]
+    faults = [f"{ABSENT}{instruction}" for instruction in wanted if instruction not in code]
+    _, *functions = FUNCTION.split(code)  # the name of each kernel and then its code
+    for kernel, text in zip(functions[::2], functions[1::2], strict=True):
+        before, waits, _ = text.partition(WAIT)
+        if waits and ACCESS.search(before):
+            faults.append(f"{EARLY}{demangled(kernel)}")
+    return faults
 
 
 def demangled(name: str) -> str:
@@ -88,7 +99,7 @@ def examine(file: Path, output: str) -> list[str]:
             if any(int(number) for number in found.groups()):
                 where = f"{file.name}, {architecture}, {demangled(entry)}"
                 problems.append(f"{where}: {found.group(0).strip()}")
-        elif (found := IGNORED.search(line)) or line.startswith(ABSENT):
+        elif (found := IGNORED.search(line)) or line.startswith((ABSENT, EARLY)):
             problems.append(f"{file.name}: {found.group(0) if found else line}")
         elif found := REGISTERS.search(line):
             registers = max(registers, int(found.group(1)))

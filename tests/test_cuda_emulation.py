@@ -75,7 +75,7 @@ RIGHT = {
         "too_high_a_grid", "too_much_dynamic", "copies_weak_wait", "copies_without_wait",
         "copies_never_awaited", "copies_of_no_group", "copies_to_odd_places",
         "copies_from_odd_places", "copies_to_device", "copies_from_shared", "copies_beyond_input",
-        "zeros_from_nowhere",
+        "zeros_from_nowhere", "ends_without_waiting", "reads_before_waiting",
     ],
     X,
 )  # fmt: skip
@@ -136,6 +136,7 @@ ERRORS = {
     "copies_from_shared": f"the source does not lie in an array of the device, {COPY}",
     "copies_beyond_input": f"the source does not lie in an array of the device, {COPY}",
     "zeros_from_nowhere": f"the source does not lie in an array of the device, {COPY}",
+    "ends_without_waiting": "every thread must wait for earlier kernels once",
     "matrices_of_odd_rows": "the address in shared memory is not aligned, "
     f"{MATRICES}; thread (9|41) of",
     "matrices_of_device": f"the address is not in shared memory, {MATRICES}",
@@ -282,9 +283,13 @@ def check_end(call: str, message: str) -> None:
     assert re.search(message, done.stderr)
 
 
-@pytest.mark.parametrize("call", ["read_on_host()", "ask_position_on_host()"])
-def test_the_host_cannot_touch_what_is_the_devices(call: str) -> None:
-    """A segmentation fault, as with a GPU's memory."""
+@pytest.mark.parametrize(
+    "call", ["read_on_host()", "ask_position_on_host()", "run('reads_before_waiting', True)"]
+)
+def test_the_devices_memory_is_closed(call: str) -> None:
+    """To the host, and to a kernel that has not waited for earlier ones: a segmentation fault, as
+    with a GPU's memory.
+    """
     done = end_of(call)
     assert done.returncode == -signal.SIGSEGV or planted().sanitized
     assert done.returncode != 0

@@ -104,6 +104,7 @@ int64_t largest_of_adaptive(const Pool2dShape& shape) {
 template <typename Axis, int kLanes>
 __global__ void forward_kernel(Axis height, Axis width, Places places, int64_t count,
                                const Lanes<float, kLanes>* x, Lanes<float, kLanes>* y) {
+  wait_for_earlier_kernels();
   using Index = typename Axis::Index;
   for (int64_t i = first_element(); i < count; i += element_stride()) {
     const Place place = places[i];
@@ -128,6 +129,7 @@ __global__ void forward_kernel(Axis height, Axis width, Places places, int64_t c
 template <typename Axis, int kLanes>
 __global__ void backward_kernel(Axis height, Axis width, Places places, int64_t count,
                                 const Lanes<float, kLanes>* dy, Lanes<float, kLanes>* dx) {
+  wait_for_earlier_kernels();
   using Index = typename Axis::Index;
   for (int64_t i = first_element(); i < count; i += element_stride()) {
     const Place place = places[i];
@@ -155,7 +157,7 @@ void forward(const char* name, const Pool2dShape& shape, const Axis& height, con
   with_lanes(shape.c, {x, y}, [&](auto lanes) {
     constexpr int kLanes = decltype(lanes)::value;
     const int64_t groups = shape.c / kLanes, count = shape.n * shape.p * shape.q * groups;
-    launch(name, forward_kernel<Axis, kLanes>, over_elements(count), height, width,
+    launch(name, forward_kernel<Axis, kLanes>, overlapping(over_elements(count)), height, width,
            Places(shape.p, shape.q, groups), count, as_lanes<kLanes>(x), as_lanes<kLanes>(y));
   });
 }
@@ -166,7 +168,7 @@ void backward(const char* name, const Pool2dShape& shape, const Axis& height, co
   with_lanes(shape.c, {dy, dx}, [&](auto lanes) {
     constexpr int kLanes = decltype(lanes)::value;
     const int64_t groups = shape.c / kLanes, count = shape.n * shape.h * shape.w * groups;
-    launch(name, backward_kernel<Axis, kLanes>, over_elements(count), height, width,
+    launch(name, backward_kernel<Axis, kLanes>, overlapping(over_elements(count)), height, width,
            Places(shape.h, shape.w, groups), count, as_lanes<kLanes>(dy), as_lanes<kLanes>(dx));
   });
 }

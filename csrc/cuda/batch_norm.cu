@@ -19,6 +19,7 @@ namespace {
 
 template <typename Item>
 __global__ void moments_kernel(WideRows wide, const Item* x, Moments* partials) {
+  wait_for_earlier_kernels();
   const ThreadRows<Item> rows(wide);
   Moments own[Item::kLanes];
   moments_of(x + rows.first, rows.count, rows.step, own);
@@ -52,6 +53,7 @@ struct Normalization {
 
 __global__ void training_kernel(WideRows wide, BatchNormTraining options, const Moments* partials,
                                 Normalization normalization, float* mean, float* invstd) {
+  wait_for_earlier_kernels();
   const WarpChannel warp(wide);
   const int64_t c = warp.channel;
   if (c >= wide.channels) return;
@@ -79,6 +81,7 @@ __global__ void training_kernel(WideRows wide, BatchNormTraining options, const 
 __global__ void evaluation_kernel(int64_t channels, const float* weight, const float* bias,
                                   const float* running_mean, const float* running_var, double eps,
                                   Normalization normalization, float* mean, float* invstd) {
+  wait_for_earlier_kernels();
   for (int64_t c = first_element(); c < channels; c += element_stride()) {
     const double inverse = 1 / sqrt(running_var[c] + eps);
     normalization.set(c, running_mean[c], inverse * (weight ? weight[c] : 1), bias ? bias[c] : 0);
@@ -103,6 +106,7 @@ constexpr int kRowsAtOnce = 2;
 template <typename Item>
 __global__ void gradient_sums_kernel(WideRows wide, const Item* dy, const Item* gate, const Item* x,
                                      const float* mean, GradientSums* partials) {
+  wait_for_earlier_kernels();
   static_assert(kGroupRows % kRowsAtOnce == 0);
   const ThreadRows<Item> rows(wide);
   Item centre{}, sum{}, product{};
@@ -158,6 +162,7 @@ __global__ void finish_gradient_kernel(WideRows wide, bool training, const Gradi
                                        const float* weight, const float* invstd,
                                        GradientCoefficients coefficients, float* dweight,
                                        float* dbias) {
+  wait_for_earlier_kernels();
   const WarpChannel warp(wide);
   const int64_t c = warp.channel;
   if (c >= wide.channels) return;
@@ -187,6 +192,7 @@ __global__ void normalize_kernel(Divisor groups, int64_t count, const Lanes<floa
                                  const Lanes<float, kLanes>* scale,
                                  const Lanes<float, kLanes>* bias, bool relu,
                                  Lanes<float, kLanes>* y) {
+  wait_for_earlier_kernels();
   for (int64_t i = first_element(); i < count; i += element_stride()) {
     const int64_t c = divide(i, groups).remainder;
     const Lanes<float, kLanes> value = x[i], centre = mean[c], factor = scale[c], shift = bias[c];
@@ -207,6 +213,7 @@ __global__ void gradient_kernel(Divisor groups, int64_t count, bool training,
                                 const Lanes<float, kLanes>* scale,
                                 const Lanes<float, kLanes>* slope,
                                 const Lanes<float, kLanes>* offset, Lanes<float, kLanes>* dx) {
+  wait_for_earlier_kernels();
   for (int64_t i = first_element(); i < count; i += element_stride()) {
     const int64_t c = divide(i, groups).remainder;
     Lanes<float, kLanes> own = dy[i];
@@ -231,8 +238,8 @@ void normalize(const BatchNormShape& shape, const Normalization& normalization, 
   with_lanes(shape.channels, {x, y}, [&](auto lanes) {
     constexpr int kLanes = decltype(lanes)::value;
     const int64_t groups = shape.channels / kLanes, count = shape.rows * groups;
-    launch("batch_norm_normalize", normalize_kernel<kLanes>, over_elements(count), Divisor(groups),
-           count, as_lanes<kLanes>(x), as_lanes<kLanes>(normalization.mean),
+    launch("batch_norm_normalize", normalize_kernel<kLanes>, overlapping(over_elements(count)),
+           Divisor(groups), count, as_lanes<kLanes>(x), as_lanes<kLanes>(normalization.mean),
            as_lanes<kLanes>(normalization.scale), as_lanes<kLanes>(normalization.bias), relu,
            as_lanes<kLanes>(y));
   });
@@ -253,10 +260,10 @@ void batch_norm_training(const BatchNormShape& shape, const BatchNormTraining& o
       coefficients(Normalization::bytes(shape.channels));
   const Normalization normalization(coefficients, shape.channels);
   with_items(wide, {x}, [&]<typename Item>(Item) {
-    launch("batch_norm_moments", moments_kernel<Item>, wide.summing(), wide,
+    launch("batch_norm_moments", moments_kernel<Item>, overlapping(wide.summing()), wide,
            reinterpret_cast<const Item*>(x), partials.as<Moments>());
   });
-  launch("batch_norm_training", training_kernel, wide.combining(), wide, options,
+  launch("batch_norm_training", training_kernel, overlapping(wide.combining()), wide, options,
          partials.as<Moments>(), normalization, mean, invstd);
   normalize(shape, normalization, x, options.relu, y);
 }
@@ -266,8 +273,8 @@ void batch_norm_evaluation(const BatchNormShape& shape, const float* weight, con
                            bool relu, const float* x, float* y, float* mean, float* invstd) {
   const Workspace coefficients(Normalization::bytes(shape.channels));
   const Normalization normalization(coefficients, shape.channels);
-  launch("batch_norm_evaluation", evaluation_kernel, over_elements(shape.channels), shape.channels,
-         weight, bias, running_mean, running_var, eps, normalization, mean, invstd);
+  launch("batch_norm_evaluation", evaluation_kernel, overlapping(over_elements(shape.channels)),
+         shape.channels, weight, bias, running_mean, running_var, eps, normalization, mean, invstd);
   normalize(shape, normalization, x, relu, y);
 }
 
@@ -279,19 +286,19 @@ void batch_norm_backward(const BatchNormShape& shape, bool training, const float
       memory(GradientCoefficients::bytes(shape.channels));
   const GradientCoefficients coefficients(memory, shape.channels);
   with_items(wide, {dy, gate, x}, [&]<typename Item>(Item) {
-    launch("batch_norm_gradient_sums", gradient_sums_kernel<Item>, wide.summing(), wide,
-           reinterpret_cast<const Item*>(dy), reinterpret_cast<const Item*>(gate),
+    launch("batch_norm_gradient_sums", gradient_sums_kernel<Item>, overlapping(wide.summing()),
+           wide, reinterpret_cast<const Item*>(dy), reinterpret_cast<const Item*>(gate),
            reinterpret_cast<const Item*>(x), mean, partials.as<GradientSums>());
   });
-  launch("batch_norm_finish_gradient", finish_gradient_kernel, wide.combining(), wide, training,
-         partials.as<GradientSums>(), weight, invstd, coefficients, gradients.dweight,
+  launch("batch_norm_finish_gradient", finish_gradient_kernel, overlapping(wide.combining()), wide,
+         training, partials.as<GradientSums>(), weight, invstd, coefficients, gradients.dweight,
          gradients.dbias);
   with_lanes(shape.channels, {dy, gate, x, mean, gradients.dx}, [&](auto lanes) {
     constexpr int kLanes = decltype(lanes)::value;
     const int64_t groups = shape.channels / kLanes, count = shape.rows * groups;
-    launch("batch_norm_gradient", gradient_kernel<kLanes>, over_elements(count), Divisor(groups),
-           count, training, as_lanes<kLanes>(dy), as_lanes<kLanes>(gate), as_lanes<kLanes>(x),
-           as_lanes<kLanes>(mean), as_lanes<kLanes>(coefficients.scale),
+    launch("batch_norm_gradient", gradient_kernel<kLanes>, overlapping(over_elements(count)),
+           Divisor(groups), count, training, as_lanes<kLanes>(dy), as_lanes<kLanes>(gate),
+           as_lanes<kLanes>(x), as_lanes<kLanes>(mean), as_lanes<kLanes>(coefficients.scale),
            as_lanes<kLanes>(coefficients.slope), as_lanes<kLanes>(coefficients.offset),
            as_lanes<kLanes>(gradients.dx));
   });

@@ -56,6 +56,7 @@ struct Rows {
 template <int kColumns>
 __global__ void column_sums_kernel(Rows matrix, int64_t rows_of_stretch, double* parts,
                                    unsigned* counters, float* sums) {
+  wait_for_earlier_kernels();
   constexpr int kLanes = kBlock / kColumns;
   const int lane = threadIdx.x / kColumns;
   const int64_t column = static_cast<int64_t>(blockIdx.x) * kColumns + threadIdx.x % kColumns,
@@ -91,8 +92,8 @@ void run(const Rows& matrix, float* sums) {
   const Workspace parts(
       stretches == 1 ? 0 : static_cast<size_t>(stretches * matrix.columns) * sizeof(double));
   launch("column_sums", column_sums_kernel<kColumns>,
-         {dim3(static_cast<unsigned>(groups), static_cast<unsigned>(stretches))}, matrix,
-         rows_of_stretch, parts.as<double>(), block_counters(), sums);
+         overlapping({dim3(static_cast<unsigned>(groups), static_cast<unsigned>(stretches))}),
+         matrix, rows_of_stretch, parts.as<double>(), block_counters(), sums);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ namespace {
 
 template <typename Item>
 __global__ void copy_kernel(Axes<2> axes, int64_t count, const Item* from, Item* to) {
+  wait_for_earlier_kernels();
   for (int64_t i = first_element(); i < count; i += element_stride()) {
     const Offsets<2> place = offsets_of(axes, i);
     to[place.of[1]] = from[place.of[0]];
@@ -42,7 +43,7 @@ bool is_transposition(const Axes<2>& axes) {
 
 template <typename Item>
 void copy_items(const StridedCopy& copy, int64_t count, const void* from, void* to) {
-  launch("copy", copy_kernel<Item>, over_elements(count), merged_axes(copy), count,
+  launch("copy", copy_kernel<Item>, overlapping(over_elements(count)), merged_axes(copy), count,
          static_cast<const Item*>(from), static_cast<Item*>(to));
 }
 

@@ -72,6 +72,7 @@ __device__ void store_gradient(const Problem& problem, const Row<Threads>& row,
 
 template <typename Threads>
 __global__ void cross_entropy_kernel(Problem problem) {
+  wait_for_earlier_kernels();
   const float* x = problem.x;
   const Line<Threads> line(AxisView{problem.n, problem.c, 1});
   const int64_t number = line.number(), begin = number * problem.c;
@@ -119,7 +120,7 @@ void cross_entropy(const float* x, int64_t n, int64_t c, const CrossEntropyTarge
                         dx};
   with_row_threads(c, [&](auto threads) {
     using Threads = decltype(threads);
-    launch(kOp, cross_entropy_kernel<Threads>, Threads::shape({n, c, 1}), problem);
+    launch(kOp, cross_entropy_kernel<Threads>, overlapping(Threads::shape({n, c, 1})), problem);
   });
   reduction.finish();
   checks.check();

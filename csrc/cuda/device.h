@@ -38,7 +38,28 @@ constexpr int kBlock = 256;  // threads, where nothing speaks for another number
 struct Launch {
   dim3 blocks, threads{kBlock};
   size_t shared_bytes = 0;
+  bool overlaps = false;
 };
+
+// For kernels that begin with wait_for_earlier_kernels(): their blocks may come while the last ones
+// of the kernel before still run, so that this one's launch costs little.
+inline Launch overlapping(Launch shape) {
+  shape.overlaps = true;
+  return shape;
+}
+
+// Lets the next kernel's blocks come, and waits until all that was enqueued before this kernel is
+// done. Before that a thread may touch no memory but its block's. Whoever launches a kernel to
+// overlap must know that every thread of it calls this: since each kernel waits for the one before
+// it, one that did not would let the next ones go on before the last ones have ended.
+__device__ inline void wait_for_earlier_kernels() {
+#if !defined(__CUDACC__)
+  emulation::wait_for_earlier_kernels();
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaTriggerProgrammaticLaunchCompletion();
+  cudaGridDependencySynchronize();
+#endif
+}
 
 // Blocks of kBlock threads that loop over `count` elements, each thread taking every
 // (blocks * kBlock)-th: enough to fill the largest GPU (132 multiprocessors of 2048 threads), and
@@ -55,6 +76,10 @@ inline Launch over_elements(int64_t count) {
 // captures a step.
 cudaStream_t compute_stream();
 
+// Whether kernels may overlap: on a GPU of compute capability 9.0 or higher, with kernels that were
+// compiled for one, unless the environment says NEURONA_CUDA_OVERLAP=0.
+bool kernels_overlap();
+
 template <typename... Parameters, typename... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), const Launch& shape,
             Arguments... arguments) {
@@ -68,6 +93,13 @@ void launch(const char* name, void (*kernel)(Parameters...), const Launch& shape
   config.blockDim = shape.threads;
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = compute_stream();
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  if (shape.overlaps && kernels_overlap()) {
+    config.attrs = &overlap;
+    config.numAttrs = 1;
+  }
   if (status == cudaSuccess)
     status = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
   if (status != cudaSuccess)
@@ -84,7 +116,7 @@ void launch(const char* name, void (*kernel)(Parameters...), const Launch& shape
     (emulation::check_argument<Parameters>(name, arguments), ...);
     auto body = [&] { kernel(static_cast<Parameters>(arguments)...); };
     emulation::run(
-        name, shape.blocks, shape.threads, shape.shared_bytes,
+        {name, shape.blocks, shape.threads, shape.shared_bytes, shape.overlaps},
         [](void* call) { (*static_cast<decltype(body)*>(call))(); }, &body);
   });
 }

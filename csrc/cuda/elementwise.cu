@@ -89,6 +89,7 @@ template <int kLanes, typename Function>
 __global__ void __launch_bounds__(kBlock, 4)
     broadcast_kernel(Function f, Axes<2> axes, Rows rows, const float* a, const float* b,
                      Lanes<float, kLanes>* y) {
+  wait_for_earlier_kernels();
   constexpr int kRowsAtOnce = kLanes == 4 ? 2 : 4;  // whose loads are under way together
   const int height = kBlock / rows.width, in_height = static_cast<int>(threadIdx.x) / rows.width;
   const int64_t groups = (rows.count + height * kRowsPerThread - 1) / (height * kRowsPerThread);
@@ -166,8 +167,8 @@ void broadcast(const Function& f, const Axes<2>& axes, const float* a, const flo
     while (rows.width < rows.length && rows.width < kBlock) rows.width *= 2;
     rows.tiles = divide_up(rows.length, rows.width);
     const int64_t tasks = divide_up(rows.count, kBlock / rows.width * kRowsPerThread) * rows.tiles;
-    launch(kName, broadcast_kernel<kLanes, Function>, over_elements(tasks * kBlock), f, axes, rows,
-           a, b, as_lanes<kLanes>(y));
+    launch(kName, broadcast_kernel<kLanes, Function>, overlapping(over_elements(tasks * kBlock)), f,
+           axes, rows, a, b, as_lanes<kLanes>(y));
   });
 }
 

@@ -44,6 +44,7 @@ struct Problem {
 
 template <typename Threads>
 __global__ void focal_loss_kernel(Problem problem) {
+  wait_for_earlier_kernels();
   const float* x = problem.x;
   const Line<Threads> line(AxisView{problem.n, problem.c, 1});
   const int64_t row = line.number();
@@ -82,7 +83,7 @@ void focal_loss(const float* x, int64_t n, int64_t c, const Labels& target,
                         dx};
   with_row_threads(c, [&](auto threads) {
     using Threads = decltype(threads);
-    launch(kOp, focal_loss_kernel<Threads>, Threads::shape({n, c, 1}), problem);
+    launch(kOp, focal_loss_kernel<Threads>, overlapping(Threads::shape({n, c, 1})), problem);
   });
   reduction.finish();
   checks.check();

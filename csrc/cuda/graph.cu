@@ -89,7 +89,8 @@ void Graph::prepare(const std::vector<DeviceCopy>& copies) {
   size_t most_bytes = 0;
   const auto run = [&] {
     if (table.copies == 0 && table.renewed == 0) return;
-    neurona::launch("prepare_step", prepare_kernel, over_bytes(most_bytes, kBlock), table);
+    neurona::launch("prepare_step", prepare_kernel, overlapping(over_bytes(most_bytes, kBlock)),
+                    table);
     table.copies = table.renewed = 0;
     most_bytes = 0;
   };
@@ -116,8 +117,8 @@ void Graph::prepare(const std::vector<DeviceCopy>& copies) {
 void Graph::finish(const GraphResult& result) {
   FinishTable table{};
   const auto run = [&] {
-    neurona::launch("finish_step", finish_kernel, over_bytes(table.result.bytes, kMostReported),
-                    table);
+    neurona::launch("finish_step", finish_kernel,
+                    overlapping(over_bytes(table.result.bytes, kMostReported)), table);
     table.result = {};
   };
   table.record = record_;

@@ -6,6 +6,7 @@ namespace neurona {
 namespace {
 
 __global__ void check_weights_kernel(Classes classes, Position* wrong) {
+  wait_for_earlier_kernels();
   for (int64_t i = first_element(); i < classes.count; i += element_stride())
     if (!(classes.weight[i] >= 0)) note_wrong(wrong, i);
 }
@@ -25,8 +26,8 @@ LabelChecks::LabelChecks(const char* op, const Labels& source, const Classes& cl
     weight_.emplace(values_of(classes.weight), [op](int64_t at, const void* weight) {
       fail_class_weight(op, value_of<float>(weight), at);
     });
-    launch("check_weights", check_weights_kernel, over_elements(classes.count), classes,
-           weight_->get());
+    launch("check_weights", check_weights_kernel, overlapping(over_elements(classes.count)),
+           classes, weight_->get());
   }
   if (source.data)
     label_.emplace(CheckedValues{static_cast<const unsigned char*>(source.data),

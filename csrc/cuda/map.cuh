@@ -11,6 +11,7 @@ namespace neurona {
 
 template <typename Function>
 __global__ void map_kernel(Function f, const float* a, float* y, int64_t count, bool in_fours) {
+  wait_for_earlier_kernels();
   const int64_t fours = in_fours ? count / 4 : 0;
   for (int64_t i = first_element(); i < fours; i += element_stride()) {
     const float4 v = reinterpret_cast<const float4*>(a)[i];
@@ -22,6 +23,7 @@ __global__ void map_kernel(Function f, const float* a, float* y, int64_t count, 
 template <typename Function>
 __global__ void map_kernel(Function f, const float* a, const float* b, float* y, int64_t count,
                            bool in_fours) {
+  wait_for_earlier_kernels();
   const int64_t fours = in_fours ? count / 4 : 0;
   for (int64_t i = first_element(); i < fours; i += element_stride()) {
     const float4 v = reinterpret_cast<const float4*>(a)[i],
@@ -43,7 +45,8 @@ inline bool in_fours(const void* a, const void* b, const void* y) {
 template <typename Function>
 void map(const char* name, const Function& f, const float* a, float* y, int64_t count) {
   void (*kernel)(Function, const float*, float*, int64_t, bool) = map_kernel<Function>;
-  launch(name, kernel, over_elements(divide_up(count, 4)), f, a, y, count, in_fours(a, a, y));
+  launch(name, kernel, overlapping(over_elements(divide_up(count, 4))), f, a, y, count,
+         in_fours(a, a, y));
 }
 
 template <typename Function>
@@ -51,7 +54,8 @@ void map(const char* name, const Function& f, const float* a, const float* b, fl
          int64_t count) {
   void (*kernel)(Function, const float*, const float*, float*, int64_t, bool) =
       map_kernel<Function>;
-  launch(name, kernel, over_elements(divide_up(count, 4)), f, a, b, y, count, in_fours(a, b, y));
+  launch(name, kernel, overlapping(over_elements(divide_up(count, 4))), f, a, b, y, count,
+         in_fours(a, b, y));
 }
 
 }  // namespace neurona

@@ -80,6 +80,7 @@ __device__ inline void step_one(const Rule& rule, const StepTensor& tensor, int6
 
 template <typename Rule>
 __global__ void step_kernel(Rule rule, StepTable table) {
+  wait_for_earlier_kernels();
   if constexpr (requires { rule.prepare(); }) rule.prepare();
   for (int64_t chunk = blockIdx.x; chunk < table.end[table.count - 1]; chunk += gridDim.x) {
     const int number = table.tensor_of(chunk);
@@ -104,7 +105,7 @@ void step_all(const char* name, const Rule& rule, const std::vector<StepTensor>&
   const auto run = [&] {
     if (table.count == 0) return;
     const int64_t chunks = table.end[table.count - 1];
-    launch(name, step_kernel<Rule>, over_elements(chunks * kBlock), rule, table);
+    launch(name, step_kernel<Rule>, overlapping(over_elements(chunks * kBlock)), rule, table);
     table.count = 0;
   };
   for (const StepTensor& tensor : tensors) {

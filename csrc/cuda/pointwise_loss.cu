@@ -142,6 +142,7 @@ struct StoreSum {
 template <typename Loss>
 __global__ void pointwise_loss_kernel(PointwiseLossArrays arrays, int64_t count, bool aligned,
                                       double* parts, unsigned* counter, StoreSum store) {
+  wait_for_earlier_kernels();
   const float one_weight = arrays.pos_weight_is_a_value ? *arrays.pos_weight : 1.0f;
   const bool has_weights = arrays.pos_weight && !arrays.pos_weight_is_a_value;
   double sum = 0;
@@ -210,7 +211,7 @@ void pointwise_loss(PointwiseLoss loss, PointwiseLossArrays arrays, int64_t coun
   arrays.losses = by_element ? result : nullptr;
   arrays.gradient_scale = static_cast<float>(1.0 / divisor);
 
-  Launch shape = over_elements(divide_up(count, 4));
+  Launch shape = overlapping(over_elements(divide_up(count, 4)));
   shape.blocks.x = std::max(shape.blocks.x, 1u);  // which give the sum of nothing
   const Workspace parts(by_element ? 0 : shape.blocks.x * sizeof(double));
   with_loss(loss, arrays, [&](auto formulas) {

@@ -93,6 +93,7 @@ template <Extremum kExtremum, typename Index, typename Offset, int kLanes>
 __global__ void select_kernel(Geometry<Index> geometry, Places places, int64_t count,
                               const Lanes<float, kLanes>* x, Lanes<float, kLanes>* y,
                               Lanes<Offset, kLanes>* offsets) {
+  wait_for_earlier_kernels();
   const Axis<Index>&height = geometry.height, &width = geometry.width;
   for (int64_t i = first_element(); i < count; i += element_stride()) {
     const Place place = places[i];
@@ -144,6 +145,7 @@ __global__ void backward_kernel(Geometry<Index> geometry, Places places, int64_t
                                 Divisor by_columns, const Lanes<float, kLanes>* dy,
                                 const Lanes<Offset, kLanes>* offsets, Lanes<float, kLanes>* dx,
                                 Position* wrong) {
+  wait_for_earlier_kernels();
   const Axis<Index>&height = geometry.height, &width = geometry.width;
   for (int64_t i = first_element(); i < count; i += element_stride()) {
     const Place place = places[i];
@@ -224,9 +226,10 @@ void forward(const char* name, const Pool2dShape& shape, const float* x, float* 
       constexpr int kLanes = decltype(lanes)::value;
       const int64_t groups = shape.c / kLanes, count = shape.n * shape.p * shape.q * groups;
       with_index(largest_of(shape), [&]<typename Index>(Index) {
-        launch(name, select_kernel<kExtremum, Index, Offset, kLanes>, over_elements(count),
-               Geometry<Index>(shape), Places(shape.p, shape.q, groups), count, as_lanes<kLanes>(x),
-               as_lanes<kLanes>(y), as_lanes<kLanes>(winners));
+        launch(name, select_kernel<kExtremum, Index, Offset, kLanes>,
+               overlapping(over_elements(count)), Geometry<Index>(shape),
+               Places(shape.p, shape.q, groups), count, as_lanes<kLanes>(x), as_lanes<kLanes>(y),
+               as_lanes<kLanes>(winners));
       });
     });
   });
@@ -251,10 +254,10 @@ void select_pool2d_backward(const char* op, const Pool2dShape& shape, const floa
       constexpr int kLanes = decltype(lanes)::value;
       const int64_t groups = shape.c / kLanes, count = shape.n * shape.h * shape.w * groups;
       with_index(largest_of(shape), [&]<typename Index>(Index) {
-        launch("pool2d_backward", backward_kernel<Index, Offset, kLanes>, over_elements(count),
-               Geometry<Index>(shape), Places(shape.h, shape.w, groups), count,
-               Divisor(shape.window.kernel[1]), as_lanes<kLanes>(dy), as_lanes<kLanes>(winners),
-               as_lanes<kLanes>(dx), wrong.get());
+        launch("pool2d_backward", backward_kernel<Index, Offset, kLanes>,
+               overlapping(over_elements(count)), Geometry<Index>(shape),
+               Places(shape.h, shape.w, groups), count, Divisor(shape.window.kernel[1]),
+               as_lanes<kLanes>(dy), as_lanes<kLanes>(winners), as_lanes<kLanes>(dx), wrong.get());
       });
     });
     wrong.check();

@@ -109,6 +109,7 @@ struct Stream {
 // multiple of 16 bytes.
 template <typename Draw, typename T>
 __global__ void draw_kernel(Stream source, Draw draw, int64_t count, T* out) {
+  wait_for_earlier_kernels();
   const RandomStream stream = source.changing ? *source.changing : source.given;
   for (int64_t block = first_element(); 4 * block < count; block += element_stride()) {
     const Four<T> four = draw(philox_block(stream, block), block);
@@ -126,7 +127,8 @@ __global__ void draw_kernel(Stream source, Draw draw, int64_t count, T* out) {
 
 template <typename Draw, typename T>
 void draw(const char* name, const Stream& stream, const Draw& what, int64_t count, T* out) {
-  launch(name, draw_kernel<Draw, T>, over_elements(divide_up(count, 4)), stream, what, count, out);
+  launch(name, draw_kernel<Draw, T>, overlapping(over_elements(divide_up(count, 4))), stream, what,
+         count, out);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@ constexpr int kTile = 32;
 constexpr int kTileRows = kBlock / kTile;  // rows of a tile that the block moves at once
 
 __global__ void reorder_kernel(const float* x, int64_t n, int64_t rows, int64_t columns, float* y) {
+  wait_for_earlier_kernels();
   // One column more, so that a column's elements lie in different banks.
   NEURONA_SHARED(float, tile, [kTile][kTile + 1]);
   const int64_t down = (rows + kTile - 1) / kTile, across = (columns + kTile - 1) / kTile;
@@ -34,7 +35,7 @@ __global__ void reorder_kernel(const float* x, int64_t n, int64_t rows, int64_t 
 
 void reorder_images(const float* x, int64_t n, int64_t rows, int64_t columns, float* y) {
   const int64_t tiles = n * divide_up(rows, kTile) * divide_up(columns, kTile);
-  Launch shape = over_elements(tiles * kBlock);
+  Launch shape = overlapping(over_elements(tiles * kBlock));
   shape.threads = dim3(kTile, kTileRows);
   launch("reorder_images", reorder_kernel, shape, x, n, rows, columns, y);
 }

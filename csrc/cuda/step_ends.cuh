@@ -41,6 +41,7 @@ struct PrepareTable {
 static_assert(sizeof(PrepareTable) <= 4096);
 
 __global__ void prepare_kernel(PrepareTable table) {
+  wait_for_earlier_kernels();
   for (int i = 0; i < table.copies; ++i) copy_bytes(table.copy[i]);
   if (blockIdx.x > 0) return;
   constexpr unsigned kWords = sizeof(ChangingNumbers) / sizeof(uint32_t);
@@ -86,6 +87,7 @@ __device__ inline void report_checks(const FinishTable& table) {
 
 // Of kMostReported threads.
 __global__ void finish_kernel(FinishTable table) {
+  wait_for_earlier_kernels();
   if (table.result.bytes > 0)
     if (void* to = *table.result_copy) copy_bytes({table.result.memory, to, table.result.bytes});
   if (blockIdx.x == 0) report_checks(table);

@@ -24,6 +24,7 @@ __device__ inline bool add_blocks(double* sum, double* parts, unsigned* counter)
 template <typename Term, typename Finish>
 __global__ void total_kernel(Term term, int64_t count, double* parts, unsigned* counter,
                              Finish finish) {
+  wait_for_earlier_kernels();
   double sum = 0;
   for (int64_t i = first_element(); i < count; i += element_stride()) sum += term(i);
   sum = block_sum<kBlock>(sum);
@@ -46,8 +47,8 @@ void total(const char* name, int64_t count, const Term& term, const Finish& fini
   const int64_t wanted = divide_up(count, kTermsOfBlock);
   const int64_t blocks = wanted < 1 ? 1 : wanted < kMostBlocks ? wanted : kMostBlocks;
   const Workspace parts(blocks == 1 ? 0 : blocks * sizeof(double));
-  launch(name, total_kernel<Term, Finish>, {dim3(static_cast<unsigned>(blocks))}, term, count,
-         parts.as<double>(), block_counters(), finish);
+  launch(name, total_kernel<Term, Finish>, overlapping({dim3(static_cast<unsigned>(blocks))}), term,
+         count, parts.as<double>(), block_counters(), finish);
 }
 
 }  // namespace neurona

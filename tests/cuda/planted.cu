@@ -197,6 +197,21 @@ __global__ void launches(bool wrong, const float* x, float* y) {
   y[threadIdx.x] = x[threadIdx.x];
 }
 
+// -- Launches that overlap ---------------------------------------------------------------------
+
+__global__ void ends_without_waiting(bool wrong, const float* x, float* y) {
+  if (wrong && threadIdx.x == 5) return;
+  wait_for_earlier_kernels();
+  y[threadIdx.x] = x[threadIdx.x];
+}
+
+__global__ void reads_before_waiting(bool wrong, const float* x, float* y) {
+  float value = 0;
+  if (wrong && threadIdx.x == 5) value = x[threadIdx.x];
+  wait_for_earlier_kernels();
+  y[threadIdx.x] = value + (wrong ? 0 : x[threadIdx.x]);
+}
+
 // -- What Python calls ------------------------------------------------------------------------
 
 using Kernel = void (*)(bool, const float*, float*);
@@ -249,6 +264,8 @@ const std::map<std::string, Case> cases{
     NEURONA_CASE(matrices_of_odd_rows),
     NEURONA_CASE(matrices_of_device),
     NEURONA_CASE(matrices_of_some_lanes),
+    {"ends_without_waiting", {ends_without_waiting, overlapping({2, kThreads})}},
+    {"reads_before_waiting", {reads_before_waiting, overlapping({2, kThreads})}},
     {"incomplete_warp", {incomplete_warp, {1, {8, 9}}}},
     {"order_of_blocks", {order_of_blocks, {kThreads, 1}}},
     {"too_many_threads", {copy, {1, kThreads}, {1, 1025}}},

@@ -52,7 +52,7 @@ void Block::run(const Index3& place, Turns& turns) {
   for (Thread& thread : threads_) thread.position.block = place;
   for (Warp& warp : warps_) warp.returned = warp.waiting = 0;
   std::fill(in_group_.begin(), in_group_.end(), size_t{0});
-  at_barrier_ = returned_ = 0;
+  at_barrier_ = returned_ = waited_ = 0;
   error_.clear();
   order_ = turns.of(threads_.size());
   try {
@@ -61,6 +61,8 @@ void Block::run(const Index3& place, Turns& turns) {
     forget_threads();
     throw;
   }
+  if (call_.overlaps && waited_ != threads_.size())
+    stop("every thread must wait for earlier kernels once, as the launch overlaps with them");
   if (!shared.end_block()) stop("wrote beyond the end of a shared array");
   if (const std::string problem = mbarriers.problem_at_end(); !problem.empty()) stop(problem);
 }

@@ -17,11 +17,7 @@
 
 namespace neurona::emulation {
 
-// What a launch says, the grid aside.
-struct Call {
-  const char* kernel;
-  Extent3 grid, block;
-  size_t dynamic_bytes;
+struct Call : LaunchShape {
   void (*body)(void*);
   void* argument;
 };
@@ -42,6 +38,9 @@ class Block {
 
   // Between the threads' turns, the launch ends with an error.
   [[noreturn]] void stop(const std::string& problem) const;
+
+  bool overlaps() const { return call_.overlaps; }
+  void has_waited() { ++waited_; }
 
   size_t warp() const { return current_ / kWarp; }
   bool is_first_lane() const { return current_ % kWarp == 0; }
@@ -90,7 +89,7 @@ class Block {
   std::vector<AsyncCopies> copies_;
   std::vector<size_t> order_;
   size_t current_ = 0, turn_ = 0;  // the running thread, and its place in order_
-  size_t at_barrier_ = 0, returned_ = 0;
+  size_t at_barrier_ = 0, returned_ = 0, waited_ = 0;
   Site first_site_;  // of the threads at a barrier
   bool same_barrier_ = true;
   std::string error_;

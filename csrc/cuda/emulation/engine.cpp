@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -26,15 +27,18 @@ std::atomic<int64_t> launch_count;
 // What holds while a host thread launches a kernel.
 class Launching {
  public:
-  explicit Launching(const char* kernel) {
+  explicit Launching(const LaunchShape& shape) {
+    const char* kernel = shape.kernel;
     if (inside_) {
       std::fprintf(stderr, "neurona, emulated device: a kernel launches %s\n", kernel);
       std::abort();
     }
     one_launch.lock();
     inside_ = true;
+    if (!shape.overlaps) open_memory();
   }
   ~Launching() {
+    access_.reset();
     running = nullptr;
     inside_ = false;
     one_launch.unlock();
@@ -42,9 +46,14 @@ class Launching {
   Launching(const Launching&) = delete;
   Launching& operator=(const Launching&) = delete;
 
+  static bool memory_is_open() { return access_.has_value(); }
+  static void open_memory() {
+    if (!access_) access_.emplace();
+  }
+
  private:
   static inline thread_local bool inside_ = false;
-  const DeviceMemoryAccess access_;
+  static inline std::optional<DeviceMemoryAccess> access_;  // of the one launch
 };
 
 void check(const Call& call) {
@@ -76,21 +85,22 @@ void run_blocks(const Call& call) {
 
 }  // namespace
 
-void run(const char* kernel, const Extent3& grid, const Extent3& block, size_t dynamic_bytes,
-         void (*body)(void*), void* argument) {
-  const Call call{kernel, grid, block, dynamic_bytes, body, argument};
+void run(const LaunchShape& shape, void (*body)(void*), void* argument) {
+  const Call call{shape, body, argument};
   check(call);
   ++launch_count;
   finish_copies();
-  const Launching launching(kernel);
+  const Launching launching(shape);
   try {
     run_blocks(call);
   } catch (...) {
+    Launching::open_memory();
     restore_gaps();
     throw;
   }
   if (!restore_gaps())
-    throw std::runtime_error(std::string(kernel) + ": wrote beyond the end of a device array");
+    throw std::runtime_error(std::string(shape.kernel) +
+                             ": wrote beyond the end of a device array");
 }
 
 int64_t launches() { return launch_count; }
@@ -101,6 +111,14 @@ void set_schedule(const Schedule& schedule) {
 }
 
 void barrier(const Site& site) { block().barrier(site); }
+
+void wait_for_earlier_kernels() {
+  if (!block().overlaps()) return;
+  block().has_waited();
+  if (Launching::memory_is_open()) return;
+  block().barrier({"wait_for_earlier_kernels", "", 0});
+  Launching::open_memory();
+}
 
 void exchange(const Site& site, uint32_t mask, void* offer, Finish finish) {
   block().exchange(site, mask, offer, finish);

@@ -82,10 +82,20 @@ struct Schedule {
 };
 void set_schedule(const Schedule& schedule);
 
+struct LaunchShape {
+  const char* kernel;
+  Extent3 grid, block;
+  size_t dynamic_bytes;
+  bool overlaps;  // then every thread waits for earlier kernels before it touches their memory
+};
+
 // Calls body() for each thread of each block; launches of several host threads take turns.
 // std::runtime_error for what a launch or a kernel does wrong, naming the kernel.
-void run(const char* kernel, const Extent3& grid, const Extent3& block, size_t dynamic_bytes,
-         void (*body)(void*), void* argument);
+void run(const LaunchShape& shape, void (*body)(void*), void* argument);
+
+// Until the first block has come here as a whole, a kernel that overlaps finds the memory of the
+// device closed. A thread that ends without having been here is an error.
+void wait_for_earlier_kernels();
 
 // Makes a call that work on the device consists of, or notes it while this thread captures a step.
 void submit(const std::function<void()>& call);

@@ -1,5 +1,9 @@
 #include "cuda/runtime/device.h"
 
+#include <cstdlib>
+#include <cstring>
+
+#include "cuda/capability.h"
 #include "cuda/device.h"
 #include "cuda/runtime/check.h"
 #include "cuda/runtime/stream.h"
@@ -9,9 +13,25 @@ namespace {
 
 thread_local cudaStream_t capture_stream = nullptr;
 
+__global__ void some_kernel() {}
+
+// A GPU may run what was compiled for an older one, in which nobody waits.
+bool are_for_overlap() {
+  const char* wish = std::getenv("NEURONA_CUDA_OVERLAP");
+  if (device_capability() < 90 || (wish && std::strcmp(wish, "0") == 0)) return false;
+  cudaFuncAttributes attributes;
+  check_cuda("kernels", cudaFuncGetAttributes(&attributes, some_kernel));
+  return attributes.ptxVersion >= 90;
+}
+
 }  // namespace
 
 void capture_on(cudaStream_t stream) { capture_stream = stream; }
+
+bool kernels_overlap() {
+  static const bool overlap = are_for_overlap();
+  return overlap;
+}
 
 int device_count() {
   int count = 0;
