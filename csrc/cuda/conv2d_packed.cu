@@ -115,6 +115,7 @@ bool forward(const Conv2dShape& shape, const float* x, const float* weight,
 // Pixels that no tap reads have no products to be the sum of.
 template <typename Target>
 __global__ void store_nothing_kernel(ProductShape shape, Target target) {
+  wait_for_earlier_kernels();
   constexpr int kRun = 4;
   const int64_t runs = (shape.n + kRun - 1) / kRun;
   for (int64_t i = first_element(); i < shape.m * runs; i += element_stride()) {
@@ -143,8 +144,8 @@ bool backward_data(const Conv2dShape& shape, const float* dy, const float* weigh
     const PixelTarget target = pixel_target(shape, rows, columns, pixels);
     if (rows.taps * columns.taps == 0) {
       const ProductShape product{shape.n * rows.count * columns.count, shape.c, 0, 1};
-      launch(kName, store_nothing_kernel<PixelTarget>, over_elements(product.m * product.n),
-             product, target);
+      launch(kName, store_nothing_kernel<PixelTarget>,
+             overlapping(over_elements(product.m * product.n)), product, target);
       continue;
     }
     const int64_t last_row = rows.first_tap + (rows.taps - 1) * rows.tap_step,

@@ -85,9 +85,13 @@ void launch(const char* name, void (*kernel)(Parameters...), const Launch& shape
             Arguments... arguments) {
   if (shape.blocks.x == 0 || shape.blocks.y == 0 || shape.blocks.z == 0) return;
   cudaError_t status = cudaSuccess;
-  if (shape.shared_bytes > 0)  // what a kernel declares counts too: all of it may be over 48 KiB
+  // What a kernel declares counts too: all of it may be over 48 KiB. Of two threads that launch it
+  // with less, none may lower what the other one needs.
+  constexpr size_t kLeastAllowed = 48 * 1024;
+  const size_t allowed = shape.shared_bytes > kLeastAllowed ? shape.shared_bytes : kLeastAllowed;
+  if (shape.shared_bytes > 0)
     status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  static_cast<int>(shape.shared_bytes));
+                                  static_cast<int>(allowed));
   cudaLaunchConfig_t config{};
   config.gridDim = shape.blocks;
   config.blockDim = shape.threads;

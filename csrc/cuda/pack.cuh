@@ -22,6 +22,7 @@ template <typename Number, typename Source>
 __global__ void __launch_bounds__(kBlock)
     pack_kernel(Source source, int64_t lines, int64_t depth, int64_t line_words,
                 int64_t parts_of_lines, int64_t parts_of_depth, uint32_t* packed) {
+  wait_for_earlier_kernels();
   using Element = typename Number::Element;
   constexpr int kWords = kPackSide / Number::kPerWord, kSide = kPackSide;
   NEURONA_SHARED(Element, part, [kSide][(kWords + 1) * Number::kPerWord]);
@@ -61,6 +62,7 @@ template <typename Number>
 __global__ void __launch_bounds__(kBlock)
     pack_vectors_kernel(DenseSource<true> source, Divisor by_lines, Divisor by_vectors,
                         int64_t vectors, uint4* packed) {
+  wait_for_earlier_kernels();
   for (int64_t i = first_element(); i < vectors; i += element_stride()) {
     const Divided place = divide(i, by_vectors), line = divide(place.quotient, by_lines);
     const float* from = source.address(source.line(line.quotient, line.remainder),
@@ -120,16 +122,16 @@ PackedLines<Number> packed(const char* name, const Source& source, int64_t lines
   if constexpr (Source::kDepthIsContiguous) {
     if (source.is_in_fours(depth) && depth % (4 * Number::kPerWord) == 0) {
       const int64_t of_line = depth / (4 * Number::kPerWord), vectors = batches * lines * of_line;
-      launch(name, pack_vectors_kernel<Number>, over_elements(vectors), source, Divisor(lines),
-             Divisor(of_line), vectors, reinterpret_cast<uint4*>(result.words()));
+      launch(name, pack_vectors_kernel<Number>, overlapping(over_elements(vectors)), source,
+             Divisor(lines), Divisor(of_line), vectors, reinterpret_cast<uint4*>(result.words()));
       return result;
     }
   }
   const int64_t parts_of_lines = divide_up(lines, kPackSide),
                 parts_of_depth = divide_up(depth, kPackSide);
   launch(name, pack_kernel<Number, Source>,
-         Launch{dim3(static_cast<unsigned>(parts_of_lines * parts_of_depth * batches))}, source,
-         lines, depth, result.line_words(), parts_of_lines, parts_of_depth, result.words());
+         overlapping({dim3(static_cast<unsigned>(parts_of_lines * parts_of_depth * batches))}),
+         source, lines, depth, result.line_words(), parts_of_lines, parts_of_depth, result.words());
   return result;
 }
 

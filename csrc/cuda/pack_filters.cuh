@@ -18,6 +18,7 @@ template <typename Number>
 __global__ void __launch_bounds__(kBlock)
     pack_filters_kernel(const float* weight, int64_t filters, int64_t channels, int taps,
                         int64_t parts, int64_t line_words, uint32_t* packed) {
+  wait_for_earlier_kernels();
   constexpr int kWords = kPackSide / Number::kPerWord;
   NEURONA_DYNAMIC_SHARED(float, run);
   const int64_t filter = blockIdx.x / parts, first = blockIdx.x % parts * kPackSide;
@@ -42,6 +43,7 @@ template <typename Number>
 __global__ void __launch_bounds__(kBlock)
     pack_turned_filters_kernel(const float* weight, int64_t filters, int64_t channels, int taps,
                                int64_t parts, int64_t line_words, uint32_t* packed) {
+  wait_for_earlier_kernels();
   constexpr int kWords = kPackSide / Number::kPerWord, kSide = kPackSide;
   NEURONA_SHARED(float, part, [kSide][kSide + 1]);
   const int64_t neighbours = channels * taps;
@@ -77,8 +79,8 @@ PackedLines<Number> packed_filters(const char* name, const float* weight, int64_
   if (result.is_packed()) return result;
   const int64_t parts = divide_up(channels, kPackSide);
   launch(name, pack_filters_kernel<Number>,
-         Launch{dim3(static_cast<unsigned>(filters * parts)), dim3(kBlock),
-                static_cast<size_t>(kPackSide * taps) * sizeof(float)},
+         overlapping({dim3(static_cast<unsigned>(filters * parts)), dim3(kBlock),
+                      static_cast<size_t>(kPackSide * taps) * sizeof(float)}),
          weight, filters, channels, static_cast<int>(taps), parts, result.line_words(),
          result.words());
   return result;
@@ -91,7 +93,7 @@ PackedLines<Number> packed_turned_filters(const char* name, const float* weight,
   if (result.is_packed()) return result;
   const int64_t parts = divide_up(channels * taps, kPackSide);
   launch(name, pack_turned_filters_kernel<Number>,
-         Launch{dim3(static_cast<unsigned>(divide_up(filters, kPackSide) * parts))}, weight,
+         overlapping({dim3(static_cast<unsigned>(divide_up(filters, kPackSide) * parts))}), weight,
          filters, channels, static_cast<int>(taps), parts, result.line_words(), result.words());
   return result;
 }

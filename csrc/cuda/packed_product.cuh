@@ -157,6 +157,7 @@ __global__ void __launch_bounds__(kPackedThreads, kPackedBlocksAtOnce<kColumns>)
   static_assert(kLoadingRegisters<kColumns> +
                     kMultiplyingGroups * kMultiplyingRegisters<kColumns> ==
                 (1 + kMultiplyingGroups) * kFirstRegisters<kColumns>);
+  wait_for_earlier_kernels();
   NEURONA_DYNAMIC_SHARED(unsigned char, memory);
   NEURONA_SHARED(Barrier, full, [kStages]);
   NEURONA_SHARED(Barrier, empty, [kStages]);
@@ -204,11 +205,12 @@ void run_packed(const char* name, const ProductShape& shape, const Tiles& tiles,
   const auto blocks = static_cast<unsigned>(
       std::min<int64_t>(parts, int64_t{multiprocessors()} * kPackedBlocksAtOnce<kColumns>));
   launch(name, packed_product_kernel<kColumns, Tiles, Target>,
-         Launch{dim3(blocks), dim3(kPackedThreads), kRingBytes<kColumns>}, shape, grid, tiles,
-         output);
+         overlapping({dim3(blocks), dim3(kPackedThreads), kRingBytes<kColumns>}), shape, grid,
+         tiles, output);
   if (grid.slices > 1)
     launch(name, add_parts_kernel<kColumns, Target>,
-           over_elements(divide_up(shape.batches * shape.m * shape.n, 4)), shape, grid, output);
+           overlapping(over_elements(divide_up(shape.batches * shape.m * shape.n, 4))), shape, grid,
+           output);
 }
 
 // Calls body with the number of columns of D's tiles as a constant: 64 where there are no more. 256

@@ -85,6 +85,7 @@ __device__ inline void store_sums(const ProductShape& shape, const ProductGrid& 
 template <int kColumns, typename Target>
 __global__ void add_parts_kernel(ProductShape shape, ProductGrid grid,
                                  PackedOutput<Target> output) {
+  wait_for_earlier_kernels();
   constexpr int kRun = 4;
   const int64_t runs = (shape.n + kRun - 1) / kRun;
   for (int64_t i = first_element(); i < shape.batches * shape.m * runs; i += element_stride()) {
