@@ -189,15 +189,27 @@ __global__ void __launch_bounds__(kPackedThreads, kPackedBlocksAtOnce<kColumns>)
 #endif
 }
 
+// A product of few tiles is cut into as many slices as the blocks that run at once can take
+// together: one more, and all would wait for those that come second. Slices are whole steps, 256
+// elements of k or more.
+template <int kColumns, typename Number>
+ProductGrid packed_grid(const ProductShape& shape) {
+  constexpr int64_t kStep = kStageDepth<Number>, kShortestSlice = 256;
+  constexpr int64_t kAtOnce = kEnoughTiles * kPackedBlocksAtOnce<kColumns>;
+  ProductGrid grid{divide_up(shape.m, kPackedRows), divide_up(shape.n, kColumns), 1, shape.k};
+  const int64_t tiles = grid.tiles_m * grid.tiles_n * shape.batches;
+  const int64_t wanted = std::min(kAtOnce / tiles, shape.k / kShortestSlice);
+  if (wanted > 1) {
+    grid.slice_length = divide_up(divide_up(shape.k, wanted), kStep) * kStep;
+    grid.slices = divide_up(shape.k, grid.slice_length);
+  }
+  return grid;
+}
+
 template <int kColumns, typename Tiles, typename Target>
 void run_packed(const char* name, const ProductShape& shape, const Tiles& tiles,
                 const Target& target) {
-  ProductGrid grid = product_grid(shape, kPackedRows, kColumns);
-  if (grid.slices > 1) {  // whole steps
-    constexpr int64_t kStep = kStageDepth<typename Tiles::Number>;
-    grid.slice_length = divide_up(grid.slice_length, kStep) * kStep;
-    grid.slices = divide_up(shape.k, grid.slice_length);
-  }
+  const ProductGrid grid = packed_grid<kColumns, typename Tiles::Number>(shape);
   const int64_t parts = grid.tiles_m * grid.tiles_n * grid.slices * shape.batches;
   const Workspace memory(
       grid.slices == 1 ? 0 : static_cast<size_t>(parts * kPackedRows * kColumns) * sizeof(float));
