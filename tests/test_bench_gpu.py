@@ -19,10 +19,11 @@ def gpu() -> Any:
     """The package bench.gpu, which stays in the source tree."""
     sys.path.insert(0, str(ROOT))
     try:
+        from bench.gpu import __main__ as command
         from bench.gpu import goals, report, rows
     finally:
         sys.path.remove(str(ROOT))
-    return {"goals": goals, "report": report, "rows": rows}
+    return {"command": command, "goals": goals, "report": report, "rows": rows}
 
 
 def result(flops: float = 0.0, moved: float = 0.0, **times: float) -> dict[str, Any]:
@@ -86,3 +87,22 @@ def test_a_line_for_the_terminal(gpu: Any) -> None:
     line = gpu["report"].line_of("step_lenet5_b128_highest", RESULTS)
     assert "50.0 us" in line and "neurona 8.00x" in line and "torch_graph 1.60x" in line
     assert "failed: illegal address" in gpu["report"].line_of("gemm_8192_medium", RESULTS)
+
+
+def test_tests_that_hang_cost_themselves_and_no_more(
+    gpu: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are named, and the others run."""
+    (tmp_path / "tests").mkdir()
+    for name, body in {"right": "pass", "hanging": "import time; time.sleep(60)"}.items():
+        (tmp_path / "tests" / f"test_{name}.py").write_text(f"def test_{name}():\n    {body}\n")
+    (tmp_path / "tests" / "test_dlpack.py").write_text("def test_dlpack():\n    assert False\n")
+    command = gpu["command"]
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    monkeypatch.setattr(command, "TEST_FILES", ("test_right.py", "test_hanging.py"))
+    monkeypatch.setattr(command, "TEST_LIMIT_S", 5)
+    outcomes = command.run_tests(tmp_path / "log")
+    passed = {name: done["passed"] for name, done in outcomes.items()}
+    assert passed == {"test_right.py": True, "test_hanging.py": False, "others": False}
+    assert re.search(r"after 5 s: .*test_hanging", outcomes["test_hanging.py"]["summary"])
+    assert "1 failed" in outcomes["others"]["summary"]
