@@ -12,6 +12,7 @@ void conv2d_forward(const Conv2dShape& shape, Conv2dVariant variant, const float
     return conv2d_naive_forward(shape, x, weight, bias, activation, y);
   if (variant == Conv2dVariant::kDepthwise)
     return conv2d_depthwise_forward(shape, x, weight, bias, activation, y);
+  if (conv2d_narrow_forward(shape, x, weight, bias, activation, y)) return;
   conv2d_direct_forward(shape, x, weight, bias, activation, y);
 }
 
@@ -22,6 +23,7 @@ void conv2d_backward_data(const Conv2dShape& shape, Conv2dVariant variant, const
     return conv2d_naive_backward_data(shape, dy, weight, bias, dx);
   if (variant == Conv2dVariant::kDepthwise)
     return conv2d_depthwise_backward_data(shape, dy, weight, bias, dx);
+  if (conv2d_narrow_backward_data(shape, dy, weight, bias, dx)) return;
   conv2d_direct_backward_data(shape, dy, weight, bias, dx);
 }
 
@@ -30,6 +32,7 @@ void conv2d_backward_weight(const Conv2dShape& shape, Conv2dVariant variant, con
   if (variant == Conv2dVariant::kNaive) return conv2d_naive_backward_weight(shape, dy, x, dw);
   if (variant == Conv2dVariant::kDepthwise)
     return conv2d_depthwise_backward_weight(shape, dy, x, dw);
+  if (conv2d_narrow_backward_weight(shape, dy, x, dw)) return;
   conv2d_direct_backward_weight(shape, dy, x, dw);
 }
 

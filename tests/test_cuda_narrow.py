@@ -1,0 +1,95 @@
+"""Convolutions of few channels and outputs with many pixels: the kernels of csrc/cuda/narrow*.
+
+Small images are taken by other kernels, so that those here have 512 pixels and more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import emulated
+import harness
+from conftest import DEVICES, Backend, _device
+from test_cuda_products import passes
+
+# Around 8 columns, 32 taps and channels, 128 rows, 256 pixels and several slices of them.
+CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+    ((2, 1, 28, 28), (6, 1, 5, 5), {"padding": 2}),
+    ((3, 6, 14, 14), (16, 6, 5, 5), {}),
+    ((5, 3, 17, 13), (9, 3, 3, 3), {"stride": 2, "padding": 1}),
+    ((1, 2, 29, 31), (1, 2, 1, 1), {}),
+    ((2, 16, 16, 17), (8, 16, 3, 2), {"dilation": (2, 1), "padding": 1}),
+    ((1, 12, 23, 24), (10, 6, 2, 3), {"groups": 2, "padding": (0, 1)}),
+    ((9, 1, 16, 16), (2, 1, 2, 2), {"stride": 3}),
+    ((2, 4, 40, 33), (16, 4, 4, 4), {"stride": (1, 2), "padding": 3}),
+]
+# A channel or an output too many, and a pixel too few.
+OTHERS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+    ((1, 17, 23, 23), (3, 17, 2, 2), {}),
+    ((1, 3, 23, 23), (17, 3, 2, 2), {}),
+    ((1, 3, 20, 25), (4, 3, 3, 3), {"padding": 1}),
+]
+
+
+@pytest.fixture(params=DEVICES)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """The device under each schedule."""
+    device = _device()
+    if not emulated.ON_A_GPU:
+        device.module.set_schedule(request.param.removeprefix("cuda-"), seed=4)
+    return Backend(request.param, device)
+
+
+@pytest.mark.parametrize("case", [*CASES, *OTHERS], ids=str)
+def test_passes_agree_with_the_reference(backend: Backend, case: Any) -> None:
+    """Exactly on integers, within the bound of float32 sums on random data."""
+    what = f"{backend} {case}"
+    for call, arrays, _ in passes(harness.integers, case):
+        harness.check_exact(backend, call, arrays, what=what)
+    for call, arrays, terms in passes(harness.normals, case):
+        harness.check_linear(backend, call, arrays, terms, what=what)
+
+
+def test_bias_and_activation(backend: Backend) -> None:
+    """Behind the sums."""
+    rng = harness.rng_of("narrow")
+    x, weight = harness.integers(rng, (2, 3, 20, 20)), harness.integers(rng, (5, 3, 3, 3))
+    bias = harness.integers(rng, (5,))
+    plain = backend.conv2d_forward(x, weight, padding=1)
+    got = backend.conv2d_forward(x, weight, bias, padding=1, activation="relu")
+    assert np.array_equal(got, np.maximum(plain + bias[:, None, None], 0))
+
+
+def test_nan_stays_with_those_who_read_it(backend: Backend) -> None:
+    """A pixel's, an output's and a filter's."""
+    x, weight = np.ones((1, 2, 24, 24), np.float32), np.ones((3, 2, 3, 3), np.float32)
+    dy = np.ones((1, 3, 24, 24), np.float32)
+    x[0, 1, 5, 7] = dy[0, 2, 9, 9] = np.nan
+    y = np.asarray(backend.conv2d_forward(x, weight, padding=1))
+    expected = np.zeros(y.shape, bool)
+    expected[..., 4:7, 6:9] = True
+    assert np.array_equal(np.isnan(y), expected)
+    dx = np.asarray(backend.conv2d_backward_data(dy, weight, (24, 24), padding=1))
+    expected = np.zeros(dx.shape, bool)
+    expected[..., 8:11, 8:11] = True
+    assert np.array_equal(np.isnan(dx), expected)
+    dw = np.asarray(backend.conv2d_backward_weight(dy, x, (3, 3), padding=1, with_bias=False)[0])
+    assert np.isnan(dw[2]).all()
+    assert np.isnan(dw[:, 1]).all()
+    assert np.isfinite(dw[:2, 0]).all()
+
+
+def test_same_bits_under_every_schedule() -> None:
+    """Whichever block comes last."""
+    if emulated.ON_A_GPU:
+        pytest.skip("a GPU has its own schedule")
+    (_, _, (call, arrays, _)) = passes(harness.normals, CASES[1])
+    bits = set()
+    for name in emulated.SCHEDULES:
+        device = _device()
+        device.module.set_schedule(name, seed=5)
+        bits.add(harness.results(call(Backend(name, device), *arrays))[0].tobytes())
+    assert len(bits) == 1
