@@ -70,8 +70,8 @@ __device__ inline void add_part(Run<4>& sum, const float4& part, bool is_first) 
 template <int kFours, typename Sums>
 __device__ inline bool add_slices(float* parts, const BlockPlace& place, const ProductGrid& grid,
                                   float* word, const Sums& sums) {
-  // 8 loads are under way at once: each batch of them costs the latency of L2.
-  constexpr int kTogether = 8 / kFours;
+  // 16 loads are under way at once: each batch of them costs the latency of L2.
+  constexpr int kTogether = 16 / kFours;
   constexpr int64_t kPart = kFours * 4 * kProductThreads;
   const int64_t tile = (place.batch * grid.tiles_m + place.tile_m) * grid.tiles_n + place.tile_n;
   float* first = parts + tile * grid.slices * kPart + 4 * threadIdx.x;
