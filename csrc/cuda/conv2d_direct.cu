@@ -106,7 +106,7 @@ void conv2d_direct_forward(const Conv2dShape& shape, const float* x, const float
   const Workspace filters(weight_bytes(shape));
   lay_out(shape, weight, {0, 1, 3, 4, 2}, filters.as<float>());
   const int64_t depth = shape.r * shape.s * shape.group_c();
-  const DenseSource<true> columns{filters.as<const float>(), shape.group_k(), depth, 1,
+  const DenseSource<true> columns{filters.as<const float>(), shape.group_k(), depth,
                                   shape.group_k() * depth};
   product("conv2d_forward", {shape.n * shape.p * shape.q, shape.group_k(), depth, shape.groups},
           PatchSource<true>(shape, x), columns, target);
@@ -139,7 +139,7 @@ void conv2d_direct_backward_weight(const Conv2dShape& shape, const float* dy, co
     return gemm({shape.k, shape.c, shape.n * shape.p * shape.q}, {dy, shape.k, true},
                 {x, shape.c, false}, dw, shape.c, {});
   if (conv2d_packed_backward_weight(shape, dy, x, dw)) return;
-  const DenseSource<false> gradients{dy, shape.group_k(), 1, shape.k, shape.group_k()};
+  const DenseSource<false> gradients{dy, shape.group_k(), shape.k, shape.group_k()};
   const WeightTarget target{dw, shape.group_k(), shape.group_c(), shape.r * shape.s,
                             Divisor(shape.group_c())};
   product("conv2d_backward_weight",

@@ -11,26 +11,27 @@ bool are_in_fours(const float* data, Counts... counts) {
   return reinterpret_cast<uintptr_t>(data) % (4 * sizeof(float)) == 0 && (... && (counts % 4 == 0));
 }
 
-// Lines of a dense matrix: line i, element k at data[i * line_stride + k * depth_stride].
+// Lines of a dense matrix: line i, element k at data[i * stride + k], or, not contiguous along k,
+// at data[k * stride + i]. A line beyond the last is the first one: nothing of its sums is stored.
 template <bool kContiguousAlongK>
 struct DenseSource {
   static constexpr bool kDepthIsContiguous = kContiguousAlongK;
+  static constexpr bool kIsEverywhere = true;
   const float* data;
-  int64_t count, line_stride, depth_stride, batch_stride;
+  int64_t count, stride, batch_stride;
 
   using Line = const float*;
   using Step = int64_t;
   __device__ Line line(int64_t batch, int64_t index) const {
-    return index < count ? data + batch * batch_stride + index * line_stride : nullptr;
+    const int64_t known = index < count ? index : 0;
+    return data + batch * batch_stride + (kContiguousAlongK ? known * stride : known);
   }
-  __device__ Step step(int64_t, int64_t k) const { return k * depth_stride; }
-  __device__ const float* address(const Line& line, const Step& step) const {
-    return line ? line + step : nullptr;
-  }
+  // In proportion to k: addresses are counted up by it.
+  __device__ Step step(int64_t, int64_t k) const { return kContiguousAlongK ? k : k * stride; }
+  __device__ const float* address(const Line& line, const Step& step) const { return line + step; }
   __device__ const float* first() const { return data; }
   bool is_in_fours(int64_t depth) const {
-    return kContiguousAlongK ? are_in_fours(data, line_stride, batch_stride, depth)
-                             : are_in_fours(data, depth_stride, batch_stride, count);
+    return are_in_fours(data, stride, batch_stride, kContiguousAlongK ? depth : count);
   }
 };
 

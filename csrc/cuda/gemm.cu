@@ -11,10 +11,10 @@ namespace {
 // A's lines are its rows, B's its columns; the stored order decides along which axis they lie.
 template <typename Body>
 void with_sources(const GemmShape& shape, const Matrix& a, const Matrix& b, const Body& body) {
-  const DenseSource<true> a_rows{a.data, shape.m, a.stride, 1, 0};
-  const DenseSource<false> a_columns{a.data, shape.m, 1, a.stride, 0};
-  const DenseSource<false> b_rows{b.data, shape.n, 1, b.stride, 0};
-  const DenseSource<true> b_columns{b.data, shape.n, b.stride, 1, 0};
+  const DenseSource<true> a_rows{a.data, shape.m, a.stride, 0};
+  const DenseSource<false> a_columns{a.data, shape.m, a.stride, 0};
+  const DenseSource<false> b_rows{b.data, shape.n, b.stride, 0};
+  const DenseSource<true> b_columns{b.data, shape.n, b.stride, 0};
   if (a.transposed && b.transposed) return body(a_columns, b_columns);
   if (a.transposed) return body(a_columns, b_rows);
   if (b.transposed) return body(a_rows, b_columns);

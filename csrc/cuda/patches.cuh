@@ -19,6 +19,7 @@ template <bool kPixelsAreLines>
 class PatchSource {
  public:
   static constexpr bool kDepthIsContiguous = kPixelsAreLines;
+  static constexpr bool kIsEverywhere = false;
 
   PatchSource(const Conv2dShape& shape, const float* x)
       : x_(x),
@@ -139,6 +140,7 @@ inline Remainder remainder_of(const Conv2dShape& shape, int axis, int64_t residu
 class GradientSource {
  public:
   static constexpr bool kDepthIsContiguous = true;
+  static constexpr bool kIsEverywhere = false;
 
   GradientSource(const Conv2dShape& shape, const Remainder& rows, const Remainder& columns,
                  const float* dy)
@@ -200,6 +202,7 @@ class GradientSource {
 class TapWeightSource {
  public:
   static constexpr bool kDepthIsContiguous = false;
+  static constexpr bool kIsEverywhere = false;
 
   TapWeightSource(const Conv2dShape& shape, const Remainder& rows, const Remainder& columns,
                   const float* weight)

@@ -3,22 +3,25 @@
 //   target(m, n) = sum over k of a(m, k) b(n, k)      for each of `batches` independent products
 //
 // Where a and b come from is the business of sources, where the result goes that of a target, so
-// that a convolution never writes its patches down. A block of 16 x 16 threads computes a tile of
-// 64 or 128 rows and columns; a thread computes 4 x 4 elements of each of its 64 x 64 quarters. The
-// tile advances along k in steps of kDepth: both operands' parts lie in shared memory as [k][line],
-// twice, so that the next parts are written while these are read, with one barrier per step.
+// that a convolution never writes its patches down. A block of 256 threads computes a tile of 64
+// to 256 rows and columns; a thread computes 4 x 4 elements of each of its 64 x 64 quarters. Parts
+// of both operands, 16 elements of k long, come by cp.async, several of them in turn: while one is
+// multiplied the next are under way, and one barrier per part says both that a part has come for
+// all threads and that the one before it has been read by all.
 //
-// Each element is one chain of fmaf() with k ascending, whatever the tile: its bits do not depend
-// on the other rows and columns. Only products with fewer tiles than a GPU has multiprocessors are
-// cut along k as well (`slices`), their parts added in order by the block of a tile that comes
-// last.
+// Each element of such a tile is one chain of fmaf() with k ascending: its bits do not depend on
+// the other rows and columns. Products with fewer tiles than a GPU has multiprocessors take tiles
+// of 32 rows and columns, for which 4 groups of threads multiply a quarter of k each, and are cut
+// along k into slices where that is not enough. The sums of groups and of slices are added in their
+// order, the latter by the block of a tile that comes last (slices.cuh).
 //
 // A source has
-//   Line line(int64_t batch, int64_t index)   what is common to row `index` (out of range: nothing)
-//   Step step(int64_t batch, int64_t k)       what is common to all rows at k
-//   const float* address(const Line&, const Step&)   where the element is, null where none is: 0
-//   const float* first()                      an address that may be named where nothing is read
-//   bool is_in_fours(int64_t depth)           on the host: whether 4 neighbours at a multiple of 4
+//   Line line(int64_t batch, int64_t index)   what is common to row `index`; there may be no such
+//   row Step step(int64_t batch, int64_t k)       what is common to all rows at k const float*
+//   address(const Line&, const Step&)   where the element is, null where none is: 0 static
+//   constexpr bool kIsEverywhere       whether that is never null const float* first() an address
+//   that may be named where nothing is read bool is_in_fours(int64_t depth)           on the host:
+//   whether 4 neighbours at a multiple of 4
 //                                             are always there, or not there, together, and begin
 //                                             at a multiple of 16 bytes
 //   static constexpr bool kDepthIsContiguous  whether neighbours along k are neighbours in memory,
@@ -40,152 +43,149 @@
 #include "cuda/dense_source.cuh"
 #include "cuda/device.h"
 #include "cuda/device_memory.h"
+#include "cuda/part_copier.cuh"
+#include "cuda/plain_parts.cuh"
 #include "cuda/product_grid.cuh"
 #include "cuda/slices.cuh"
 
 namespace neurona {
 
-// A part of kLines lines and kDepth elements of each, from a source by way of registers to shared
-// memory: the loads of the next part are on their way while this one is multiplied.
-template <int kLines, typename Source>
-class PartLoader {
- public:
-  __device__ PartLoader(const Source& source, int64_t batch, int64_t first_line)
-      : source_(source), batch_(batch) {
-    for (int i = 0; i < kOwnLines; ++i) lines_[i] = source.line(batch, first_line + own_line(i));
-  }
+// How a block shares a tile of kM x kN.
+template <int kM, int kN>
+struct PlainTile {
+  static constexpr int kRunsM = kM > kQuarter ? kM / kQuarter : 1,
+                       kRunsN = kN > kQuarter ? kN / kQuarter : 1;
+  // Threads side by side, each with runs of 4 columns; a warp is 4 x 8 threads.
+  static constexpr int kDown = kM / kRunsM / 4, kAcross = kN / kRunsN / 4;
+  static constexpr int kGroups = kProductThreads / (kDown * kAcross);
+  static constexpr int kDepths = kGroups > 1 ? 32 : 16;
+  static constexpr int kPart = (kM + kN) * kDepths;
+  // As many parts as 48 KiB hold, which all GPUs since sm_80 have for two blocks.
+  static constexpr int kStages = 48 * 1024 / (kPart * static_cast<int>(sizeof(float)));
 
-  __device__ void fetch(int64_t first_k, int64_t end_k) {
-    typename Source::Step step{};
-    NEURONA_UNROLL
-    for (int i = 0; i < kOwn; ++i) {
-      if (i == 0 || !Source::kDepthIsContiguous) {
-        const int64_t k = first_k + own_depth(i);
-        inside_ = k < end_k;
-        if (inside_) step = source_.step(batch_, k);
-      }
-      const auto& line = lines_[Source::kDepthIsContiguous ? i : 0];
-      const float* from = inside_ ? source_.address(line, step) : nullptr;
-      held_[i] = from ? *from : 0.0f;
-    }
-  }
-
-  // Calls put(line, depth, element) for what this thread holds.
-  template <typename Put>
-  __device__ void store(const Put& put) const {
-    NEURONA_UNROLL
-    for (int i = 0; i < kOwn; ++i) put(own_line(i), own_depth(i), held_[i]);
-  }
+  __device__ static int group() { return threadIdx.x / (kDown * kAcross); }
+  // The first run of a thread's rows and columns.
+  __device__ static int row_run() { return warp() / (kAcross / 8) * 4 + threadIdx.x % 32 / 8; }
+  __device__ static int column_run() { return warp() % (kAcross / 8) * 8 + threadIdx.x % 8; }
 
  private:
-  // Along k first, each thread loads one k of several lines; along lines first, several k of one.
-  static constexpr int kOwn = kLines * kDepth / kProductThreads;
-  static constexpr int kOwnLines = Source::kDepthIsContiguous ? kOwn : 1;
-
-  __device__ static int own_line(int i) {
-    const int thread = threadIdx.x;
-    return Source::kDepthIsContiguous ? thread / kDepth + i * (kProductThreads / kDepth)
-                                      : thread % kLines;
-  }
-  __device__ static int own_depth(int i) {
-    const int thread = threadIdx.x;
-    return Source::kDepthIsContiguous ? thread % kDepth
-                                      : thread / kLines + i * (kProductThreads / kLines);
-  }
-
-  const Source& source_;
-  int64_t batch_;
-  bool inside_ = false;
-  typename Source::Line lines_[kOwnLines];
-  float held_[kOwn];
+  __device__ static int warp() { return threadIdx.x % (kDown * kAcross) / 32; }
 };
 
-// A part in shared memory: 4 columns more than lines, so that stores along k meet other banks.
-template <int kLines>
-using Part = float[kDepth][kLines + 4];
-
-template <int kLines, typename Source>
-__device__ inline void store_part(const PartLoader<kLines, Source>& loader, Part<kLines>& part) {
-  loader.store([&](int line, int depth, float element) { part[depth][line] = element; });
+// Of a tile that groups share, the sums of all groups in their order: a thread then has one run.
+template <typename Tile>
+__device__ inline void add_groups(float* memory, Run<4> (&sums)[4][1]) {
+  constexpr int kRow = 4 * Tile::kAcross, kGroup = 4 * Tile::kDown * kRow;
+  __syncthreads();
+  NEURONA_UNROLL
+  for (int i = 0; i < 4; ++i)
+    store_together(
+        memory + Tile::group() * kGroup + (4 * Tile::row_run() + i) * kRow + 4 * Tile::column_run(),
+        sums[i][0]);
+  __syncthreads();
+  NEURONA_UNROLL
+  for (int group = 0; group < Tile::kGroups; ++group)
+    add_part(sums[0][0],
+             *reinterpret_cast<const float4*>(memory + group * kGroup + 4 * threadIdx.x),
+             group == 0);
 }
 
-// The 4 * kQuarters elements of one k that a thread multiplies.
-template <int kQuarters>
-struct Fragment {
-  float value[4 * kQuarters];
+// A multiprocessor has registers for two blocks whose threads have 64 sums or fewer, unless they
+// hold more beside 64 of them: 4 depths of 8 lines, where to copy single elements from, or what a
+// convolution computes of each line.
+template <int kTileM, int kTileN, int kWidth, typename SourceA, typename SourceB>
+constexpr int blocks_at_once() {
+  constexpr int kSums = kTileM * kTileN / kProductThreads;
+  constexpr bool kHoldsQuads = SourceA::kDepthIsContiguous || SourceB::kDepthIsContiguous,
+                 kHoldsLines = !SourceA::kIsEverywhere || !SourceB::kIsEverywhere;
+  if (kSums < 32 || (kSums == 32 && kWidth == 4)) return 2;
+  return kSums == 64 && kWidth == 4 && !kHoldsQuads && !kHoldsLines ? 2 : 1;
+}
 
-  template <typename Row>
-  __device__ void load(const Row& row, int first) {
-    for (int quarter = 0; quarter < kQuarters; ++quarter) {
-      const float4 four = *reinterpret_cast<const float4*>(&row[quarter * kQuarter + first]);
-      value[4 * quarter] = four.x;
-      value[4 * quarter + 1] = four.y;
-      value[4 * quarter + 2] = four.z;
-      value[4 * quarter + 3] = four.w;
-    }
-  }
+struct alignas(16) Four {
+  float at[4];
 };
 
-// A multiprocessor has registers for two blocks of the smallest tiles, or for one of larger ones.
-constexpr int blocks_at_once(int quarters) { return quarters > 1 ? 1 : 2; }
-
-template <int kQuartersM, int kQuartersN, typename SourceA, typename SourceB, typename Target>
-__global__ void __launch_bounds__(kProductThreads, blocks_at_once(kQuartersM* kQuartersN))
+template <int kTileM, int kTileN, int kWidth, typename SourceA, typename SourceB, typename Target>
+__global__ void __launch_bounds__(kProductThreads,
+                                  blocks_at_once<kTileM, kTileN, kWidth, SourceA, SourceB>())
     product_kernel(ProductShape shape, ProductGrid grid, SourceA a, SourceB b,
                    ProductOutput<Target> output) {
-  constexpr int kTileM = kQuartersM * kQuarter, kTileN = kQuartersN * kQuarter;
-  NEURONA_SHARED(Part<kTileM>, parts_a, [2]);
-  NEURONA_SHARED(Part<kTileN>, parts_b, [2]);
+  using Tile = PlainTile<kTileM, kTileN>;
+  constexpr int kDepths = Tile::kDepths, kStages = Tile::kStages;
+  constexpr int kPart = Tile::kPart, kPartA = kTileM * kDepths;
+  NEURONA_SHARED(Four, fours, [kStages * kPart / 4]);
+  float* const memory = fours[0].at;
 
   const BlockPlace place = block_place(grid);
   const int64_t first_m = int64_t{place.tile_m} * kTileM, first_n = int64_t{place.tile_n} * kTileN;
-  const int64_t first_k = place.slice * grid.slice_length;
-  const int64_t end_k = min(shape.k, first_k + grid.slice_length);
-  const int row = 4 * (threadIdx.x / 16), column = 4 * (threadIdx.x % 16);
+  const SliceParts<kDepths> slice(shape, grid, place.slice);
 
-  PartLoader<kTileM, SourceA> loader_a(a, place.batch, first_m);
-  PartLoader<kTileN, SourceB> loader_b(b, place.batch, first_n);
-  Run<4> sums[4 * kQuartersM][kQuartersN] = {};
-  loader_a.fetch(first_k, end_k);
-  loader_b.fetch(first_k, end_k);
-  store_part(loader_a, parts_a[0]);
-  store_part(loader_b, parts_b[0]);
-  __syncthreads();
-  int current = 0;
-  for (int64_t k = first_k; k < end_k; k += kDepth) {
-    const bool more = k + kDepth < end_k;
-    if (more) {
-      loader_a.fetch(k + kDepth, end_k);
-      loader_b.fetch(k + kDepth, end_k);
+  using Layout = PlainLayout<kDepths>;
+  PartCopier<kTileM, kDepths, kWidth, Layout, SourceA> copier_a(a, place.batch, first_m,
+                                                                slice.first_k);
+  PartCopier<kTileN, kDepths, kWidth, Layout, SourceB> copier_b(b, place.batch, first_n,
+                                                                slice.first_k);
+  if (slice.count > 0) {
+    copier_a.begin_first(slice.first_depths, memory);
+    copier_b.begin_first(slice.first_depths, memory + kPartA);
+  }
+  commit_copies();
+  const auto begin_next = [&](unsigned number, float* part) {
+    if (number < slice.count) {
+      copier_a.begin_next(part);
+      copier_b.begin_next(part + kPartA);
     }
-    NEURONA_UNROLL
-    for (int depth = 0; depth < kDepth; ++depth) {
-      Fragment<kQuartersM> left;
-      Fragment<kQuartersN> right;
-      left.load(parts_a[current][depth], row);
-      right.load(parts_b[current][depth], column);
-      for (int i = 0; i < 4 * kQuartersM; ++i)
-        for (int j = 0; j < 4 * kQuartersN; ++j) {
-          float& sum = sums[i][j / 4].at[j % 4];
-          sum = fmaf(left.value[i], right.value[j], sum);
-        }
-    }
-    if (!more) break;
-    current ^= 1;
-    store_part(loader_a, parts_a[current]);
-    store_part(loader_b, parts_b[current]);
+    commit_copies();  // beyond the end a group of nothing, so that waits count it alike
+  };
+  for (int stage = 1; stage < kStages - 1; ++stage) begin_next(stage, memory + stage * kPart);
+
+  using ViewA = PartView<kTileM, kDepths, SourceA::kDepthIsContiguous>;
+  using ViewB = PartView<kTileN, kDepths, SourceB::kDepthIsContiguous>;
+  ViewA view_a{memory, ViewA::first_word(Tile::row_run(), Tile::group())};
+  ViewB view_b{memory, kPartA + ViewB::first_word(Tile::column_run(), Tile::group())};
+  Run<4> sums[4 * Tile::kRunsM][Tile::kRunsN] = {};
+  // Of 128 sums and quads of both operands, the next quads would be one register too many.
+  constexpr bool kSumsFillRegisters = Tile::kRunsN == 4 && ViewA::kAlongDepth && ViewB::kAlongDepth;
+  // Counted up like addresses, so that nothing is computed anew for a part.
+  int stage = 0, filled = (kStages - 1) * kPart;
+  const auto next_of = [](int word) { return word == (kStages - 1) * kPart ? 0 : word + kPart; };
+  for (unsigned part = 0; part < slice.count; ++part) {
+    wait_for_copies<kStages - 2>();
     __syncthreads();
+    begin_next(part + kStages - 1, memory + filled);
+    filled = next_of(filled);
+    if constexpr (kSumsFillRegisters) {
+      NEURONA_NO_UNROLL
+      for (int quad = 0; quad < kDepths / kQuad; ++quad) multiply_quad(view_a, view_b, quad, sums);
+    } else {
+      NEURONA_UNROLL
+      for (int quad = 0; quad < kDepths / kQuad; quad += Tile::kGroups)
+        multiply_quad(view_a, view_b, quad, sums);
+    }
+    const int next = next_of(stage);
+    view_a.word += next - stage;
+    view_b.word += next - stage;
+    stage = next;
   }
 
-  if constexpr (kQuartersM * kQuartersN == 1)  // of larger tiles there are enough
-    if (output.parts && !add_slices<4>(output.parts, place, grid, &parts_a[0][0][0],
-                                       [&](int i) -> Run<4>& { return sums[i][0]; }))
+  if constexpr (Tile::kGroups == 1) {
+    store_runs<4, 4 * Tile::kRunsM, Tile::kRunsN>(
+        output.target, place.batch, shape,
+        [&](int i) { return first_m + i / 4 * kQuarter + 4 * Tile::row_run() + i % 4; },
+        [&](int j) { return first_n + j * kQuarter + 4 * Tile::column_run(); },
+        [&](int i, int j) { return sums[i][j]; });
+  } else {
+    add_groups<Tile>(memory, sums);
+    if (output.parts && !add_slices<1>(output.parts, place, grid, memory,
+                                       [&](int) -> Run<4>& { return sums[0][0]; }))
       return;
-  store_runs<4, 4 * kQuartersM, kQuartersN>(
-      output.target, place.batch, shape,
-      [&](int i) { return first_m + i / 4 * kQuarter + row + i % 4; },
-      [&](int j) { return first_n + j * kQuarter + column; },
-      [&](int i, int j) { return sums[i][j]; });
+    store_runs<4, 1, 1>(
+        output.target, place.batch, shape,
+        [&](int) { return first_m + threadIdx.x / Tile::kAcross; },
+        [&](int) { return first_n + 4 * (threadIdx.x % Tile::kAcross); },
+        [&](int, int) { return sums[0][0]; });
+  }
 }
 
 // Launches `kernel` on a grid of tiles of tile_m x tile_n.
@@ -202,20 +202,37 @@ void run_product(const char* name,
          grid, a, b, ProductOutput<Target>{target, parts.as<float>()});
 }
 
-// Tiles of 128 rows or columns halve the loads for each product; they are taken where there are
-// enough of them.
+template <int kTileM, int kTileN, int kWidth, typename SourceA, typename SourceB, typename Target>
+void plain_product_by(const char* name, const ProductShape& shape, const SourceA& a,
+                      const SourceB& b, const Target& target) {
+  run_product(name, product_kernel<kTileM, kTileN, kWidth, SourceA, SourceB, Target>, kTileM,
+              kTileN, shape, a, b, target);
+}
+
+// Larger tiles need fewer loads for each product; they are taken where there are enough of them. Of
+// the largest a multiprocessor runs one at a time: twice as many make the last round matter less.
+template <int kWidth, typename SourceA, typename SourceB, typename Target>
+void plain_product_of(const char* name, const ProductShape& shape, const SourceA& a,
+                      const SourceB& b, const Target& target) {
+  if constexpr (kWidth == 4)
+    if (shape.n > 128 && enough_tiles(shape, 256, 256))
+      return plain_product_by<128, 256, kWidth>(name, shape, a, b, target);
+  if (shape.n > 64 && enough_tiles(shape, 128, 128))
+    return plain_product_by<128, 128, kWidth>(name, shape, a, b, target);
+  if (enough_tiles(shape, 128, 64))
+    return plain_product_by<128, 64, kWidth>(name, shape, a, b, target);
+  if (enough_tiles(shape, 64, 64))
+    return plain_product_by<64, 64, kWidth>(name, shape, a, b, target);
+  plain_product_by<32, 32, kWidth>(name, shape, a, b, target);
+}
+
 template <typename SourceA, typename SourceB, typename Target>
 void plain_product(const char* name, const ProductShape& shape, const SourceA& a, const SourceB& b,
                    const Target& target) {
-  constexpr int64_t kSmall = kQuarter, kLarge = 2 * kQuarter;
-  if (shape.n > kSmall && enough_tiles(shape, kLarge, kLarge))
-    return run_product(name, product_kernel<2, 2, SourceA, SourceB, Target>, kLarge, kLarge, shape,
-                       a, b, target);
-  if (enough_tiles(shape, kLarge, kSmall))
-    return run_product(name, product_kernel<2, 1, SourceA, SourceB, Target>, kLarge, kSmall, shape,
-                       a, b, target);
-  run_product(name, product_kernel<1, 1, SourceA, SourceB, Target>, kSmall, kSmall, shape, a, b,
-              target);
+  if (a.is_in_fours(shape.k) && b.is_in_fours(shape.k))
+    plain_product_of<4>(name, shape, a, b, target);
+  else
+    plain_product_of<1>(name, shape, a, b, target);
 }
 
 }  // namespace neurona

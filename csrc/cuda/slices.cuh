@@ -47,8 +47,6 @@ __device__ inline void store_runs(const Target& target, int64_t batch, const Pro
   }
 }
 
-// -- Slices added by the block that is done last ----------------------------------------------
-
 // How many slices of each tile are done. Zero when the module is loaded, and made so again by who
 // counts the last one: launches find zeros, for all work of a process, captured steps included, is
 // done in the order of one stream. Only products of fewer than kEnoughTiles tiles are cut.
@@ -70,8 +68,8 @@ __device__ inline void add_part(Run<4>& sum, const float4& part, bool is_first) 
 template <int kFours, typename Sums>
 __device__ inline bool add_slices(float* parts, const BlockPlace& place, const ProductGrid& grid,
                                   float* word, const Sums& sums) {
-  // 8 loads are under way at once: each batch of them costs the latency of L2.
-  constexpr int kTogether = 8 / kFours;
+  // 16 loads are under way at once: each batch of them costs the latency of L2.
+  constexpr int kTogether = 16 / kFours;
   constexpr int64_t kPart = kFours * 4 * kProductThreads;
   const int64_t tile = (place.batch * grid.tiles_m + place.tile_m) * grid.tiles_n + place.tile_n;
   float* first = parts + tile * grid.slices * kPart + 4 * threadIdx.x;
@@ -105,44 +103,11 @@ __device__ inline bool add_slices(float* parts, const BlockPlace& place, const P
   return true;
 }
 
-// -- Slices added by a kernel of their own ----------------------------------------------------
-
-// The parts of a product that is cut along k are matrices of their own, (batch and slice, m, n).
+// Where a product's sums go.
 template <typename Target>
 struct ProductOutput {
   Target target;
-  float* parts;  // null unless cut
-
-  template <int kRun, int kRows, int kRuns, typename Row, typename Column, typename Sums>
-  __device__ void store(const BlockPlace& place, const ProductGrid& grid, const ProductShape& shape,
-                        const Row& row, const Column& column, const Sums& sums) const {
-    if (!parts)
-      return store_runs<kRun, kRows, kRuns>(target, place.batch, shape, row, column, sums);
-    const int64_t part = place.batch * grid.slices + place.slice;
-    const RowTarget rows{parts + part * shape.m * shape.n, shape.n, 0, {}};
-    store_runs<kRun, kRows, kRuns>(rows, 0, shape, row, column, sums);
-  }
+  float* parts;  // of add_slices(), null unless the product is cut
 };
-
-template <typename Target>
-__global__ void add_slices_kernel(ProductShape shape, int64_t slices, const float* sums,
-                                  Target target) {
-  constexpr int kRun = 4;
-  const int64_t area = shape.m * shape.n, runs = (shape.n + kRun - 1) / kRun;
-  for (int64_t i = first_element(); i < shape.batches * shape.m * runs; i += element_stride()) {
-    const int64_t row = i / runs, n = i % runs * kRun, batch = row / shape.m, m = row % shape.m;
-    const int count = columns_inside<kRun>(n, shape.n);
-    const float* part = sums + batch * slices * area + m * shape.n + n;
-    Run<kRun> total{};
-    for (int64_t slice = 0; slice < slices; ++slice) {
-      NEURONA_UNROLL
-      for (int j = 0; j < kRun; ++j) {
-        const float next = j < count ? part[slice * area + j] : 0.0f;
-        total.at[j] = slice == 0 ? next : total.at[j] + next;
-      }
-    }
-    target.store(target.row(batch, m), target.template columns<kRun>(batch, n, count), total);
-  }
-}
 
 }  // namespace neurona

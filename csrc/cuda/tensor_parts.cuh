@@ -14,12 +14,14 @@
 //                   lines, i of depth d, lie where i ^ d % 4 would.
 #pragma once
 
-#include "cuda/product.cuh"
-#include "cuda/ptx/cp_async.cuh"
+#include "cuda/part_copier.cuh"
+#include "cuda/product_grid.cuh"
 #include "cuda/ptx/ldmatrix.cuh"
 #include "cuda/ptx/mma.cuh"
 
 namespace neurona {
+
+constexpr int kDepth = 16;
 
 template <int kLines, bool kDepthIsContiguous>
 __host__ __device__ constexpr int word_in_part(int line, int depth) {
@@ -45,53 +47,11 @@ constexpr bool reads_meet_all_banks() {
 static_assert(reads_meet_all_banks<64, true>() && reads_meet_all_banks<128, true>());
 static_assert(reads_meet_all_banks<64, false>() && reads_meet_all_banks<128, false>());
 
-// Copies parts from a source to shared memory, kWidth (1 or 4) neighbours at a time.
-template <int kLines, int kWidth, typename Source>
-class PartCopier {
- public:
-  __device__ PartCopier(const Source& source, int64_t batch, int64_t first_line)
-      : source_(source), batch_(batch) {
-    NEURONA_UNROLL
-    for (int i = 0; i < kOwnLines; ++i) lines_[i] = source.line(batch, first_line + own_line(i));
+struct TensorLayout {
+  template <int kLines, bool kDepthIsContiguous>
+  __device__ static int word(int line, int depth) {
+    return word_in_part<kLines, kDepthIsContiguous>(line, depth);
   }
-
-  // What lies beyond `depths`, or is not in memory for another reason, is zero.
-  __device__ void begin(int64_t first_k, int depths, float* part) const {
-    NEURONA_UNROLL
-    for (int j = 0; j < kOwnDepths; ++j) {
-      const int depth = own_depth(j);
-      const bool inside = depth < depths;
-      typename Source::Step step{};
-      if (inside) step = source_.step(batch_, first_k + depth);
-      NEURONA_UNROLL
-      for (int i = 0; i < kOwnLines; ++i) {
-        const float* from = inside ? source_.address(lines_[i], step) : nullptr;
-        float* to = part + word_in_part<kLines, kAlongDepth>(own_line(i), depth);
-        begin_copy<4 * kWidth>(to, from ? from : source_.first(), from != nullptr);
-      }
-    }
-  }
-
- private:
-  // Neighbouring threads copy neighbours in memory: along k all of a line's part, else all lines.
-  static constexpr bool kAlongDepth = Source::kDepthIsContiguous;
-  static constexpr int kAlong = (kAlongDepth ? kDepth : kLines) / kWidth;
-  static constexpr int kAside = kProductThreads / kAlong;  // lines, or depths, at once
-  static constexpr int kOwnLines = kAlongDepth ? kLines / kAside : 1;
-  static constexpr int kOwnDepths = kAlongDepth ? 1 : kDepth / kAside;
-
-  __device__ static int own_line(int i) {
-    const int thread = threadIdx.x;
-    return kAlongDepth ? thread / kAlong + i * kAside : thread % kAlong * kWidth;
-  }
-  __device__ static int own_depth(int j) {
-    const int thread = threadIdx.x;
-    return kAlongDepth ? thread % kAlong * kWidth : thread / kAlong + j * kAside;
-  }
-
-  const Source& source_;
-  int64_t batch_;
-  typename Source::Line lines_[kOwnLines];
 };
 
 // A lane's words of 16 lines, from base + line, and 8 depths: with g = lane / 4 and t = lane % 4

@@ -15,6 +15,7 @@
 
 namespace neurona {
 
+constexpr int kSmallTile = 64, kLargeTile = 128;
 constexpr int kWarpsM = 2, kWarpsN = 4;
 // 3 parts of 128 lines, twice, are 48 KiB: each GPU since sm_80 has shared memory for two such
 // blocks.
@@ -78,7 +79,7 @@ struct alignas(16) Parts {
 // A multiprocessor has registers for two blocks, but not of large tiles whose words hold two
 // elements, for which a warp reads twice as many at once.
 template <int kTile, typename Number>
-constexpr int kTensorBlocksAtOnce = Number::kPerWord == 1 || kTile == kQuarter ? 2 : 1;
+constexpr int kTensorBlocksAtOnce = Number::kPerWord == 1 || kTile == kSmallTile ? 2 : 1;
 
 template <int kTile, int kWidth, typename Number, typename SourceA, typename SourceB,
           typename Target>
@@ -89,36 +90,40 @@ __global__ void __launch_bounds__(kProductThreads, kTensorBlocksAtOnce<kTile, Nu
 
   const BlockPlace place = block_place(grid);
   const int64_t first_m = int64_t{place.tile_m} * kTile, first_n = int64_t{place.tile_n} * kTile;
-  const int64_t first_k = place.slice * grid.slice_length;
-  const int64_t end_k = min(shape.k, first_k + grid.slice_length);
+  const SliceParts<kDepth> slice(shape, grid, place.slice);
 
-  const PartCopier<kTile, kWidth, SourceA> copier_a(a, place.batch, first_m);
-  const PartCopier<kTile, kWidth, SourceB> copier_b(b, place.batch, first_n);
-  const auto begin_parts = [&](int64_t k, int stage) {
-    const auto depths = static_cast<int>(min(end_k - k, int64_t{kDepth}));
-    if (k < end_k) {
-      copier_a.begin(k, depths, parts[stage].a);
-      copier_b.begin(k, depths, parts[stage].b);
+  PartCopier<kTile, kDepth, kWidth, TensorLayout, SourceA> copier_a(a, place.batch, first_m,
+                                                                    slice.first_k);
+  PartCopier<kTile, kDepth, kWidth, TensorLayout, SourceB> copier_b(b, place.batch, first_n,
+                                                                    slice.first_k);
+  if (slice.count > 0) {
+    copier_a.begin_first(slice.first_depths, parts[0].a);
+    copier_b.begin_first(slice.first_depths, parts[0].b);
+  }
+  commit_copies();
+  const auto begin_next = [&](unsigned number, int stage) {
+    if (number < slice.count) {
+      copier_a.begin_next(parts[stage].a);
+      copier_b.begin_next(parts[stage].b);
     }
     commit_copies();  // beyond the end a group of nothing, so that waits count it alike
   };
+  for (int stage = 1; stage < kStages - 1; ++stage) begin_next(stage, stage);
 
   using Sums = WarpSums<Number, kTile>;
   Sums sums;
-  int64_t next = first_k;
-  for (int stage = 0; stage < kStages - 1; ++stage, next += kDepth) begin_parts(next, stage);
   int stage = 0;
-  for (; next < end_k + (kStages - 1) * kDepth; next += kDepth) {
+  for (unsigned part = 0; part < slice.count; ++part) {
     wait_for_copies<kStages - 2>();
     __syncthreads();
-    begin_parts(next, stage == 0 ? kStages - 1 : stage - 1);
+    begin_next(part + kStages - 1, stage == 0 ? kStages - 1 : stage - 1);
     sums.template add<SourceA::kDepthIsContiguous, SourceB::kDepthIsContiguous>(parts[stage].a,
                                                                                 parts[stage].b);
     stage = stage == kStages - 1 ? 0 : stage + 1;
   }
 
   constexpr int kFours = Sums::kDown * Sums::kAcross;
-  if constexpr (kTile == kQuarter)  // of larger tiles there are enough
+  if constexpr (kTile == kSmallTile)  // of larger tiles there are enough
     if (output.parts &&
         !add_slices<kFours>(output.parts, place, grid, parts[0].a, [&](int i) -> Run<4>& {
           return sums.at[i / Sums::kAcross][i % Sums::kAcross];
@@ -138,12 +143,11 @@ void tensor_product_by(const char* name, const ProductShape& shape, const Source
 template <typename Number, typename SourceA, typename SourceB, typename Target>
 void tensor_product(const char* name, const ProductShape& shape, const SourceA& a, const SourceB& b,
                     const Target& target) {
-  constexpr int kSmall = kQuarter, kLarge = 2 * kQuarter;
   if (!a.is_in_fours(shape.k) || !b.is_in_fours(shape.k))
-    return tensor_product_by<kSmall, 1, Number>(name, shape, a, b, target);
-  if (std::min(shape.m, shape.n) > kSmall && enough_tiles(shape, kLarge, kLarge))
-    return tensor_product_by<kLarge, 4, Number>(name, shape, a, b, target);
-  tensor_product_by<kSmall, 4, Number>(name, shape, a, b, target);
+    return tensor_product_by<kSmallTile, 1, Number>(name, shape, a, b, target);
+  if (std::min(shape.m, shape.n) > kSmallTile && enough_tiles(shape, kLargeTile, kLargeTile))
+    return tensor_product_by<kLargeTile, 4, Number>(name, shape, a, b, target);
+  tensor_product_by<kSmallTile, 4, Number>(name, shape, a, b, target);
 }
 
 }  // namespace neurona

@@ -1,0 +1,119 @@
+// How parts of a product's operands come to shared memory: by cp.async, several parts ahead of what
+// is multiplied.
+#pragma once
+
+#include <type_traits>
+
+#include "cuda/device.h"
+#include "cuda/product_grid.cuh"
+#include "cuda/ptx/cp_async.cuh"
+
+namespace neurona {
+
+// The parts of kDepths elements that a slice of k has: the first may be shorter, so that those
+// which are copied while others are multiplied are whole, and nothing has to be asked about them.
+template <int kDepths>
+struct SliceParts {
+  int64_t first_k;
+  unsigned count;
+  int first_depths;
+
+  __device__ SliceParts(const ProductShape& shape, const ProductGrid& grid, int64_t slice)
+      : first_k(slice * grid.slice_length) {
+    const int64_t length = min(grid.slice_length, shape.k - first_k);
+    count = static_cast<unsigned>((length + kDepths - 1) / kDepths);
+    first_depths = static_cast<int>(length - (int64_t{count} - 1) * kDepths);
+  }
+};
+
+// Copies one part after the other, of kLines lines and kDepths elements of each, from a source,
+// kWidth (1 or 4) neighbours at a time; Layout::word<kLines, along depth>(line, depth) is where an
+// element goes. Of a dense matrix addresses are counted up.
+template <int kLines, int kDepths, int kWidth, typename Layout, typename Source>
+class PartCopier {
+ public:
+  __device__ PartCopier(const Source& source, int64_t batch, int64_t first_line, int64_t first_k)
+      : source_(source),
+        batch_(batch),
+        k_(first_k),
+        word_(Layout::template word<kLines, kAlongDepth>(own_line(0), own_depth(0))) {
+    NEURONA_UNROLL
+    for (int i = 0; i < kOwn; ++i) {
+      const auto line = source.line(batch, first_line + own_line(i));
+      if constexpr (Source::kIsEverywhere)
+        places_[i] = source.address(line, source.step(batch, first_k + own_depth(i)));
+      else if (i < kOwnLines)
+        places_[i] = line;
+    }
+  }
+
+  // The first part has `depths` elements of each line, the others have all. What is beyond, or is
+  // not in memory for another reason, is zero.
+  __device__ void begin_first(int depths, float* part) { begin<true>(depths, part); }
+  __device__ void begin_next(float* part) { begin<false>(kDepths, part); }
+
+ private:
+  // Neighbouring threads copy neighbours in memory: along k all of a line's part, else all lines.
+  static constexpr bool kAlongDepth = Source::kDepthIsContiguous;
+  static constexpr int kAlong = (kAlongDepth ? kDepths : kLines) / kWidth;
+  static constexpr int kAside = kProductThreads / kAlong;  // lines, or depths, at once
+  static constexpr int kOwn = (kAlongDepth ? kLines : kDepths) / kAside;  // copies of a thread
+  static constexpr int kOwnLines = kAlongDepth ? kOwn : 1;
+  static constexpr int kBytes = kWidth * static_cast<int>(sizeof(float));
+  static_assert(kOwn * kWidth * kProductThreads == kLines * kDepths,
+                "a part must be a whole number of copies for each thread");
+
+  __device__ static int own_line(int i) {
+    const int thread = threadIdx.x;
+    return kAlongDepth ? thread / kAlong + i * kAside : thread % kAlong * kWidth;
+  }
+  __device__ static int own_depth(int i) {
+    const int thread = threadIdx.x;
+    return kAlongDepth ? thread % kAlong * kWidth : thread / kAlong + i * kAside;
+  }
+
+  // A layout gives each bit of a line's or a depth's number a place of its own in the word, so that
+  // copy i goes to the first one's word and that of what is added, by exclusive or; of copies of
+  // four elements no bit is in both.
+  __device__ int own_word(int i) const {
+    constexpr int kLine = kAlongDepth ? kAside : 0, kDepth = kAlongDepth ? 0 : kAside;
+    const int added = Layout::template word<kLines, kAlongDepth>(i * kLine, i * kDepth);
+    return kWidth == 4 ? word_ + added : word_ ^ added;
+  }
+
+  template <bool kMayEnd>
+  __device__ void begin(int depths, float* part) {
+    typename Source::Step step{};
+    NEURONA_UNROLL
+    for (int i = 0; i < kOwn; ++i) {
+      const int depth = own_depth(i);
+      bool is_read = !kMayEnd || depth < depths;
+      const float* from;
+      if constexpr (Source::kIsEverywhere) {
+        from = places_[i];
+      } else {
+        if (i == 0 || !kAlongDepth) step = source_.step(batch_, k_ + (is_read ? depth : 0));
+        from = source_.address(places_[kAlongDepth ? i : 0], step);
+        is_read = is_read && from;
+      }
+      begin_copy<kBytes>(part + own_word(i), is_read ? from : source_.first(), is_read);
+    }
+    if constexpr (Source::kIsEverywhere) {
+      const int64_t next = source_.step(batch_, depths);
+      NEURONA_UNROLL
+      for (int i = 0; i < kOwn; ++i) places_[i] += next;
+    } else {
+      k_ += depths;
+    }
+  }
+
+  // Of a dense matrix the address of each copy, else the lines.
+  using Place = std::conditional_t<Source::kIsEverywhere, const float*, typename Source::Line>;
+
+  const Source& source_;
+  int64_t batch_, k_;
+  Place places_[Source::kIsEverywhere ? kOwn : kOwnLines];
+  int word_;
+};
+
+}  // namespace neurona

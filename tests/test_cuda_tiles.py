@@ -1,0 +1,78 @@
+"""float32 products by each kind of tile: enough tiles of it for every multiprocessor of a GPU."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import emulated
+import harness
+from conftest import DEVICES, Backend, _device
+from neurona.backends import cuda
+
+ORDERS = list(itertools.product((False, True), repeat=2))
+# (M, N, K): tiles of 64 x 64, 128 x 64, 128 x 128 and 128 x 256 in fours, then single elements.
+SHAPES = [
+    (700, 772, 36), (8500, 132, 20), (1500, 1412, 52), (4300, 2060, 20),
+    (701, 770, 35), (8500, 131, 17), (1499, 1411, 33),
+]  # fmt: skip
+CONVOLUTIONS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]]] = [
+    ((1, 8, 70, 66), (68, 8, 3, 3), {"padding": 1}),
+    ((1, 4, 130, 130), (68, 4, 3, 3), {"stride": 2, "padding": 2}),
+    ((1, 3, 130, 131), (10, 3, 3, 2), {"padding": 1}),
+    ((1, 1880, 3, 3), (68, 1880, 3, 3), {"padding": 1}),
+]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    ops = _device()
+    if not emulated.ON_A_GPU:
+        ops.module.set_schedule(request.param.removeprefix("cuda-"), seed=3)
+    ops.module.set_product_precision("highest")
+    yield Backend(request.param, ops)
+    ops.module.set_product_precision(cuda.product_precision)
+
+
+def share(backend: Backend, cases: list[Any]) -> list[Any]:
+    """Every case for one schedule each: they are large."""
+    turn = DEVICES.index(str(backend))
+    return cases[turn :: len(DEVICES)]
+
+
+@pytest.mark.parametrize("case", SHAPES, ids=str)
+def test_products_of_many_tiles(device: Backend, case: tuple[int, int, int]) -> None:
+    """Exact on integers, in the four storage orders."""
+    m, n, k = case
+    for trans_a, trans_b in share(device, ORDERS):
+        rng = harness.rng_of(case, trans_a, trans_b)
+        a = harness.integers(rng, (k, m) if trans_a else (m, k))
+        b = harness.integers(rng, (n, k) if trans_b else (k, n))
+        what = f"gemm {case} {trans_a, trans_b}"
+        harness.check_exact(
+            device,
+            lambda o, a, b, ta=trans_a, tb=trans_b: o.gemm(a, b, trans_a=ta, trans_b=tb),
+            (a, b),
+            what=what,
+        )
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+def test_convolutions_of_many_tiles(device: Backend, case: Any) -> None:
+    """The three passes, each by one schedule."""
+    x_shape, w_shape, settings = case
+    rng = harness.rng_of("tiles", case)
+    x, weight = harness.integers(rng, x_shape), harness.integers(rng, w_shape)
+    padding, stride = settings.get("padding", 0), settings.get("stride", 1)
+    height, width = ((x_shape[i] + 2 * padding - w_shape[i]) // stride + 1 for i in (2, 3))
+    dy = harness.integers(rng, (x_shape[0], w_shape[0], height, width))
+    passes = [
+        (lambda o, x, w, dy: o.conv2d_forward(x, w, **settings)),
+        (lambda o, x, w, dy: o.conv2d_backward_data(dy, w, x_shape[2:], **settings)),
+        (lambda o, x, w, dy: o.conv2d_backward_weight(dy, x, w_shape[2:], **settings)[0]),
+    ]
+    for call in share(device, passes):
+        harness.check_exact(device, call, (x, weight, dy), what=f"conv2d {case}")
