@@ -85,7 +85,7 @@ def test_losses_of_few_rows_are_one_launch(device: Any, n: int, c: int, labels: 
         assert launches == 1
 
 
-@pytest.mark.parametrize(("name", "most"), [("mlp256", 13), ("lenet5", 38)])
+@pytest.mark.parametrize(("name", "most"), [("mlp256", 12), ("lenet5", 33)])
 def test_a_recorded_step_is_so_many_launches(device: Any, name: str, most: int) -> None:
     """With the one that brings inputs and numbers, and the one that takes the loss."""
     before = cuda.use_extension(device)

@@ -70,7 +70,7 @@ struct TurnedFilterSource {
 
 constexpr int kWarps = kBlock / kWarpSize;
 constexpr int kPixels = kBlock;  // that a block prepares at once
-constexpr int kLoads = 4;        // pixels of a warp that are under way at once
+constexpr int kLoads = 8;        // pixels of a warp that are under way at once
 
 struct FilterGradient {
   const float* dy;
@@ -144,7 +144,7 @@ __global__ void __launch_bounds__(kBlock)
   }
   if (!is_last_block(it.counters + blockIdx.x, static_cast<unsigned>(slices))) return;
   for (int i = threadIdx.x; i < kSums; i += kBlock) {
-    constexpr int kTogether = 16;  // each round of loads takes as long as the way to L2
+    constexpr int kTogether = 32;  // each round of loads takes as long as the way to L2
     float sum = 0;
     for (int64_t slice = 0; slice < slices; slice += kTogether) {
       float held[kTogether];
@@ -163,8 +163,9 @@ __global__ void __launch_bounds__(kBlock)
 
 template <int kOutputs>
 void filter_gradient(FilterGradient it, int64_t groups, const PatchSource<false>& patches) {
-  // Two blocks for each multiprocessor of the largest GPU, of two rounds of pixels or more.
-  constexpr int64_t kEnoughBlocks = 2 * kEnoughTiles, kFewestPixels = 2 * kPixels;
+  // A block for each multiprocessor of the largest GPU, of two rounds of pixels or more: what more
+  // of them would save, the last one would need to add their slices.
+  constexpr int64_t kEnoughBlocks = kEnoughTiles, kFewestPixels = 2 * kPixels;
   const int64_t columns = it.tiles * groups;
   const int64_t slices =
       std::max(std::min(kEnoughBlocks / columns, it.pixels / kFewestPixels), int64_t{1});

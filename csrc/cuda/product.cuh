@@ -111,6 +111,7 @@ __global__ void __launch_bounds__(kProductThreads,
                                   blocks_at_once<kTileM, kTileN, kWidth, SourceA, SourceB>())
     product_kernel(ProductShape shape, ProductGrid grid, SourceA a, SourceB b,
                    ProductOutput<Target> output) {
+  wait_for_earlier_kernels();
   using Tile = PlainTile<kTileM, kTileN>;
   constexpr int kDepths = Tile::kDepths, kStages = Tile::kStages;
   constexpr int kPart = Tile::kPart, kPartA = kTileM * kDepths;
@@ -198,7 +199,8 @@ void run_product(const char* name,
   const int64_t blocks = grid.tiles_m * grid.tiles_n * grid.slices * shape.batches;
   const Workspace parts(
       grid.slices == 1 ? 0 : static_cast<size_t>(blocks * tile_m * tile_n) * sizeof(float));
-  launch(name, kernel, Launch{dim3(static_cast<unsigned>(blocks)), dim3(kProductThreads)}, shape,
+  launch(name, kernel,
+         overlapping(Launch{dim3(static_cast<unsigned>(blocks)), dim3(kProductThreads)}), shape,
          grid, a, b, ProductOutput<Target>{target, parts.as<float>()});
 }
 

@@ -86,6 +86,7 @@ template <int kTile, int kWidth, typename Number, typename SourceA, typename Sou
 __global__ void __launch_bounds__(kProductThreads, kTensorBlocksAtOnce<kTile, Number>)
     tensor_product_kernel(ProductShape shape, ProductGrid grid, SourceA a, SourceB b,
                           ProductOutput<Target> output) {
+  wait_for_earlier_kernels();
   NEURONA_SHARED(Parts<kTile>, parts, [kStages]);
 
   const BlockPlace place = block_place(grid);
