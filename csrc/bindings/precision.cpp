@@ -42,7 +42,8 @@ void register_precision(py::module_& m) {
   m.def("use_packed_again", &use_packed_again, py::arg("again"),
         "While True, what was packed before from the same memory is used again, changed or not: "
         "for measurements of products alone.");
-  m.def("forget_packed", &forget_packed, "Frees what was kept meanwhile; how many operands that were.");
+  m.def("forget_packed", &forget_packed,
+        "Frees what was kept meanwhile; how many operands that were.");
 }
 
 }  // namespace neurona

@@ -68,8 +68,7 @@ bool pays(const Conv2dShape& shape, const Patches& patches, int64_t outputs) {
 template <typename Number>
 PackedLines<Number> packed_images(const char* name, const float* images, int64_t pixels,
                                   int64_t channels) {
-  return packed<Number>(name, DenseSource<true>{images, pixels, channels, 0}, pixels, channels,
-                        1);
+  return packed<Number>(name, DenseSource<true>{images, pixels, channels, 0}, pixels, channels, 1);
 }
 
 // Patches of packed images times packed filters, tap (i, j) of which is matrix
