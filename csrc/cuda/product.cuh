@@ -211,19 +211,20 @@ void plain_product_by(const char* name, const ProductShape& shape, const SourceA
               kTileN, shape, a, b, target);
 }
 
-// Larger tiles need fewer loads for each product; they are taken where there are enough of them. Of
-// the largest a multiprocessor runs one at a time: twice as many make the last round matter less.
+// Larger tiles need fewer loads for each product; they are taken where there are enough of them and
+// where more than half of their rows and columns are those of the product. Of the largest a
+// multiprocessor runs one at a time: twice as many make the last round matter less.
 template <int kWidth, typename SourceA, typename SourceB, typename Target>
 void plain_product_of(const char* name, const ProductShape& shape, const SourceA& a,
                       const SourceB& b, const Target& target) {
   if constexpr (kWidth == 4)
-    if (shape.n > 128 && enough_tiles(shape, 256, 256))
+    if (shape.m > 64 && shape.n > 128 && enough_tiles(shape, 256, 256))
       return plain_product_by<128, 256, kWidth>(name, shape, a, b, target);
-  if (shape.n > 64 && enough_tiles(shape, 128, 128))
+  if (shape.m > 64 && shape.n > 64 && enough_tiles(shape, 128, 128))
     return plain_product_by<128, 128, kWidth>(name, shape, a, b, target);
-  if (enough_tiles(shape, 128, 64))
+  if (shape.m > 64 && shape.n > 32 && enough_tiles(shape, 128, 64))
     return plain_product_by<128, 64, kWidth>(name, shape, a, b, target);
-  if (enough_tiles(shape, 64, 64))
+  if (shape.m > 32 && shape.n > 32 && enough_tiles(shape, 64, 64))
     return plain_product_by<64, 64, kWidth>(name, shape, a, b, target);
   plain_product_by<32, 32, kWidth>(name, shape, a, b, target);
 }
