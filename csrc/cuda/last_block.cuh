@@ -18,18 +18,22 @@ constexpr int64_t kBlockCounters = 4096;
 unsigned* block_counters();
 
 // Whether this block is the last one of a group of `blocks`, in all of its threads. If so, they see
-// what all threads of the others wrote before. Waits for the whole block.
-__device__ inline bool is_last_block(unsigned* counter, unsigned blocks) {
-  NEURONA_SHARED(bool, is_last, [1]);
+// what all threads of the others wrote before. Waits for the whole block. `word` is shared memory
+// that nobody reads or writes any more once the block has come here.
+__device__ inline bool is_last_block(unsigned* counter, unsigned blocks, unsigned* word) {
   __syncthreads();
   if (blocks == 1) return true;
   if (threadIdx.x == 0) {
     __threadfence();  // what the block wrote is seen before its number
-    is_last[0] = atomicInc(counter, blocks - 1) == blocks - 1;
+    *word = atomicInc(counter, blocks - 1) == blocks - 1 ? 1 : 0;
     __threadfence();  // and nobody reads what the others wrote before they had counted
   }
   __syncthreads();
-  return is_last[0];
+  return *word != 0;
+}
+__device__ inline bool is_last_block(unsigned* counter, unsigned blocks) {
+  NEURONA_SHARED(unsigned, word, [1]);
+  return is_last_block(counter, blocks, word);
 }
 
 }  // namespace neurona

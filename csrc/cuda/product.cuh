@@ -178,7 +178,7 @@ __global__ void __launch_bounds__(kProductThreads,
         [&](int i, int j) { return sums[i][j]; });
   } else {
     add_groups<Tile>(memory, sums);
-    if (output.parts && !add_slices<1>(output.parts, place, grid, memory,
+    if (output.parts && !add_slices<1>(output.parts, place, grid, output.counters, memory,
                                        [&](int) -> Run<4>& { return sums[0][0]; }))
       return;
     store_runs<4, 1, 1>(
@@ -199,9 +199,8 @@ void run_product(const char* name,
   const int64_t blocks = grid.tiles_m * grid.tiles_n * grid.slices * shape.batches;
   const Workspace parts(
       grid.slices == 1 ? 0 : static_cast<size_t>(blocks * tile_m * tile_n) * sizeof(float));
-  launch(name, kernel,
-         overlapping(Launch{dim3(static_cast<unsigned>(blocks)), dim3(kProductThreads)}), shape,
-         grid, a, b, ProductOutput<Target>{target, parts.as<float>()});
+  launch(name, kernel, overlapping({dim3(static_cast<unsigned>(blocks)), dim3(kProductThreads)}),
+         shape, grid, a, b, ProductOutput<Target>{target, parts.as<float>(), block_counters()});
 }
 
 template <int kTileM, int kTileN, int kWidth, typename SourceA, typename SourceB, typename Target>

@@ -4,6 +4,7 @@
 
 #include "cuda/device.h"
 #include "cuda/epilogue.cuh"
+#include "cuda/last_block.cuh"
 #include "cuda/product_grid.cuh"
 
 namespace neurona {
@@ -47,11 +48,6 @@ __device__ inline void store_runs(const Target& target, int64_t batch, const Pro
   }
 }
 
-// How many slices of each tile are done. Zero when the module is loaded, and made so again by who
-// counts the last one: launches find zeros, for all work of a process, captured steps included, is
-// done in the order of one stream. Only products of fewer than kEnoughTiles tiles are cut.
-static __device__ unsigned slices_done[kEnoughTiles];
-
 // A sum begins with its first part: to add it to 0 would make -0 another zero.
 __device__ inline void add_part(Run<4>& sum, const float4& part, bool is_first) {
   sum.at[0] = is_first ? part.x : sum.at[0] + part.x;
@@ -63,11 +59,11 @@ __device__ inline void add_part(Run<4>& sum, const float4& part, bool is_first) 
 // Puts what the block has of a tile, kFours Runs of four sums in each thread (sums(i) by
 // reference), to those of other slices. True in the block that is last: its sums are then those of
 // all slices, added in their order, whoever came last. `parts` holds them as [tile][slice][four]
-// [thread], so that neighbouring threads write neighbours; `word` is shared memory that no thread
-// of the block uses any more behind a barrier.
+// [thread], so that neighbouring threads write neighbours; `counters` has one for each tile;
+// `word` is shared memory that is free behind a barrier.
 template <int kFours, typename Sums>
 __device__ inline bool add_slices(float* parts, const BlockPlace& place, const ProductGrid& grid,
-                                  float* word, const Sums& sums) {
+                                  unsigned* counters, void* word, const Sums& sums) {
   // 16 loads are under way at once: each batch of them costs the latency of L2.
   constexpr int kTogether = 16 / kFours;
   constexpr int64_t kPart = kFours * 4 * kProductThreads;
@@ -79,16 +75,9 @@ __device__ inline bool add_slices(float* parts, const BlockPlace& place, const P
   NEURONA_UNROLL
   for (int i = 0; i < kFours; ++i)
     store_together(reinterpret_cast<float*>(four_of(place.slice, i)), sums(i));
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    const bool is_last = atomicAdd(&slices_done[tile], 1u) == grid.slices - 1;
-    if (is_last) slices_done[tile] = 0;
-    *word = is_last ? 1.0f : 0.0f;
-  }
-  __syncthreads();
-  if (*word == 0) return false;
-  __threadfence();
+  if (!is_last_block(counters + tile, static_cast<unsigned>(grid.slices),
+                     static_cast<unsigned*>(word)))
+    return false;
   for (int64_t slice = 0; slice < grid.slices; slice += kTogether) {
     float4 held[kTogether][kFours];
     NEURONA_UNROLL
@@ -103,11 +92,14 @@ __device__ inline bool add_slices(float* parts, const BlockPlace& place, const P
   return true;
 }
 
+static_assert(kEnoughTiles <= kBlockCounters);
+
 // Where a product's sums go.
 template <typename Target>
 struct ProductOutput {
   Target target;
-  float* parts;  // of add_slices(), null unless the product is cut
+  float* parts;        // of add_slices(), null unless the product is cut
+  unsigned* counters;  // block_counters(): fewer than kEnoughTiles tiles are cut
 };
 
 }  // namespace neurona

@@ -125,10 +125,10 @@ __global__ void __launch_bounds__(kProductThreads, kTensorBlocksAtOnce<kTile, Nu
 
   constexpr int kFours = Sums::kDown * Sums::kAcross;
   if constexpr (kTile == kSmallTile)  // of larger tiles there are enough
-    if (output.parts &&
-        !add_slices<kFours>(output.parts, place, grid, parts[0].a, [&](int i) -> Run<4>& {
-          return sums.at[i / Sums::kAcross][i % Sums::kAcross];
-        }))
+    if (output.parts && !add_slices<kFours>(output.parts, place, grid, output.counters, parts[0].a,
+                                            [&](int i) -> Run<4>& {
+                                              return sums.at[i / Sums::kAcross][i % Sums::kAcross];
+                                            }))
       return;
   sums.store(output.target, place, shape);
 }

@@ -116,14 +116,6 @@ inline uint32_t ballot(const Site& site, uint32_t mask, bool predicate) {
 // -- Atomics on integers (floats are never summed by atomics: the order would be open) ----------
 
 template <typename T>
-T atomicAdd(T* address, T value) {
-  static_assert(std::is_integral_v<T>);
-  const T old = *address;
-  *address = old + value;
-  return old;
-}
-
-template <typename T>
 T atomicMin(T* address, T value) {
   static_assert(std::is_integral_v<T>);
   const T old = *address;
