@@ -44,8 +44,13 @@ def build() -> None:
 
 # The tests that say most come first, in processes of their own: after an error of CUDA, or in a
 # kernel that hangs, nothing more is to be had from a process.
-TEST_FILES = ("test_cuda_tensors.py", "test_cuda_hopper.py", "test_cuda_products.py")
-OTHER_TESTS = "cuda-gpu or cuda_alignment or cuda_staging or dlpack"
+TEST_FILES = (
+    "test_cuda_tensors.py",
+    "test_cuda_products.py",
+    "test_cuda_hopper.py",
+    "test_recording_cuda.py",
+)
+OTHER_TESTS = "cuda-gpu or cuda_alignment or cuda_staging or cuda_slices or dlpack"
 
 
 def run_tests(log: Path) -> dict[str, Any]:
