@@ -4,7 +4,7 @@
 #include "cuda/device.h"
 #include "cuda/device_memory.h"
 #include "cuda/divisor.cuh"
-#include "cuda/epilogue.cuh"
+#include "cuda/product/epilogue.cuh"
 
 namespace neurona {
 namespace {

@@ -2,7 +2,7 @@
 // truth on the device, and what runs shapes that no other algorithm takes.
 #include "cuda/conv2d_variants.h"
 #include "cuda/device.h"
-#include "cuda/epilogue.cuh"
+#include "cuda/product/epilogue.cuh"
 
 namespace neurona {
 namespace {

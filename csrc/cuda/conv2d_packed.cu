@@ -13,10 +13,10 @@
 
 #include "cuda/conv2d_targets.cuh"
 #include "cuda/conv2d_variants.h"
-#include "cuda/pack_filters.cuh"
-#include "cuda/packed_matrices.cuh"
-#include "cuda/packed_patches.cuh"
-#include "cuda/patches.cuh"
+#include "cuda/product/pack_filters.cuh"
+#include "cuda/product/packed_matrices.cuh"
+#include "cuda/product/packed_patches.cuh"
+#include "cuda/product/patches.cuh"
 
 namespace neurona {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <type_traits>
 
-#include "cuda/epilogue.cuh"
-#include "cuda/patches.cuh"
+#include "cuda/product/epilogue.cuh"
+#include "cuda/product/patches.cuh"
 
 namespace neurona {
 

@@ -2,8 +2,8 @@
 // operands in any of the four storage orders.
 #include "ops/gemm.h"
 
-#include "cuda/any_product.cuh"
-#include "cuda/epilogue.cuh"
+#include "cuda/product/any_product.cuh"
+#include "cuda/product/epilogue.cuh"
 
 namespace neurona {
 namespace {

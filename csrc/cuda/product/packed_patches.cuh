@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "cuda/divisor.cuh"
-#include "cuda/packed_product.cuh"
+#include "cuda/product/packed_product.cuh"
 
 namespace neurona {
 

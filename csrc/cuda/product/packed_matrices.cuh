@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "cuda/pack.cuh"
-#include "cuda/packed_product.cuh"
+#include "cuda/product/pack.cuh"
+#include "cuda/product/packed_product.cuh"
 #include "cuda/precision.h"
 
 namespace neurona {

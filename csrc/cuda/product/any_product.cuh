@@ -3,10 +3,10 @@
 
 #include <type_traits>
 
-#include "cuda/packed_matrices.cuh"
+#include "cuda/product/packed_matrices.cuh"
 #include "cuda/precision.h"
-#include "cuda/product.cuh"
-#include "cuda/tensor_product.cuh"
+#include "cuda/product/product.cuh"
+#include "cuda/product/tensor_product.cuh"
 
 namespace neurona {
 

@@ -7,7 +7,7 @@
 #include "core/conv2d_shape.h"
 #include "cuda/device.h"
 #include "cuda/divisor.cuh"
-#include "cuda/product.cuh"
+#include "cuda/product/product.cuh"
 
 namespace neurona {
 

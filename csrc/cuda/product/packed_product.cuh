@@ -1,6 +1,6 @@
 // The rounded product on the tensor cores of sm_90: operands are packed (pack.cuh), the copy engine
-// brings tiles of them to shared memory, and wgmma multiplies them there. The same targets, grid
-// and slices as in product.cuh, sums in float32.
+// brings tiles of them to shared memory, and wgmma multiplies them there. The same targets as in
+// product.cuh, sums in float32.
 //
 // A block stays on its multiprocessor and takes one tile of D after the other. It has three
 // warpgroups: of the first, one thread orders tiles of A and B, as many steps along k ahead as the
@@ -22,8 +22,8 @@
 #include <type_traits>
 
 #include "cuda/capability.h"
-#include "cuda/packed_store.cuh"
-#include "cuda/product.cuh"
+#include "cuda/product/packed_store.cuh"
+#include "cuda/product/product.cuh"
 #include "cuda/ptx/tensor_load.cuh"
 #include "cuda/ptx/wgmma.cuh"
 

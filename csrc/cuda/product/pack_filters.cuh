@@ -4,7 +4,7 @@
 #pragma once
 
 #include "cuda/divisor.cuh"
-#include "cuda/pack.cuh"
+#include "cuda/product/pack.cuh"
 
 namespace neurona {
 

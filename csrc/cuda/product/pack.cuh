@@ -4,7 +4,7 @@
 
 #include "cuda/divisor.cuh"
 #include "cuda/packed_memory.h"
-#include "cuda/product.cuh"
+#include "cuda/product/product.cuh"
 #include "cuda/ptx/mma.cuh"
 #include "cuda/tensor_map.h"
 

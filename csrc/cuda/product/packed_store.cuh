@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cuda/ptx/wgmma.cuh"
-#include "cuda/slices.cuh"
+#include "cuda/product/slices.cuh"
 
 namespace neurona {
 

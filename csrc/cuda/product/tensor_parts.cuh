@@ -14,8 +14,8 @@
 //                   lines, i of depth d, lie where i ^ d % 4 would.
 #pragma once
 
-#include "cuda/part_copier.cuh"
-#include "cuda/product_grid.cuh"
+#include "cuda/product/part_copier.cuh"
+#include "cuda/product/product_grid.cuh"
 #include "cuda/ptx/ldmatrix.cuh"
 #include "cuda/ptx/mma.cuh"
 

@@ -9,9 +9,9 @@
 // registers for.
 #pragma once
 
-#include "cuda/product.cuh"
+#include "cuda/product/product.cuh"
 #include "cuda/ptx/mma.cuh"
-#include "cuda/tensor_parts.cuh"
+#include "cuda/product/tensor_parts.cuh"
 
 namespace neurona {
 

@@ -6,8 +6,8 @@
 
 #include <cstring>
 
-#include "cuda/product_grid.cuh"
-#include "cuda/slices.cuh"
+#include "cuda/product/product_grid.cuh"
+#include "cuda/product/slices.cuh"
 
 namespace neurona {
 

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "cuda/device.h"
-#include "cuda/epilogue.cuh"
+#include "cuda/product/epilogue.cuh"
 #include "cuda/last_block.cuh"
-#include "cuda/product_grid.cuh"
+#include "cuda/product/product_grid.cuh"
 
 namespace neurona {
 

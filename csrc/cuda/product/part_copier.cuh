@@ -5,7 +5,7 @@
 #include <type_traits>
 
 #include "cuda/device.h"
-#include "cuda/product_grid.cuh"
+#include "cuda/product/product_grid.cuh"
 #include "cuda/ptx/cp_async.cuh"
 
 namespace neurona {

@@ -40,13 +40,13 @@
 // A kernel gives store_runs() (slices.cuh) what a thread holds.
 #pragma once
 
-#include "cuda/dense_source.cuh"
+#include "cuda/product/dense_source.cuh"
 #include "cuda/device.h"
 #include "cuda/device_memory.h"
-#include "cuda/part_copier.cuh"
-#include "cuda/plain_parts.cuh"
-#include "cuda/product_grid.cuh"
-#include "cuda/slices.cuh"
+#include "cuda/product/part_copier.cuh"
+#include "cuda/product/plain_parts.cuh"
+#include "cuda/product/product_grid.cuh"
+#include "cuda/product/slices.cuh"
 
 namespace neurona {
 

@@ -13,8 +13,8 @@
 #pragma once
 
 #include "cuda/device.h"
-#include "cuda/epilogue.cuh"
-#include "cuda/part_copier.cuh"
+#include "cuda/product/epilogue.cuh"
+#include "cuda/product/part_copier.cuh"
 
 namespace neurona {
 
