@@ -106,3 +106,17 @@ def test_tests_that_hang_cost_themselves_and_no_more(
     assert passed == {"test_right.py": True, "test_hanging.py": False, "others": False}
     assert re.search(r"after 5 s: .*test_hanging", outcomes["test_hanging.py"]["summary"])
     assert "1 failed" in outcomes["others"]["summary"]
+
+
+def test_rows_that_goals_speak_of_come_first(gpu: Any) -> None:
+    """Behind the copy; none is lost."""
+    names = list(gpu["rows"].ROWS)
+    ordered = gpu["goals"].in_order(names)
+    assert sorted(ordered) == sorted(names)
+    assert ordered[:2] == ["copy_256MB", "gemm_8192_medium"]
+    patterns = [goal.rows for goal in gpu["goals"].GOALS]
+    has_goal = [
+        name == "copy_256MB" or any(re.fullmatch(pattern, name) for pattern in patterns)
+        for name in ordered
+    ]
+    assert has_goal == sorted(has_goal, reverse=True)

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import place, report, rows, runner
+from . import goals, place, report, rows, runner
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "build" / "gpu"  # neurona with _cuda, as pip installs it
@@ -118,7 +118,7 @@ def main() -> int:
     names = [n for n in rows.ROWS if not options.rows or any(w in n for w in options.rows)]
     if options.rehearse:
         return rehearse(names)
-    return run(options, names)
+    return run(options, goals.in_order(names))
 
 
 def rehearse(names: list[str]) -> int:

@@ -131,3 +131,16 @@ def figure_of(goal: Goal, results: Results) -> str:
     ]  # fmt: skip
     figure = goal.figure(own, results) if own else None
     return "not measured" if figure is None else f"{figure:.3g} {goal.unit}"
+
+
+def in_order(names: list[str]) -> list[str]:
+    """Rows that goals speak of first, in the order of the goals, behind the copy that they are
+    compared with: a run may be cut short.
+    """
+    patterns = [re.compile(goal.rows) for goal in GOALS]
+
+    def place(name: str) -> int:
+        found = [i for i, pattern in enumerate(patterns) if pattern.fullmatch(name)]
+        return -1 if name == COPY else min(found, default=len(patterns))
+
+    return sorted(names, key=place)
