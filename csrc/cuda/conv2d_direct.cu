@@ -6,10 +6,10 @@
 //
 // The weights are first laid out with the channels innermost, as the images have them: a copy of
 // some kilobytes. Of a 1 x 1 convolution all is dense: it is a matrix product.
-#include "cuda/product/any_product.cuh"
 #include "cuda/conv2d_targets.cuh"
 #include "cuda/conv2d_variants.h"
 #include "cuda/copy.h"
+#include "cuda/product/any_product.cuh"
 #include "cuda/product/epilogue.cuh"
 #include "cuda/product/patches.cuh"
 

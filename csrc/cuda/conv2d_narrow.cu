@@ -7,9 +7,9 @@
 #include "cuda/conv2d_variants.h"
 #include "cuda/device_memory.h"
 #include "cuda/last_block.cuh"
+#include "cuda/precision.h"
 #include "cuda/product/narrow_product.cuh"
 #include "cuda/product/patches.cuh"
-#include "cuda/precision.h"
 
 namespace neurona {
 namespace {

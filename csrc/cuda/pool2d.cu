@@ -13,8 +13,8 @@
 #include <cstring>
 
 #include "cuda/device_memory.h"
-#include "cuda/late_check.cuh"
 #include "cuda/lanes.cuh"
+#include "cuda/late_check.cuh"
 #include "cuda/places.cuh"
 
 namespace neurona {

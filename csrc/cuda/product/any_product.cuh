@@ -3,8 +3,8 @@
 
 #include <type_traits>
 
-#include "cuda/product/packed_matrices.cuh"
 #include "cuda/precision.h"
+#include "cuda/product/packed_matrices.cuh"
 #include "cuda/product/product.cuh"
 #include "cuda/product/tensor_product.cuh"
 

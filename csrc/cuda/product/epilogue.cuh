@@ -98,7 +98,7 @@ struct RowTarget {
   static constexpr float kLeakySlope = 0.01f;
 };
 
-// c[m * stride + n] = sum, with the address of a row as in RowTarget, which need not be its own.
+// c[m * stride + n] = sum.
 struct PlainRows {
   RowTarget rows;
 

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
+#include "cuda/precision.h"
 #include "cuda/product/pack.cuh"
 #include "cuda/product/packed_product.cuh"
-#include "cuda/precision.h"
 
 namespace neurona {
 

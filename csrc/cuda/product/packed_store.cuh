@@ -1,8 +1,8 @@
 // How the sums of packed_product.cuh leave the registers of a warpgroup.
 #pragma once
 
-#include "cuda/ptx/wgmma.cuh"
 #include "cuda/product/slices.cuh"
+#include "cuda/ptx/wgmma.cuh"
 
 namespace neurona {
 

@@ -17,11 +17,13 @@
 //
 // A source has
 //   Line line(int64_t batch, int64_t index)   what is common to row `index`; there may be no such
-//   row Step step(int64_t batch, int64_t k)       what is common to all rows at k const float*
-//   address(const Line&, const Step&)   where the element is, null where none is: 0 static
-//   constexpr bool kIsEverywhere       whether that is never null const float* first() an address
-//   that may be named where nothing is read bool is_in_fours(int64_t depth)           on the host:
-//   whether 4 neighbours at a multiple of 4
+//                                             row, of whose sums nothing is stored then
+//   Step step(int64_t batch, int64_t k)       what is common to all rows at k
+//   const float* address(const Line&, const Step&)
+//                                             where the element is, null where none is: 0
+//   static constexpr bool kIsEverywhere       whether that is never null
+//   const float* first()                      an address that may be named where nothing is read
+//   bool is_in_fours(int64_t depth)           on the host: whether 4 neighbours at a multiple of 4
 //                                             are always there, or not there, together, and begin
 //                                             at a multiple of 16 bytes
 //   static constexpr bool kDepthIsContiguous  whether neighbours along k are neighbours in memory,
@@ -40,9 +42,9 @@
 // A kernel gives store_runs() (slices.cuh) what a thread holds.
 #pragma once
 
-#include "cuda/product/dense_source.cuh"
 #include "cuda/device.h"
 #include "cuda/device_memory.h"
+#include "cuda/product/dense_source.cuh"
 #include "cuda/product/part_copier.cuh"
 #include "cuda/product/plain_parts.cuh"
 #include "cuda/product/product_grid.cuh"

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "cuda/device.h"
-#include "cuda/product/epilogue.cuh"
 #include "cuda/last_block.cuh"
+#include "cuda/product/epilogue.cuh"
 #include "cuda/product/product_grid.cuh"
 
 namespace neurona {

@@ -10,8 +10,8 @@
 #pragma once
 
 #include "cuda/product/product.cuh"
-#include "cuda/ptx/mma.cuh"
 #include "cuda/product/tensor_parts.cuh"
+#include "cuda/ptx/mma.cuh"
 
 namespace neurona {
 
