@@ -43,9 +43,10 @@ __device__ inline BlockPlace block_place(const ProductGrid& grid) {
 // The largest GPU has 132 multiprocessors; fewer tiles than that leave some idle.
 constexpr int64_t kEnoughTiles = 132;
 
-// With too few tiles the product is cut along k. To put the slices together takes about 2 us, in
-// which a multiprocessor multiplies 300 elements of k for a small tile: less than 512 are not cut,
-// and more into as many slices as there are idle multiprocessors, of at least 128.
+// With too few tiles the product is cut along k. To put the slices together should take about 2 us,
+// in which a multiprocessor multiplies some 300 elements of k for a small tile (estimates, to be
+// measured): less than 512 are not cut, and more into as many slices as there are idle
+// multiprocessors, of at least 128.
 inline ProductGrid product_grid(const ProductShape& shape, int64_t tile_m, int64_t tile_n) {
   constexpr int64_t kShortestCut = 512, kShortestSlice = 128, kStep = 32;
   ProductGrid grid{divide_up(shape.m, tile_m), divide_up(shape.n, tile_n), 1, shape.k};

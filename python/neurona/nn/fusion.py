@@ -26,7 +26,8 @@ def swappable(pool: Module) -> bool:
     return type(pool) is MaxPool2d and pool._hooks is None and not pool.return_indices
 
 
-# Elements of which a pass costs a GPU less than a kernel of its own: 4 MiB stay in its cache.
+# Elements of which a pass should cost a GPU less than a kernel of its own: 4 MiB stay in its cache.
+# A guess, to be measured.
 _FEW_ON_DEVICE = 1 << 20
 
 
