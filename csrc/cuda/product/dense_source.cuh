@@ -29,7 +29,7 @@ struct DenseSource {
   // In proportion to k: addresses are counted up by it.
   __device__ Step step(int64_t, int64_t k) const { return kContiguousAlongK ? k : k * stride; }
   __device__ const float* address(const Line& line, const Step& step) const { return line + step; }
-  __device__ const float* first() const { return data; }
+  __host__ __device__ const float* first() const { return data; }
   bool is_in_fours(int64_t depth) const {
     return are_in_fours(data, stride, batch_stride, kContiguousAlongK ? depth : count);
   }
