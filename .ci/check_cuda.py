@@ -41,6 +41,7 @@ INSTRUCTIONS = {
 }
 ABSENT = "absent from the machine code: "
 # griddepcontrol.wait, and what reads or writes memory that other kernels reach.
+HOST_CALL = "calls a function of the device from the host: nvcc makes that call exit()"
 FUNCTION, WAIT = re.compile(r"Function : (\S+)"), "ACQBULK"
 ACCESS = re.compile(r"\b(LDG|STG|LD|ST|ATOM|ATOMG|RED|REDG|LDGSTS|UTMALDG|UTMASTG)\b")
 EARLY = "touches memory before it waits for earlier kernels: "
@@ -63,13 +64,21 @@ def compile_all_architectures(file: Path) -> tuple[int, str]:
 
 
 def faults_of_code(name: str, built: Path) -> list[str]:
-    """What the machine code of an object lacks or does too early; nothing without cuobjdump."""
+    """What the host's code must not call, and what the machine code lacks or does too early.
+
+    The latter is looked at where cuobjdump is found.
+    """
+    wanted_from_others = subprocess.run(
+        ["nm", "-u", built], capture_output=True, text=True, check=True
+    )
+    host_faults = [HOST_CALL] if re.search(r"\bexit\b", wanted_from_others.stdout) else []
     if not shutil.which("cuobjdump"):
-        return []
+        return host_faults
     architecture, wanted = INSTRUCTIONS.get(name, ("90a", []))
     command = ["cuobjdump", "-sass", "-arch", f"sm_{architecture}", str(built)]
     code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    faults = [f"{ABSENT}{instruction}" for instruction in wanted if instruction not in code]
+    faults = host_faults
+    faults += [f"{ABSENT}{instruction}" for instruction in wanted if instruction not in code]
     _, *functions = FUNCTION.split(code)  # the name of each kernel and then its code
     for kernel, text in zip(functions[::2], functions[1::2], strict=True):
         before, waits, _ = text.partition(WAIT)
@@ -99,7 +108,7 @@ def examine(file: Path, output: str) -> list[str]:
             if any(int(number) for number in found.groups()):
                 where = f"{file.name}, {architecture}, {demangled(entry)}"
                 problems.append(f"{where}: {found.group(0).strip()}")
-        elif (found := IGNORED.search(line)) or line.startswith((ABSENT, EARLY)):
+        elif (found := IGNORED.search(line)) or line.startswith((ABSENT, EARLY, HOST_CALL)):
             problems.append(f"{file.name}: {found.group(0) if found else line}")
         elif found := REGISTERS.search(line):
             registers = max(registers, int(found.group(1)))

@@ -76,6 +76,7 @@ RIGHT = {
         "copies_never_awaited", "copies_of_no_group", "copies_to_odd_places",
         "copies_from_odd_places", "copies_to_device", "copies_from_shared", "copies_beyond_input",
         "zeros_from_nowhere", "ends_without_waiting", "reads_before_waiting",
+        "global_store_to_shared", "global_load_of_shared",
     ],
     X,
 )  # fmt: skip
@@ -140,6 +141,10 @@ ERRORS = {
     "matrices_of_odd_rows": "the address in shared memory is not aligned, "
     f"{MATRICES}; thread (9|41) of",
     "matrices_of_device": f"the address is not in shared memory, {MATRICES}",
+    "global_store_to_shared": "the address is in shared memory, "
+    r"__stwb at .*planted_copies\.cuh:\d+",
+    "global_load_of_shared": "the address is in shared memory, "
+    r"__ldcg at .*planted_copies\.cuh:\d+",
     "matrices_of_some_lanes": f"the mask names a lane that has returned, {MATRICES}; thread"
     "|waits for ever",
 }

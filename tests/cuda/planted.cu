@@ -263,6 +263,8 @@ const std::map<std::string, Case> cases{
     NEURONA_CASE(matrices_before_barrier),
     NEURONA_CASE(matrices_of_odd_rows),
     NEURONA_CASE(matrices_of_device),
+    NEURONA_CASE(global_store_to_shared),
+    NEURONA_CASE(global_load_of_shared),
     NEURONA_CASE(matrices_of_some_lanes),
     {"ends_without_waiting", {ends_without_waiting, overlapping({2, kThreads})}},
     {"reads_before_waiting", {reads_before_waiting, overlapping({2, kThreads})}},

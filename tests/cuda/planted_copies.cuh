@@ -183,6 +183,23 @@ __global__ void matrices_of_device(bool wrong, const float* x, float* y) {
   y[i] = word_of_matrices(&rows[4 * (lane % 8 * 2 + lane / 8 % 2)], i / 32);
 }
 
+// Instructions for the device's memory alone.
+__global__ void global_store_to_shared(bool wrong, const float* x, float* y) {
+  NEURONA_SHARED(float, values, [kThreads]);
+  const unsigned i = threadIdx.x;
+  __stwb(wrong ? &values[i] : &y[i], x[i]);
+  __syncthreads();
+  if (wrong) y[i] = values[i];
+}
+
+__global__ void global_load_of_shared(bool wrong, const float* x, float* y) {
+  NEURONA_SHARED(float, values, [kThreads]);
+  const unsigned i = threadIdx.x;
+  values[i] = x[i];
+  __syncthreads();
+  y[i] = __ldcg(wrong ? &values[i] : &x[i]);
+}
+
 __global__ void matrices_of_some_lanes(bool wrong, const float* x, float* y) {
   NEURONA_SHARED(float, values, [kThreads]);
   const unsigned i = threadIdx.x, lane = i % 32;

@@ -144,6 +144,10 @@ void check_shared(const Site& site, const void* memory, size_t alignment) {
     fail(site, "the address in shared memory is not aligned");
 }
 
+void check_not_shared(const Site& site, const void* memory) {
+  if (block().shared.holds(memory, 1)) fail(site, "the address is in shared memory");
+}
+
 void* dynamic_shared_memory() { return block().shared.dynamic(); }
 
 }  // namespace neurona::emulation

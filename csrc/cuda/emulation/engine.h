@@ -71,6 +71,9 @@ void* dynamic_shared_memory();
 // multiple of `alignment`.
 void check_shared(const Site& site, const void* memory, size_t alignment);
 
+// Unless the address lies elsewhere.
+void check_not_shared(const Site& site, const void* memory);
+
 // Ends the kernel with an error; the launch throws it as std::runtime_error.
 [[noreturn]] void fail(const Site& site, const char* reason);
 

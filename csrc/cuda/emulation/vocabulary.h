@@ -10,6 +10,7 @@
 #include "cuda/emulation/async_copies.h"
 #include "cuda/emulation/device_memory.h"
 #include "cuda/emulation/engine.h"
+#include "cuda/emulation/place.h"
 
 #define __global__
 #define __device__
@@ -161,16 +162,22 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return
 
 // -- Arithmetic -----------------------------------------------------------------------------------
 
+// Loads and stores of the device's memory alone: they are ld.global and st.global, which know no
+// address in shared memory.
 template <typename T>
-T __ldg(const T* address) {
+T __ldg(const T* address, neurona::emulation::Place place = neurona::emulation::Place::current()) {
+  neurona::emulation::check_not_shared(neurona::emulation::site_of("__ldg", place), address);
   return *address;
 }
 template <typename T>
-T __ldcg(const T* address) {
+T __ldcg(const T* address, neurona::emulation::Place place = neurona::emulation::Place::current()) {
+  neurona::emulation::check_not_shared(neurona::emulation::site_of("__ldcg", place), address);
   return *address;
 }
 template <typename T>
-void __stwb(T* address, T value) {
+void __stwb(T* address, T value,
+            neurona::emulation::Place place = neurona::emulation::Place::current()) {
+  neurona::emulation::check_not_shared(neurona::emulation::site_of("__stwb", place), address);
   *address = value;
 }
 

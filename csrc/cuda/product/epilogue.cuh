@@ -18,7 +18,8 @@ struct Run {
   float at[kRun];
 };
 
-// With one instruction, to a multiple of so many floats. An assignment may become one for each.
+// With one instruction, to a multiple of so many floats in the device's memory, not in shared
+// memory. An assignment may become one for each.
 __device__ inline void store_together(float* to, const Run<1>& run) { *to = run.at[0]; }
 __device__ inline void store_together(float* to, const Run<2>& run) {
   __stwb(reinterpret_cast<float2*>(to), make_float2(run.at[0], run.at[1]));

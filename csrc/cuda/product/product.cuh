@@ -81,9 +81,9 @@ __device__ inline void add_groups(float* memory, Run<4> (&sums)[4][1]) {
   __syncthreads();
   NEURONA_UNROLL
   for (int i = 0; i < 4; ++i)
-    store_together(
-        memory + Tile::group() * kGroup + (4 * Tile::row_run() + i) * kRow + 4 * Tile::column_run(),
-        sums[i][0]);
+    *reinterpret_cast<float4*>(memory + Tile::group() * kGroup + (4 * Tile::row_run() + i) * kRow +
+                               4 * Tile::column_run()) =
+        make_float4(sums[i][0].at[0], sums[i][0].at[1], sums[i][0].at[2], sums[i][0].at[3]);
   __syncthreads();
   NEURONA_UNROLL
   for (int group = 0; group < Tile::kGroups; ++group)
