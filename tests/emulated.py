@@ -2,11 +2,13 @@
 
 The extension is built on first use from the sources of this checkout, or taken from the folder that
 NEURONA_CUDA_EMULATED names. So is neurona_cuda_planted, with the kernels that are wrong on purpose.
-With NEURONA_TEST_DEVICE=1 a real device takes the place of the emulated one.
+With NEURONA_TEST_DEVICE=1 a real device takes the place of the emulated one, with
+NEURONA_TEST_DEVICE=ptx the PTX machine: the extension as nvcc compiles it, on the host.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import subprocess
@@ -25,21 +27,28 @@ BUILD = ROOT / "build" / "cuda_emulated"
 # Threads and blocks take their turns forwards, backwards and in any order: a barrier that is
 # missing changes the result under at least one of them.
 SCHEDULES = ("forward", "reverse", "shuffled")
-ON_A_GPU = os.environ.get("NEURONA_TEST_DEVICE") == "1"
+ON_PTX_MACHINE = os.environ.get("NEURONA_TEST_DEVICE") == "ptx"
+ON_A_GPU = ON_PTX_MACHINE or os.environ.get("NEURONA_TEST_DEVICE") == "1"
+PTX_MACHINE = ROOT / "build" / "ptx_machine"
 
 
-def _build(module: str) -> Path:
-    """The folder of an extension, brought up to date with the sources."""
+@functools.cache
+def _build(module: str, folder: Path, *options: str) -> Path | str:
+    """The folder of an extension, brought up to date with the sources, or what the compiler says.
+
+    Every test asks for it: what does not build is not to be built again and again.
+    """
     import pybind11
 
     tools = Path(sys.executable).parent
     path = f"{tools}{os.pathsep}{os.environ['PATH']}"
     configure = [
-        "cmake", "-G", "Ninja", "-S", ROOT, "-B", BUILD, "-DNEURONA_CUDA_EMULATION=ON",
+        "cmake", "-G", "Ninja", "-S", ROOT, "-B", folder,
+        *[f"-D{option}=ON" for option in options],
         "-DSKBUILD_PROJECT_NAME=neurona", "-DSKBUILD_PROJECT_VERSION=0",
         f"-Dpybind11_DIR={pybind11.get_cmake_dir()}", f"-DPython_EXECUTABLE={sys.executable}",
     ]  # fmt: skip
-    for command in (configure, ["cmake", "--build", BUILD, "--target", module]):
+    for command in (configure, ["cmake", "--build", folder, "--target", module]):
         done = subprocess.run(
             [str(part) for part in command],
             env={**os.environ, "PATH": path},
@@ -48,13 +57,25 @@ def _build(module: str) -> Path:
             text=True,
         )
         if done.returncode:
-            raise RuntimeError(f"the emulated CUDA kernels do not build:\n{done.stdout[-4000:]}")
-    return BUILD
+            return done.stdout[-4000:]
+    return folder
 
 
 def load(name: str = MODULE) -> ModuleType:
     """An extension module; RuntimeError with the compiler's words when it does not build."""
-    folder = Path(os.environ.get(FOLDER) or _build(name))
+    return _load(name, BUILD, "NEURONA_CUDA_EMULATION")
+
+
+def load_of_ptx_machine(name: str) -> ModuleType:
+    """One of those that are linked with the PTX machine: _cuda, or the machine alone."""
+    return _load(name, PTX_MACHINE, "NEURONA_CUDA", "NEURONA_PTX_MACHINE")
+
+
+def _load(name: str, build: Path, *options: str) -> ModuleType:
+    given = os.environ.get(FOLDER)
+    folder = Path(given) if given else _build(name, build, *options)
+    if isinstance(folder, str):
+        raise RuntimeError(f"{name} does not build for tests:\n{folder}")
     found = sorted(folder.glob(f"{name}*.so"))
     if not found:
         raise RuntimeError(f"no {name} in {folder}")
@@ -71,7 +92,14 @@ def device_module() -> ModuleType:
         return load()
     from neurona.backends import cuda
 
+    if ON_PTX_MACHINE:
+        cuda.use_extension(_ptx_machine())
     return cuda.extension()
+
+
+@functools.cache
+def _ptx_machine() -> ModuleType:
+    return load_of_ptx_machine("_cuda")
 
 
 class DeviceOps:

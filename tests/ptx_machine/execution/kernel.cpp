@@ -1,0 +1,61 @@
+// Launches: all blocks of a grid, one after the other.
+#include "program/kernel.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <stdexcept>
+
+#include "execution/block.h"
+#include "program/module.h"
+
+namespace ptx_machine {
+
+namespace {
+
+bool is_reversed() {
+  const char* order = std::getenv("NEURONA_PTX_MACHINE_ORDER");
+  if (!order || std::strcmp(order, "forward") == 0) return false;
+  if (std::strcmp(order, "reverse") == 0) return true;
+  throw std::runtime_error("NEURONA_PTX_MACHINE_ORDER is forward or reverse");
+}
+
+}  // namespace
+
+std::shared_ptr<Module> parse_module(std::string_view text) {
+  return std::make_shared<Module>(text);
+}
+
+const Kernel* find_kernel(const Module& module, std::string_view name) {
+  return module.kernel(name);
+}
+
+const std::vector<Parameter>& parameters_of(const Kernel& kernel) { return kernel.parameters; }
+
+Limits limits_of(const Kernel& kernel) { return kernel.limits; }
+
+void run_kernel(const Kernel& kernel, const KernelLaunch& launch,
+                const std::vector<unsigned char>& arguments) {
+  // Tensor maps among the arguments lie at multiples of 128, as in the device's constant memory.
+  constexpr std::align_val_t kAlignment{128};
+  const std::unique_ptr<unsigned char, void (*)(unsigned char*)> copy(
+      static_cast<unsigned char*>(::operator new(arguments.size() + 1, kAlignment)),
+      [](unsigned char* memory) { ::operator delete(memory, kAlignment); });
+  std::memcpy(copy.get(), arguments.data(), arguments.size());
+  const size_t shared_bytes = kernel.dynamic_first + launch.dynamic_shared;
+  if (shared_bytes > launch.shared_limit)
+    throw std::runtime_error(kernel.name + ": too much shared memory for a block");
+  const Grid grid{&kernel,    launch.blocks,    launch.threads,  shared_bytes,
+                  copy.get(), arguments.size(), launch.overlaps, is_reversed()};
+  const auto [wide, high, deep] = launch.blocks;
+  const uint64_t count = uint64_t{wide} * high * deep;
+  Block block(grid);
+  for (uint64_t i = 0; i < count; ++i) {
+    const uint64_t which = grid.is_reversed ? count - 1 - i : i;
+    block.run({static_cast<unsigned>(which % wide), static_cast<unsigned>(which / wide % high),
+               static_cast<unsigned>(which / wide / high)});
+  }
+}
+
+}  // namespace ptx_machine

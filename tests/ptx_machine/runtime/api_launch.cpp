@@ -1,0 +1,215 @@
+// Kernels and their launches, as the CUDA runtime has them, and what nvcc's own code in an object
+// calls: first to register the kernels, later from the functions that stand for them.
+#include <cuda_runtime_api.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "runtime/answer.h"
+#include "runtime/device.h"
+#include "runtime/functions.h"
+#include "runtime/streams.h"
+
+using namespace ptx_machine;
+
+namespace {
+
+struct Shape {
+  dim3 grid, block;
+  size_t dynamic_shared;
+  bool overlaps = false;
+};
+
+// What <<<...>>> says, for the function of the host that is called next.
+struct Configured {
+  Shape shape;
+  cudaStream_t stream;
+};
+thread_local std::optional<Configured> configured;
+
+// Objects are registered before main() and while a library is loaded: nobody takes an error then.
+void answer_or_abort(const char* call, const std::function<void()>& body) {
+  if (answer_about_device(call, body) != cudaSuccess) std::abort();
+}
+
+FatBinary& binary_of(void** handle) {
+  return **reinterpret_cast<std::shared_ptr<FatBinary>*>(handle);
+}
+
+Dimensions dimensions(const dim3& extents) { return {extents.x, extents.y, extents.z}; }
+
+void check_grid(const std::string& kernel, const dim3& grid) {
+  constexpr unsigned kMostWide = 0x7fffffff, kMostHigh = 65535;
+  const bool is_empty = grid.x == 0 || grid.y == 0 || grid.z == 0;
+  if (is_empty || grid.x > kMostWide || grid.y > kMostHigh || grid.z > kMostHigh)
+    throw Refusal(cudaErrorInvalidConfiguration, kernel + ": no grid has this shape");
+}
+
+void check_block(const std::string& kernel, const dim3& block, unsigned most_of_kernel) {
+  constexpr unsigned kMostDeep = 64;
+  const bool is_empty = block.x == 0 || block.y == 0 || block.z == 0;
+  if (is_empty || block.x > kMostThreads || block.y > kMostThreads || block.z > kMostDeep ||
+      block.x * block.y * block.z > kMostThreads)
+    throw Refusal(cudaErrorInvalidConfiguration, kernel + ": no block has this shape");
+  if (block.x * block.y * block.z > most_of_kernel)
+    throw Refusal(cudaErrorInvalidValue, kernel + ": more threads than its launch bounds");
+}
+
+void check_shape(Function& function, const Shape& shape) {
+  const std::string kernel = function.readable_name();
+  check_grid(kernel, shape.grid);
+  check_block(kernel, shape.block, limits_of(function.kernel()).max_threads);
+  if (shape.dynamic_shared > function.most_dynamic_shared())
+    throw Refusal(cudaErrorInvalidValue,
+                  kernel + ": more dynamic shared memory than it was allowed");
+}
+
+std::vector<unsigned char> copied_arguments(const Kernel& kernel, void** arguments) {
+  std::vector<unsigned char> bytes;
+  const auto& parameters = parameters_of(kernel);
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const auto [offset, count] = parameters[i];
+    if (bytes.size() < offset + count) bytes.resize(offset + count);
+    std::memcpy(bytes.data() + offset, arguments[i], count);
+  }
+  return bytes;
+}
+
+void launch(const void* host_function, const Shape& shape, void** arguments, cudaStream_t stream) {
+  Function& function = function_of(host_function);
+  const auto on = stream_of(stream);
+  check_shape(function, shape);
+  const Kernel& kernel = function.kernel();
+  enqueue(on, [&kernel, shape, name = function.readable_name(), binary = function.binary(),
+               bytes = copied_arguments(kernel, arguments)] {
+    try {
+      run_kernel(kernel,
+                 {dimensions(shape.grid), dimensions(shape.block), shape.dynamic_shared,
+                  most_shared(), shape.overlaps},
+                 bytes);
+    } catch (const std::exception& failure) {
+      throw Fault(name + ": " + failure.what());
+    }
+  });
+}
+
+// Whether the attribute lets the kernel overlap with the one before. Here it begins when that one
+// has ended, which is allowed as well, but must wait as if it had not.
+bool overlaps_by(const cudaLaunchAttribute& attribute) {
+  if (attribute.id == cudaLaunchAttributeIgnore) return false;
+  if (attribute.id != cudaLaunchAttributeProgrammaticStreamSerialization)
+    throw Refusal(cudaErrorNotSupported,
+                  "launch attribute " + std::to_string(attribute.id) + " is not supported");
+  if (capability() < 90)
+    throw Refusal(cudaErrorNotSupported, "kernels overlap from compute capability 9.0 on");
+  return attribute.val.programmaticStreamSerializationAllowed != 0;
+}
+
+}  // namespace
+
+extern "C" {
+
+void** __cudaRegisterFatBinary(void* wrapper) {
+  auto* handle = new std::shared_ptr<FatBinary>;
+  answer_or_abort("__cudaRegisterFatBinary",
+                  [&] { *handle = std::make_shared<FatBinary>(ptx_texts(wrapper)); });
+  return reinterpret_cast<void**>(handle);
+}
+
+void __cudaRegisterFatBinaryEnd(void**) {}  // every text stands for itself: nothing is to be linked
+
+void __cudaUnregisterFatBinary(void** handle) {
+  answer_or_abort("__cudaUnregisterFatBinary", [&] {
+    forget_functions(binary_of(handle));
+    delete reinterpret_cast<std::shared_ptr<FatBinary>*>(handle);
+  });
+}
+
+char __cudaInitModule(void**) { return 1; }  // modules are parsed when they are needed
+
+void __cudaRegisterFunction(void** handle, const char* host_function, char*, const char* name, int,
+                            uint3*, uint3*, dim3*, dim3*, int*) {
+  answer_or_abort("__cudaRegisterFunction", [&] {
+    add_function(host_function,
+                 Function(*reinterpret_cast<std::shared_ptr<FatBinary>*>(handle), name));
+  });
+}
+
+void __cudaRegisterVar(void**, char*, char*, const char* name, int, size_t, int, int) {
+  answer_or_abort("__cudaRegisterVar", [&] {
+    throw Refusal(cudaErrorNotSupported,
+                  std::string(name) + ": variables of the device are not supported");
+  });
+}
+
+unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t dynamic_shared,
+                                     CUstream_st* stream) {
+  configured = {{grid, block, dynamic_shared}, stream};
+  return 0;
+}
+
+cudaError_t __cudaPopCallConfiguration(dim3* grid, dim3* block, size_t* dynamic_shared,
+                                       void* stream) {
+  return answer("__cudaPopCallConfiguration", [&] {
+    if (!configured) throw Refusal(cudaErrorInvalidConfiguration);
+    *grid = configured->shape.grid;
+    *block = configured->shape.block;
+    *dynamic_shared = configured->shape.dynamic_shared;
+    *static_cast<cudaStream_t*>(stream) = configured->stream;
+    configured.reset();
+  });
+}
+
+// The handle of a kernel is its function of the host.
+cudaError_t __cudaGetKernel(cudaKernel_t* kernel, const void* host_function) {
+  return answer("__cudaGetKernel", [&] {
+    function_of(host_function);
+    *kernel = static_cast<cudaKernel_t>(const_cast<void*>(host_function));
+  });
+}
+
+cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** arguments,
+                               size_t dynamic_shared, cudaStream_t stream) {
+  return answer("__cudaLaunchKernel",
+                [&] { launch(kernel, {grid, block, dynamic_shared}, arguments, stream); });
+}
+
+cudaError_t cudaLaunchKernel(const void* host_function, dim3 grid, dim3 block, void** arguments,
+                             size_t dynamic_shared, cudaStream_t stream) {
+  return answer("cudaLaunchKernel",
+                [&] { launch(host_function, {grid, block, dynamic_shared}, arguments, stream); });
+}
+
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* host_function,
+                                void** arguments) {
+  return answer("cudaLaunchKernelExC", [&] {
+    require(config);
+    Shape shape{config->gridDim, config->blockDim, config->dynamicSmemBytes};
+    for (unsigned i = 0; i < config->numAttrs; ++i)
+      shape.overlaps = overlaps_by(config->attrs[i]) || shape.overlaps;
+    launch(host_function, shape, arguments, config->stream);
+  });
+}
+
+cudaError_t cudaFuncSetAttribute(const void* host_function, cudaFuncAttribute attribute,
+                                 int value) {
+  return answer("cudaFuncSetAttribute", [&] {
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize)
+      throw Refusal(cudaErrorNotSupported,
+                    "function attribute " + std::to_string(attribute) + " is not supported");
+    function_of(host_function).allow_dynamic_shared(value);
+  });
+}
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* host_function) {
+  return answer("cudaFuncGetAttributes", [&] {
+    require(attributes);
+    *attributes = function_of(host_function).attributes();
+  });
+}
+
+}  // extern "C"
