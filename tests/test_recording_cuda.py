@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -214,6 +215,24 @@ def test_what_cannot_be_repeated_is_named(form: str, message: str) -> None:
             predict(x)
 
 
+@contextlib.contextmanager
+def repeated_by_a_thread(work: Callable[[], None]) -> Iterator[None]:
+    """Work is done again and again until the block ends."""
+    stop = threading.Event()
+
+    def repeat() -> None:
+        while not stop.is_set():
+            work()
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
 def test_others_compute_while_a_step_is_recorded() -> None:
     """On the device and on the host: what other threads do is no part of the graph."""
     plain, fast = pair(mlp, sgd, "cuda")
@@ -221,23 +240,30 @@ def test_others_compute_while_a_step_is_recorded() -> None:
     ((x, _),) = batches(1, 4, 20)
     expected = [model(x.to(model[0].weight.device)).cpu().tolist() for model in (host, there)]
     wrong: list[int] = []
-    stop = threading.Event()
 
     def work() -> None:
-        while not stop.is_set():
-            for i, model in enumerate((host, there)):
-                if model(x.to(model[0].weight.device)).cpu().tolist() != expected[i]:
-                    wrong.append(i)
+        for i, model in enumerate((host, there)):
+            if model(x.to(model[0].weight.device)).cpu().tolist() != expected[i]:
+                wrong.append(i)
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
+    with repeated_by_a_thread(work):
         for seed in range(3):
             train_both(plain, fast, batches(5, 5 + seed, 20))
-    finally:
-        stop.set()
-        thread.join()
     assert wrong == [] and len(fast.step._recordings) == 3
+
+
+def test_readers_end_while_a_step_is_recorded() -> None:
+    """Who gives lent memory back may wait for the whole device, which no capture survives."""
+    plain, fast = pair(lenet, sgd, "cuda")
+    lent = neurona.ones(4).to("cuda")
+
+    def work() -> None:
+        lent.__dlpack__(stream=2)  # a stream that is not ours
+
+    with repeated_by_a_thread(work):
+        for seed in range(4):
+            train_both(plain, fast, batches(3, 5 + seed, 3, 8, 8))
+    assert len(fast.step._recordings) == 4
 
 
 def noted_pooling(device: Any, recording: Any, spoiled: np.ndarray) -> tuple[Any, Any]:

@@ -28,6 +28,12 @@ bool are_for_overlap() {
 
 void capture_on(cudaStream_t stream) { capture_stream = stream; }
 
+// Never destroyed: arrays may be freed while the process ends.
+std::shared_mutex& captures() {
+  static auto* instance = new std::shared_mutex;
+  return *instance;
+}
+
 bool kernels_overlap() {
   static const bool overlap = are_for_overlap();
   return overlap;

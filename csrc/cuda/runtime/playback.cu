@@ -32,6 +32,7 @@ class CaptureStream {
 
 // What `work` enqueues; the caller destroys it.
 cudaGraph_t captured(const std::function<void()>& work) {
+  const std::shared_lock together(captures());
   const CaptureStream stream;
   // Of this thread alone: another one may call cudaMalloc meanwhile.
   check_cuda(kWhat, cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeThreadLocal));

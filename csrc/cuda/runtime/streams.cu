@@ -1,7 +1,10 @@
 #include "cuda/streams.h"
 
+#include <mutex>
+
 #include "cuda/device.h"
 #include "cuda/runtime/check.h"
+#include "cuda/runtime/stream.h"
 
 namespace neurona {
 namespace {
@@ -45,6 +48,9 @@ void let_wait(int64_t stream) { order(compute_stream(), stream_of(stream)); }
 
 void wait_for(int64_t stream) { order(stream_of(stream), compute_stream()); }
 
-void wait_for_all_streams() noexcept { cudaDeviceSynchronize(); }
+void wait_for_all_streams() noexcept {
+  const std::unique_lock alone(captures());
+  cudaDeviceSynchronize();
+}
 
 }  // namespace neurona
