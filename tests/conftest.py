@@ -71,6 +71,19 @@ def compiled(request: pytest.FixtureRequest) -> Iterator[Backend]:
     core.set_num_threads(threads)
 
 
+def pytest_sessionfinish(session: Any) -> None:
+    """One of several processes that share the tests tells the first one its worst errors."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["worst"] = compare.WORST
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """pytest-xdist's: a process has ended."""
+    for op, ratio in getattr(node, "workeroutput", {}).get("worst", {}).items():
+        compare.WORST[op] = max(compare.WORST.get(op, 0.0), ratio)
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print how close each op came to its bound: a loss of accuracy shows before it fails."""
     if compare.WORST:

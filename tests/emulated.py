@@ -8,6 +8,7 @@ NEURONA_TEST_DEVICE=ptx the PTX machine: the extension as nvcc compiles it, on t
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import importlib.util
 import os
@@ -36,8 +37,16 @@ PTX_MACHINE = ROOT / "build" / "ptx_machine"
 def _build(module: str, folder: Path, *options: str) -> Path | str:
     """The folder of an extension, brought up to date with the sources, or what the compiler says.
 
-    Every test asks for it: what does not build is not to be built again and again.
+    Every test asks for it: what does not build is not to be built again and again, and processes
+    that share the tests build one after the other.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "tests.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _build_alone(module, folder, *options)
+
+
+def _build_alone(module: str, folder: Path, *options: str) -> Path | str:
     import pybind11
 
     tools = Path(sys.executable).parent

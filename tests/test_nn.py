@@ -235,7 +235,9 @@ ACTIVATIONS: list[tuple[nn.Module, Callable[[np.ndarray], np.ndarray]]] = [
 ]
 
 
-@pytest.mark.parametrize(("layer", "formula"), ACTIVATIONS, ids=lambda value: repr(value)[:24])
+@pytest.mark.parametrize(
+    ("layer", "formula"), ACTIVATIONS, ids=[repr(layer) for layer, _ in ACTIVATIONS]
+)
 def test_activations_equal_their_formulas(
     layer: nn.Module, formula: Callable[[np.ndarray], np.ndarray], kernels: str
 ) -> None:

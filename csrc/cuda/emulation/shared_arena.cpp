@@ -42,9 +42,11 @@ void* SharedArena::of_declaration(const void* declaration, size_t bytes) {
   return declared_.back().memory;
 }
 
-// Arrays lie between the end of a gap and the beginning of the next one.
+// Arrays lie between the end of a gap and the beginning of the next one. Not by address(), which
+// has 32 bits: memory far away may end in the same.
 bool SharedArena::holds(const void* memory, size_t bytes) const {
-  const size_t begin = address(memory), end = begin + bytes;
+  const size_t begin = reinterpret_cast<uintptr_t>(memory) - reinterpret_cast<uintptr_t>(memory_);
+  const size_t end = begin + bytes;
   for (size_t i = 0; i + 1 < gaps_.size(); ++i)
     if (next_place(gaps_[i]) <= begin && begin < end && end <= gaps_[i + 1]) return true;
   return false;
