@@ -1,8 +1,9 @@
 """Where the rows run: on a GPU, or as a rehearsal without one.
 
-A rehearsal takes the emulated device and PyTorch on the CPU, with small sizes: it proves that every
-row builds its inputs, calls both libraries and agrees, so that none fails in the minutes when a GPU
-is at hand. Its times mean nothing and are not written.
+A rehearsal takes the emulated device, or with NEURONA_TEST_DEVICE=ptx what nvcc compiles on the PTX
+machine, and PyTorch on the CPU, with small sizes: it proves that every row builds its inputs, calls
+both libraries and agrees, so that none fails in the minutes when a GPU is at hand. Its times mean
+nothing and are not written.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ rehearsal = False
 
 
 def begin_rehearsal() -> None:
-    """Take the emulated device from here on, as one of sm_90a that packs what it can."""
+    """Take a device of the host from here on, as one of sm_90a that packs what it can."""
     global rehearsal
     import sys
     from pathlib import Path
@@ -23,8 +24,9 @@ def begin_rehearsal() -> None:
     import emulated
     from neurona.backends import cuda
 
-    device = emulated.load()
-    device.set_capability(90)
+    device = emulated.device_module()
+    if not emulated.ON_PTX_MACHINE:
+        device.set_capability(90)
     device.set_packing("always")
     cuda.use_extension(device)
     rehearsal = True
@@ -71,10 +73,8 @@ class TorchStopwatch:
 
 def stopwatch(name: str) -> Any:
     """That of the stream on which a work runs: neurona's, or PyTorch's."""
-    if rehearsal:
-        return HostStopwatch()
-    if not name.startswith("neurona"):
-        return TorchStopwatch()
     from neurona.backends import cuda
 
-    return cuda.extension().Stopwatch()
+    if name.startswith("neurona") and hasattr(cuda.extension(), "Stopwatch"):
+        return cuda.extension().Stopwatch()
+    return HostStopwatch() if rehearsal else TorchStopwatch()
