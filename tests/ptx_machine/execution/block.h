@@ -9,6 +9,7 @@
 
 #include "runtime/memory.h"
 #include "program/program.h"
+#include "execution/counters.h"
 #include "execution/warp.h"
 
 namespace ptx_machine {
@@ -20,8 +21,9 @@ struct Grid {
   size_t shared_bytes;  // static and dynamic
   const unsigned char* arguments;
   size_t argument_bytes;
-  bool overlaps;     // with the kernel before, which every thread must wait for
-  bool is_reversed;  // the last warps, and blocks, come first
+  bool overlaps;       // with the kernel before, which every thread must wait for
+  bool is_reversed;    // the last warps, and blocks, come first
+  Counters* counters;  // null: nothing is counted
 };
 
 class Block {

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "execution/block.h"
+#include "execution/counters.h"
 #include "program/module.h"
 
 namespace ptx_machine {
@@ -46,8 +47,10 @@ void run_kernel(const Kernel& kernel, const KernelLaunch& launch,
   const size_t shared_bytes = kernel.dynamic_first + launch.dynamic_shared;
   if (shared_bytes > launch.shared_limit)
     throw std::runtime_error(kernel.name + ": too much shared memory for a block");
-  const Grid grid{&kernel,    launch.blocks,    launch.threads,  shared_bytes,
-                  copy.get(), arguments.size(), launch.overlaps, is_reversed()};
+  Counters counters;
+  const Grid grid{&kernel,         launch.blocks, launch.threads,
+                  shared_bytes,    copy.get(),    arguments.size(),
+                  launch.overlaps, is_reversed(), counts_file() ? &counters : nullptr};
   const auto [wide, high, deep] = launch.blocks;
   const uint64_t count = uint64_t{wide} * high * deep;
   Block block(grid);
@@ -56,6 +59,7 @@ void run_kernel(const Kernel& kernel, const KernelLaunch& launch,
     block.run({static_cast<unsigned>(which % wide), static_cast<unsigned>(which / wide % high),
                static_cast<unsigned>(which / wide / high)});
   }
+  if (grid.counters) counters.write(counts_file(), kernel, launch);
 }
 
 }  // namespace ptx_machine

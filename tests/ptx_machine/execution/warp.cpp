@@ -13,6 +13,7 @@ namespace ptx_machine {
 // Constants are never written to.
 Warp::Warp(Block& in_block, int warp_index, LaneMask lanes, unsigned char* registers)
     : block(in_block),
+      counters(in_block.grid().counters),
       index(warp_index),
       waited(in_block.grid().overlaps ? 0 : kAllLanes),
       registers_(registers),
@@ -81,6 +82,7 @@ Warp::State Warp::run() {
 bool Warp::step(Group& group) {
   const Instruction& instruction = code_[group.at];
   const LaneMask active = guarded(instruction, group.lanes);
+  if (counters) counters->note_instruction(instruction, active);
   switch (instruction.flow) {
     case Flow::kBranch: return take_branch(group, instruction);
     case Flow::kExit: {

@@ -10,6 +10,7 @@
 namespace ptx_machine {
 
 class Block;
+class Counters;
 
 // For the lanes of a mask; all of them in a loop that compilers make wide.
 template <typename Work>
@@ -84,6 +85,7 @@ class Warp {
   void require_waited(LaneMask lanes) const;
 
   Block& block;
+  Counters* const counters;  // null: nothing is counted
   const int index;
   LaneMask waited;  // for earlier kernels
   // Threads' own groups of copies, and the warp's of products: the number of the open one.

@@ -3,6 +3,7 @@
 
 #include "execution/block.h"
 #include "instructions/decoding.h"
+#include "instructions/integers.h"
 
 namespace ptx_machine {
 namespace {
@@ -30,10 +31,29 @@ unsigned char* memory_at(Warp& warp, const Instruction& instruction, Operand bas
       base == kNoOperand ? warp.block.argument_address(instruction.immediate) : address, bytes);
 }
 
+template <Space kSpace>
+void note(Warp& warp, const Instruction& instruction, Operand base, LaneMask lanes, size_t bytes,
+          bool is_load) {
+  if (!warp.counters || kSpace == Space::kParameter) return;
+  uint64_t addresses[kLanes] = {};
+  for_lanes(lanes, [&](int lane) { addresses[lane] = warp.address(instruction, base, lane); });
+  const Access access{addresses, lanes, bytes};
+  const bool is_shared =
+      kSpace == Space::kShared ||
+      (kSpace == Space::kGeneric && warp.block.is_own(addresses[__builtin_ctz(lanes)]));
+  if (is_shared)
+    warp.counters->note_shared(access);
+  else if (is_load)
+    warp.counters->note_global_load(access);
+  else
+    warp.counters->note_global_store(access);
+}
+
 // Registers get the value extended to all of their bits.
 template <Space kSpace, typename Value, typename Register>
 void load(Warp& warp, const Instruction& instruction, LaneMask lanes) {
   const size_t count = instruction.list.size();
+  note<kSpace>(warp, instruction, instruction.operands[0], lanes, count * sizeof(Value), true);
   for_lanes(lanes, [&](int lane) {
     const unsigned char* from =
         memory_at<kSpace>(warp, instruction, instruction.operands[0], lane, count * sizeof(Value));
@@ -49,6 +69,7 @@ void load(Warp& warp, const Instruction& instruction, LaneMask lanes) {
 template <Space kSpace, typename Value, typename Register>
 void store(Warp& warp, const Instruction& instruction, LaneMask lanes) {
   const size_t count = instruction.list.size();
+  note<kSpace>(warp, instruction, instruction.operands[0], lanes, count * sizeof(Value), false);
   for_lanes(lanes, [&](int lane) {
     unsigned char* to =
         memory_at<kSpace>(warp, instruction, instruction.operands[0], lane, count * sizeof(Value));
@@ -147,24 +168,6 @@ void decode_store(Assembler& assembler, const Statement& statement, const Parts&
   });
 }
 
-struct Maximum {
-  template <typename T>
-  T operator()(T old, T value) const {
-    return old > value ? old : value;
-  }
-};
-struct Minimum {
-  template <typename T>
-  T operator()(T old, T value) const {
-    return old < value ? old : value;
-  }
-};
-struct Sum {
-  template <typename T>
-  T operator()(T old, T value) const {
-    return old + value;
-  }
-};
 struct Increment {  // back to 0 behind the value
   template <typename T>
   T operator()(T old, T value) const {
@@ -175,6 +178,7 @@ struct Increment {  // back to 0 behind the value
 template <Space kSpace, typename T, typename Work>
 void update(Warp& warp, const Instruction& instruction, LaneMask lanes) {
   const auto value = warp.lanes<T>(instruction.operands[2]);
+  note<kSpace>(warp, instruction, instruction.operands[1], lanes, sizeof(T), false);
   for_lanes(lanes, [&](int lane) {
     unsigned char* at =
         memory_at<kSpace>(warp, instruction, instruction.operands[1], lane, sizeof(T));
@@ -205,11 +209,11 @@ void decode_atomic(Assembler& assembler, const Statement& statement, const Parts
   const Space space = space_of(parts);
   if (is_float(type)) throw std::runtime_error("no atomics on floats");
   if (has(parts, "max"))
-    instruction.execute = update_of<Maximum>(space, type);
+    instruction.execute = update_of<Larger>(space, type);
   else if (has(parts, "min"))
-    instruction.execute = update_of<Minimum>(space, type);
+    instruction.execute = update_of<Smaller>(space, type);
   else if (has(parts, "add"))
-    instruction.execute = update_of<Sum>(space, type);
+    instruction.execute = update_of<Add>(space, type);
   else if (has(parts, "inc"))
     instruction.execute = update_of<Increment>(space, type);
   else

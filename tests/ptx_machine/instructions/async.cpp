@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "execution/block.h"
+#include "execution/counters.h"
 #include "instructions/decoding.h"
 #include "instructions/tile_load.h"
 
@@ -22,6 +23,16 @@ Operand address_register(Assembler& assembler, const Statement& statement, size_
   return assembler.value(base, bytes);
 }
 
+void note_copies(Warp& warp, const Lanes<uint32_t>& to, const Lanes<uint64_t>& from, LaneMask lanes,
+                 size_t bytes) {
+  if (!warp.counters) return;
+  uint64_t addresses[kLanes] = {};
+  for_lanes(lanes, [&](int lane) { addresses[lane] = to[lane]; });
+  warp.counters->note_shared({addresses, lanes, bytes});
+  for_lanes(lanes, [&](int lane) { addresses[lane] = from[lane]; });
+  warp.counters->note_global_load({addresses, lanes, bytes});
+}
+
 // [to], [from], bytes, read bytes. The bytes arrive when the thread waits for them, as late as can
 // be; those that are not read are zeros.
 void copy_later(Warp& warp, const Instruction& instruction, LaneMask lanes) {
@@ -29,6 +40,7 @@ void copy_later(Warp& warp, const Instruction& instruction, LaneMask lanes) {
   const auto to = warp.lanes<uint32_t>(instruction.operands[0]);
   const auto from = warp.lanes<uint64_t>(instruction.operands[1]);
   const auto read = warp.lanes<uint32_t>(instruction.operands[2]);
+  note_copies(warp, to, from, lanes, bytes);
   for_lanes(lanes, [&](int lane) {
     if (read[lane] > bytes) throw std::runtime_error("cp.async: reads more than it copies");
     const unsigned char* source = reinterpret_cast<const unsigned char*>(from[lane]);

@@ -138,6 +138,7 @@ void decode_fma(Assembler& assembler, const Statement& statement, const Parts& p
   refuse(parts, {"ftz", "sat", "relu"});
   const size_t bytes = bytes_of_type(parts.back());
   bind(assembler, statement, instruction, {bytes, bytes, bytes, bytes});
+  instruction.is_product = true;
   instruction.execute = parts.back() == "f32"
                             ? rounded<ternary<float, float, FusedMultiplyAdd>>(parts)
                             : rounded<ternary<double, double, FusedMultiplyAdd>>(parts);

@@ -5,25 +5,11 @@
 
 #include "instructions/decoding.h"
 #include "instructions/floats.h"
+#include "instructions/integers.h"
 
 namespace ptx_machine {
 namespace {
 
-// Sums that wrap around, as the device's do; wide enough that C++ promotes nothing to a signed
-// type.
-template <typename T>
-using Wrapping = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
-template <typename T>
-Wrapping<T> bits(T value) {
-  return static_cast<Wrapping<T>>(value);
-}
-
-struct Add {
-  template <typename T>
-  T operator()(T a, T b) const {
-    return static_cast<T>(bits(a) + bits(b));
-  }
-};
 struct Subtract {
   template <typename T>
   T operator()(T a, T b) const {
@@ -66,18 +52,6 @@ struct Remainder {
     if constexpr (std::is_signed_v<T>)
       if (b == -1) return 0;
     return static_cast<T>(a % b);
-  }
-};
-struct Smaller {
-  template <typename T>
-  T operator()(T a, T b) const {
-    return a < b ? a : b;
-  }
-};
-struct Larger {
-  template <typename T>
-  T operator()(T a, T b) const {
-    return a > b ? a : b;
   }
 };
 struct And {

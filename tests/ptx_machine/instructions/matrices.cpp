@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "execution/block.h"
+#include "execution/counters.h"
 #include "instructions/decoding.h"
 #include "instructions/elements.h"
 
@@ -14,6 +15,12 @@ constexpr int kMatrixRows = 8, kRowBytes = 16;
 // Lane 8 i + r brings the address of row r of matrix i; lane 4 r + c gets its word c.
 void load_matrices(Warp& warp, const Instruction& instruction, LaneMask) {
   const int count = static_cast<int>(instruction.list.size());
+  if (warp.counters) {
+    uint64_t rows[kLanes];
+    for (int lane = 0; lane < kLanes; ++lane)
+      rows[lane] = warp.address(instruction, instruction.operands[0], lane);
+    warp.counters->note_shared({rows, kAllLanes, kRowBytes});
+  }
   for (int matrix = 0; matrix < count; ++matrix) {
     const auto to = warp.lanes<uint32_t>(instruction.list[static_cast<size_t>(matrix)]);
     for (int row = 0; row < kMatrixRows; ++row) {
@@ -87,6 +94,7 @@ void decode_multiply_add(Assembler& assembler, const Statement& statement, const
     for (const Operand operand : assembler.values(argument, 4)) instruction.list.push_back(operand);
   if (instruction.list.size() != 14) throw std::runtime_error("another number of registers");
   instruction.flow = Flow::kTogether;
+  instruction.is_product = true;
   const bool is_row_column = has(parts, "row") && has(parts, "col") && parts.back() == "f32";
   if (is_row_column && has(parts, "m16n8k8") && has(parts, "tf32"))
     instruction.execute = multiply_add<Tf32Element>;

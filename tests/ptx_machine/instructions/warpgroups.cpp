@@ -111,6 +111,7 @@ void decode_product(Assembler& assembler, const Statement& statement, const Part
   instruction.operands[2] = assembler.predicate(statement.arguments.at(3));
   const auto option = [&](size_t i) { return statement.arguments.at(i).number; };
   if (option(4) != 1 || option(5) != 1) throw std::runtime_error("wgmma: no negated operands");
+  instruction.is_product = true;
   const bool is_bfloat16 = parts.back() == "bf16";
   if (is_bfloat16) instruction.immediate = static_cast<int64_t>(option(6) | option(7) << 1);
   const std::string columns = std::to_string(instruction.list.size() * 2);

@@ -40,6 +40,7 @@ struct Instruction {
   void (*execute)(Warp&, const Instruction&, LaneMask) = nullptr;
   Flow flow = Flow::kNext;
   bool is_negated = false;        // the guard
+  bool is_product = false;        // fma, mma, wgmma: what kernels are there for
   bool has_wide_address = false;  // of 64 bits
   Operand guard = kNoOperand;
   Operand members = kNoOperand;
