@@ -19,8 +19,12 @@
 namespace neurona {
 
 constexpr int kRunLines = 4, kQuad = 4;
-// Runs of a thread lie so many lines apart: threads of a block are side by side 16 runs long.
-constexpr int kQuarter = 64;
+// Of kLines lines a thread has as many runs, so many lines apart: threads are side by side 16 runs
+// long, of 64 lines or fewer 8.
+template <int kLines>
+constexpr int kSpan = kLines > 64 ? 64 : 32;
+template <int kLines>
+constexpr int kRunsOfThread = kLines / kSpan<kLines>;
 
 // Where the rows of a run's lines begin, and how their quads change places: the bits of the run
 // itself, so that own_word(a ^ b) is own_word(a) ^ own_word(b).
@@ -63,8 +67,8 @@ constexpr bool quads_meet_all_banks() {
   }
   return true;
 }
-static_assert(quads_meet_all_banks<32, 32>() && quads_meet_all_banks<64, 16>() &&
-              quads_meet_all_banks<128, 16>());
+static_assert(quads_meet_all_banks<32, 32>() && quads_meet_all_banks<64, 32>() &&
+              quads_meet_all_banks<64, 16>() && quads_meet_all_banks<128, 16>());
 
 __device__ inline void load_four(const float* from, float (&values)[4]) {
   const float4 four = *reinterpret_cast<const float4*>(from);
@@ -74,13 +78,13 @@ __device__ inline void load_four(const float* from, float (&values)[4]) {
   values[3] = four.w;
 }
 
-// What a thread has of a part: its runs are first_run, first_run + 16, .., its quads the given ones
-// behind first_quad (0 to 3, which no multiple of 4 changes).
+// What a thread has of a part: its runs are first_run, first_run + kNextRun, .., its quads the
+// given ones behind first_quad (0 to 3, which no multiple of 4 changes).
 template <int kLines, int kDepths, bool kDepthIsContiguous>
 struct PartView {
   static constexpr bool kAlongDepth = kDepthIsContiguous;
-  static constexpr int kRuns = kLines > kQuarter ? kLines / kQuarter : 1;
-  static constexpr int kNextRun = kQuarter / kRunLines;
+  static constexpr int kRuns = kRunsOfThread<kLines>;
+  static constexpr int kNextRun = kSpan<kLines> / kRunLines;
   const float* memory;
   int word;  // first_word() of the part that is read, from `memory` on
 
@@ -98,7 +102,7 @@ struct PartView {
   __device__ void load_depth(int depth, float (&values)[kRuns][kRunLines]) const {
     NEURONA_UNROLL
     for (int i = 0; i < kRuns; ++i)
-      load_four(memory + word + depth * kLines + i * kQuarter, values[i]);
+      load_four(memory + word + depth * kLines + i * kSpan<kLines>, values[i]);
   }
   // All its lines and 4 depths, as [line][depth].
   __device__ void load_quad(int quad, float (&values)[kRuns * kRunLines][kQuad]) const {

@@ -55,12 +55,16 @@ namespace neurona {
 // How a block shares a tile of kM x kN.
 template <int kM, int kN>
 struct PlainTile {
-  static constexpr int kRunsM = kM > kQuarter ? kM / kQuarter : 1,
-                       kRunsN = kN > kQuarter ? kN / kQuarter : 1;
+  static constexpr int kRunsM = kRunsOfThread<kM>, kRunsN = kRunsOfThread<kN>;
   // Threads side by side, each with runs of 4 columns; a warp is 4 x 8 threads.
   static constexpr int kDown = kM / kRunsM / 4, kAcross = kN / kRunsN / 4;
+  // Groups of threads that have the whole tile each, and their own quads of a part. Shared memory
+  // gives a multiprocessor 32 floats in the time of 128 multiplications: a thread with 8 x 8 sums
+  // needs 16 floats for 64 of them, just as many; with 4 x 4 it would wait for half of the time.
   static constexpr int kGroups = kProductThreads / (kDown * kAcross);
-  static constexpr int kDepths = kGroups > 1 ? 32 : 16;
+  static constexpr int kDepths = kGroups > 2 ? 32 : 16;
+  // What a thread has of the tile when the groups' sums are added: so many rows, of kRunsN runs.
+  static constexpr int kRowsLeft = kM * kAcross / kProductThreads;
   static constexpr int kPart = (kM + kN) * kDepths;
   // As many parts as 48 KiB hold, which all GPUs since sm_80 have for two blocks.
   static constexpr int kStages = 48 * 1024 / (kPart * static_cast<int>(sizeof(float)));
@@ -74,34 +78,50 @@ struct PlainTile {
   __device__ static int warp() { return threadIdx.x % (kDown * kAcross) / 32; }
 };
 
-// Of a tile that groups share, the sums of all groups in their order: a thread then has one run.
+// Of a tile that groups share, the sums of all groups in their order. They meet in shared memory,
+// one run of each thread's rows and columns at a time: 4 kDown x 4 kAcross elements of each group,
+// 16 KiB. Row (i * kProductThreads + t) / kAcross of the tile is left[i] of thread t.
 template <typename Tile>
-__device__ inline void add_groups(float* memory, Run<4> (&sums)[4][1]) {
+__device__ inline void add_groups(float* memory,
+                                  const Run<4> (&sums)[4 * Tile::kRunsM][Tile::kRunsN],
+                                  Run<4> (&left)[Tile::kRowsLeft][Tile::kRunsN]) {
   constexpr int kRow = 4 * Tile::kAcross, kGroup = 4 * Tile::kDown * kRow;
-  __syncthreads();
+  constexpr int kRowsAtOnce = Tile::kRowsLeft / Tile::kRunsM;
+  float* const own =
+      memory + Tile::group() * kGroup + 4 * Tile::row_run() * kRow + 4 * Tile::column_run();
   NEURONA_UNROLL
-  for (int i = 0; i < 4; ++i)
-    *reinterpret_cast<float4*>(memory + Tile::group() * kGroup + (4 * Tile::row_run() + i) * kRow +
-                               4 * Tile::column_run()) =
-        make_float4(sums[i][0].at[0], sums[i][0].at[1], sums[i][0].at[2], sums[i][0].at[3]);
-  __syncthreads();
-  NEURONA_UNROLL
-  for (int group = 0; group < Tile::kGroups; ++group)
-    add_part(sums[0][0],
-             *reinterpret_cast<const float4*>(memory + group * kGroup + 4 * threadIdx.x),
-             group == 0);
+  for (int run = 0; run < Tile::kRunsM * Tile::kRunsN; ++run) {
+    const int down = run / Tile::kRunsN, across = run % Tile::kRunsN;
+    __syncthreads();
+    NEURONA_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const Run<4>& sum = sums[4 * down + i][across];
+      *reinterpret_cast<float4*>(own + i * kRow) =
+          make_float4(sum.at[0], sum.at[1], sum.at[2], sum.at[3]);
+    }
+    __syncthreads();
+    NEURONA_UNROLL
+    for (int i = 0; i < kRowsAtOnce * Tile::kGroups; ++i) {
+      const int group = i % Tile::kGroups, row = i / Tile::kGroups;
+      const float* part = memory + group * kGroup + 4 * (row * kProductThreads + threadIdx.x);
+      add_part(left[down * kRowsAtOnce + row][across], *reinterpret_cast<const float4*>(part),
+               group == 0);
+    }
+  }
 }
 
 // A multiprocessor has registers for two blocks whose threads have 64 sums or fewer, unless they
-// hold more beside 64 of them: 4 depths of 8 lines, where to copy single elements from, or what a
-// convolution computes of each line.
+// hold more beside 64 of them: which group they belong to, 4 depths of 8 lines, where to copy
+// single elements from, or what a convolution computes of each line.
 template <int kTileM, int kTileN, int kWidth, typename SourceA, typename SourceB>
 constexpr int blocks_at_once() {
-  constexpr int kSums = kTileM * kTileN / kProductThreads;
+  using Tile = PlainTile<kTileM, kTileN>;
+  constexpr int kSums = 16 * Tile::kRunsM * Tile::kRunsN;
   constexpr bool kHoldsQuads = SourceA::kDepthIsContiguous || SourceB::kDepthIsContiguous,
                  kHoldsLines = !SourceA::kIsEverywhere || !SourceB::kIsEverywhere;
-  if (kSums < 32 || (kSums == 32 && kWidth == 4)) return 2;
-  return kSums == 64 && kWidth == 4 && !kHoldsQuads && !kHoldsLines ? 2 : 1;
+  if (kSums < 64) return 2;
+  const bool holds_more = Tile::kGroups > 1 || kWidth != 4 || kHoldsQuads || kHoldsLines;
+  return kSums == 64 && !holds_more ? 2 : 1;
 }
 
 struct alignas(16) Four {
@@ -175,19 +195,22 @@ __global__ void __launch_bounds__(kProductThreads,
   if constexpr (Tile::kGroups == 1) {
     store_runs<4, 4 * Tile::kRunsM, Tile::kRunsN>(
         output.target, place.batch, shape,
-        [&](int i) { return first_m + i / 4 * kQuarter + 4 * Tile::row_run() + i % 4; },
-        [&](int j) { return first_n + j * kQuarter + 4 * Tile::column_run(); },
+        [&](int i) { return first_m + i / 4 * kSpan<kTileM> + 4 * Tile::row_run() + i % 4; },
+        [&](int j) { return first_n + j * kSpan<kTileN> + 4 * Tile::column_run(); },
         [&](int i, int j) { return sums[i][j]; });
   } else {
-    add_groups<Tile>(memory, sums);
-    if (output.parts && !add_slices<1>(output.parts, place, grid, output.counters, memory,
-                                       [&](int) -> Run<4>& { return sums[0][0]; }))
+    constexpr int kRows = Tile::kRowsLeft, kRuns = Tile::kRunsN;
+    Run<4> left[kRows][kRuns];
+    add_groups<Tile>(memory, sums, left);
+    const auto left_of = [&](int i) -> Run<4>& { return left[i / kRuns][i % kRuns]; };
+    if (output.parts &&
+        !add_slices<kRows * kRuns>(output.parts, place, grid, output.counters, memory, left_of))
       return;
-    store_runs<4, 1, 1>(
+    store_runs<4, kRows, kRuns>(
         output.target, place.batch, shape,
-        [&](int) { return first_m + threadIdx.x / Tile::kAcross; },
-        [&](int) { return first_n + 4 * (threadIdx.x % Tile::kAcross); },
-        [&](int, int) { return sums[0][0]; });
+        [&](int i) { return first_m + (i * kProductThreads + threadIdx.x) / Tile::kAcross; },
+        [&](int j) { return first_n + j * kSpan<kTileN> + 4 * (threadIdx.x % Tile::kAcross); },
+        [&](int i, int j) { return left[i][j]; });
   }
 }
 
