@@ -156,7 +156,7 @@ void decode_warpgroup(Assembler& assembler, const Statement& statement, const Pa
 // Registers are not shared between warps here: nothing to do.
 void decode_register_count(Assembler&, const Statement&, const Parts&, Instruction& instruction) {
   instruction.flow = Flow::kTogether;
-  instruction.execute = [](Warp&, const Instruction&, LaneMask) {};
+  instruction.execute = [](Warp&, const Instruction&, LaneMask lanes) { require_all(lanes); };
 }
 
 }  // namespace
