@@ -44,6 +44,10 @@ void Block::run(Dimensions index) {
   barriers_.clear();
   start_threads(index);
   take_turns();
+  check_end();
+}
+
+void Block::check_end() const {
   for (const auto& [address, barrier] : barriers_)
     if (!barrier.loads.empty())
       throw std::runtime_error(grid_.kernel->name + ": a block ends while it is being copied to");
@@ -51,6 +55,10 @@ void Block::run(Dimensions index) {
     if (!warp.copies.empty() || !warp.products.empty())
       throw std::runtime_error(grid_.kernel->name +
                                ": a warp ends while copies or products are under way");
+  for (size_t i = 0; i < warps_.size(); ++i)
+    if (warps_[i].begun_products != warps_[i / 4 * 4].begun_products)
+      throw std::runtime_error(grid_.kernel->name +
+                               ": the four warps of a warpgroup differ in their wgmma");
 }
 
 void Block::start_threads(Dimensions index) {
@@ -118,7 +126,7 @@ void Block::release_barrier() {
 
 unsigned char* Block::shared(uint64_t address, size_t bytes) {
   require_alignment(address, bytes);
-  if (address < kFirstSharedAddress || address + bytes > shared_.size())
+  if (address < kFirstSharedAddress || address > shared_.size() - bytes)
     throw bad_address("access outside of shared memory", address, bytes);
   return shared_.data() + address;
 }
@@ -136,14 +144,17 @@ unsigned char* Block::global(uint64_t address, size_t bytes) {
 unsigned char* Block::parameter(uint64_t address, size_t bytes) {
   require_alignment(address, bytes);
   const uint64_t offset = address - argument_address(0);
-  if (offset + bytes > grid_.argument_bytes)
+  if (offset > grid_.argument_bytes || bytes > grid_.argument_bytes - offset)
     throw bad_address("access outside of the parameters", address, bytes);
   return reinterpret_cast<unsigned char*>(address);
 }
 
+bool Block::is_parameter(uint64_t address) const {
+  return address - argument_address(0) < grid_.argument_bytes;
+}
+
 bool Block::is_own(uint64_t address) const {
-  return shared_of_generic(address) < shared_.size() ||
-         address - argument_address(0) < grid_.argument_bytes;
+  return shared_of_generic(address) < shared_.size() || is_parameter(address);
 }
 
 unsigned char* Block::own(uint64_t address, size_t bytes) {
@@ -165,6 +176,7 @@ uint64_t Block::argument_address(int64_t offset) const {
 
 void Block::init_barrier(uint32_t address, uint32_t arrivals) {
   shared(address, 8);
+  if (arrivals == 0) throw bad_address("a barrier of no arrivals", address, 8);
   barriers_[address] = {arrivals, arrivals, 0, 0, {}};
 }
 

@@ -35,13 +35,15 @@ class Block {
 
   const Grid& grid() const { return grid_; }
   Dimensions index() const { return index_; }
+  int warp_count() const { return static_cast<int>(warps_.size()); }
 
   // Memory of so many bytes that the address must be a multiple of; std::runtime_error for what
   // lies outside. A generic address is one of the host, also where it points into shared memory.
   unsigned char* shared(uint64_t address, size_t bytes);
   unsigned char* global(uint64_t address, size_t bytes);
   unsigned char* parameter(uint64_t address, size_t bytes);
-  bool is_own(uint64_t address) const;  // generic: of its shared memory or its parameters
+  bool is_parameter(uint64_t address) const;  // generic
+  bool is_own(uint64_t address) const;        // generic: of its shared memory or its parameters
   unsigned char* own(uint64_t address, size_t bytes);
   uint64_t generic_of_shared(uint64_t address) const;
   uint64_t shared_of_generic(uint64_t address) const;
@@ -64,6 +66,7 @@ class Block {
 
   void start_threads(Dimensions index);
   void take_turns();
+  void check_end() const;
   void release_barrier();
   Mbarrier& barrier_at(uint32_t address);
   void end_phase_if_due(Mbarrier& barrier);

@@ -94,7 +94,7 @@ bool Warp::step(Group& group) {
     }
     case Flow::kTogether:
     case Flow::kBarrier:
-      if (active && !are_together(instruction, group.lanes)) {
+      if (active && !are_together(instruction, group.lanes, active)) {
         group.waits = true;
         return false;
       }
@@ -132,11 +132,17 @@ bool Warp::take_branch(Group& group, const Instruction& instruction) {
   return false;
 }
 
-bool Warp::are_together(const Instruction& instruction, LaneMask lanes) const {
-  LaneMask wanted = live();
-  if (instruction.members != kNoOperand)
-    wanted &= this->lanes<LaneMask>(instruction.members)[__builtin_ctz(lanes)];
-  return (wanted & ~lanes) == 0;
+bool Warp::are_together(const Instruction& instruction, LaneMask lanes, LaneMask active) const {
+  if (instruction.members == kNoOperand) return (live() & ~lanes) == 0;
+  LaneMask named = 0;
+  bool name_themselves = true;
+  for_lanes(active, [&](int lane) {
+    const LaneMask members = this->lanes<LaneMask>(instruction.members)[lane];
+    named |= members;
+    name_themselves = name_themselves && (members >> lane & 1);
+  });
+  if (!name_themselves) fail(instruction, "a thread is not among the threads that it names");
+  return (named & live() & ~lanes) == 0;
 }
 
 void Warp::require_waited(LaneMask lanes) const {

@@ -93,6 +93,7 @@ class Warp {
   std::vector<PendingCopy> copies;
   int64_t product_group = 0;
   std::vector<PendingProduct> products;
+  int64_t begun_products = 0;
   bool try_wait_failed = false;  // the last mbarrier.try_wait, which gives up the turn
 
  private:
@@ -111,7 +112,8 @@ class Warp {
   void merge_groups();
   bool step(Group& group);
   bool take_branch(Group& group, const Instruction& instruction);
-  bool are_together(const Instruction& instruction, LaneMask lanes) const;
+  // Whether all threads that the active ones of these lanes wait for have come.
+  bool are_together(const Instruction& instruction, LaneMask lanes, LaneMask active) const;
   LaneMask live() const;
   [[noreturn]] void fail(const Instruction& instruction, const char* what) const;
 

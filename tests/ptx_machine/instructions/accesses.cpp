@@ -1,5 +1,6 @@
 // ld, st, atom and what orders them.
 #include <cstring>
+#include <type_traits>
 
 #include "execution/block.h"
 #include "instructions/decoding.h"
@@ -10,11 +11,17 @@ namespace {
 
 enum class Space { kGeneric, kGlobal, kShared, kParameter };
 
+// Hints, orders and scopes: threads of this machine see every store at once.
+void allow_access(const Parts& parts) {
+  allow(parts, {"global", "shared",  "param",   "v2",      "v4",  "ca",  "cg",
+                "cs",     "lu",      "cv",      "wb",      "wt",  "nc",  "volatile",
+                "weak",   "relaxed", "acquire", "release", "cta", "gpu", "sys"});
+}
+
 Space space_of(const Parts& parts) {
   if (has(parts, "global")) return Space::kGlobal;
   if (has(parts, "shared")) return Space::kShared;
   if (has(parts, "param")) return Space::kParameter;
-  if (has(parts, "local") || has(parts, "const")) throw std::runtime_error("no such memory");
   return Space::kGeneric;
 }
 
@@ -49,6 +56,14 @@ void note(Warp& warp, const Instruction& instruction, Operand base, LaneMask lan
     warp.counters->note_global_store(access);
 }
 
+template <Space kSpace>
+unsigned char* memory_to_write(Warp& warp, const Instruction& instruction, Operand base, int lane,
+                               size_t bytes) {
+  if (kSpace == Space::kGeneric && warp.block.is_parameter(warp.address(instruction, base, lane)))
+    throw std::runtime_error("a write to a parameter");
+  return memory_at<kSpace>(warp, instruction, base, lane, bytes);
+}
+
 // Registers get the value extended to all of their bits.
 template <Space kSpace, typename Value, typename Register>
 void load(Warp& warp, const Instruction& instruction, LaneMask lanes) {
@@ -71,8 +86,8 @@ void store(Warp& warp, const Instruction& instruction, LaneMask lanes) {
   const size_t count = instruction.list.size();
   note<kSpace>(warp, instruction, instruction.operands[0], lanes, count * sizeof(Value), false);
   for_lanes(lanes, [&](int lane) {
-    unsigned char* to =
-        memory_at<kSpace>(warp, instruction, instruction.operands[0], lane, count * sizeof(Value));
+    unsigned char* to = memory_to_write<kSpace>(warp, instruction, instruction.operands[0], lane,
+                                                count * sizeof(Value));
     for (size_t i = 0; i < count; ++i) {
       const auto value = static_cast<Value>(warp.lanes<Register>(instruction.list[i])[lane]);
       std::memcpy(to + i * sizeof value, &value, sizeof value);
@@ -80,18 +95,22 @@ void store(Warp& warp, const Instruction& instruction, LaneMask lanes) {
   });
 }
 
-template <Space kSpace>
-Execute load_of(std::string_view type, size_t register_bytes) {
-  const auto choose = [&](auto value) -> Execute {
-    using Value = decltype(value);
-    if (register_bytes == 8) return load<kSpace, Value, uint64_t>;
-    return load<kSpace, Value, uint32_t>;
-  };
+template <typename Choose>
+Execute for_element(std::string_view type, Choose choose) {
   if (type == "s8") return choose(int8_t{});
   if (type == "u8" || type == "b8") return choose(uint8_t{});
   if (type == "f32") return choose(uint32_t{});
   if (type == "f64") return choose(uint64_t{});
   return for_integer(type, choose);
+}
+
+template <Space kSpace>
+Execute load_of(std::string_view type, size_t register_bytes) {
+  return for_element(type, [&](auto value) -> Execute {
+    using Value = decltype(value);
+    if (register_bytes == 8) return load<kSpace, Value, uint64_t>;
+    return load<kSpace, Value, uint32_t>;
+  });
 }
 
 template <Space kSpace>
@@ -119,36 +138,48 @@ Execute in_space(Space space, Of of) {
   }
 }
 
-template <typename T>
+// As memory would cut it off and extend it.
+template <typename To, typename Value, typename From>
 void move(Warp& warp, const Instruction& instruction, LaneMask lanes) {
-  const auto to = warp.lanes<T>(instruction.operands[0]);
-  const auto from = warp.lanes<T>(instruction.operands[1]);
-  for_lanes(lanes, [&](int i) { to[i] = from[i]; });
+  const auto to = warp.lanes<To>(instruction.operands[0]);
+  const auto from = warp.lanes<From>(instruction.operands[1]);
+  for_lanes(lanes, [&](int i) { to[i] = static_cast<To>(static_cast<Value>(from[i])); });
 }
 
 // What a call passes and returns is in registers.
 bool decode_call_parameter(Assembler& assembler, const Argument& address, const Argument& value,
-                           bool is_load, size_t bytes, Instruction& instruction) {
-  const Operand parameter = assembler.call_parameter(address);
+                           bool is_load, std::string_view type, size_t register_bytes,
+                           Instruction& instruction) {
+  const Operand parameter = assembler.call_parameter(address, bytes_of_type(type));
   if (parameter == kNoOperand) return false;
-  const Operand own = assembler.value(value, bytes);
+  const Operand own = assembler.value(value, register_bytes);
   instruction.operands[0] = is_load ? own : parameter;
   instruction.operands[1] = is_load ? parameter : own;
-  instruction.execute = bytes == 8 ? move<uint64_t> : move<uint32_t>;
+  instruction.execute = for_element(type, [&](auto element) -> Execute {
+    using Value = decltype(element);
+    using Slot = std::conditional_t<sizeof(Value) == 8, uint64_t, uint32_t>;
+    if (is_load)
+      return register_bytes == 8 ? move<uint64_t, Value, Slot> : move<uint32_t, Value, Slot>;
+    return register_bytes == 8 ? move<Slot, Value, uint64_t> : move<Slot, Value, uint32_t>;
+  });
   return true;
 }
 
 // The registers of a vector may be wider than its elements in memory.
 size_t register_bytes(Assembler& assembler, const Argument& argument) {
-  const Argument& first = argument.kind == Argument::Kind::kList ? argument.items.at(0) : argument;
-  return first.kind == Argument::Kind::kNumber ? 4 : assembler.bytes_of(first);
+  if (argument.kind == Argument::Kind::kNumber) return 4;
+  if (argument.kind != Argument::Kind::kList) return assembler.bytes_of(argument);
+  for (const Argument& item : argument.items)
+    if (item.kind == Argument::Kind::kName && item.name != "_") return assembler.bytes_of(item);
+  return 4;
 }
 
 void decode_load(Assembler& assembler, const Statement& statement, const Parts& parts,
                  Instruction& instruction) {
+  allow_access(parts);
   const Argument &to = statement.arguments.at(0), &from = statement.arguments.at(1);
   const size_t bytes = register_bytes(assembler, to);
-  if (decode_call_parameter(assembler, from, to, true, bytes, instruction)) return;
+  if (decode_call_parameter(assembler, from, to, true, parts.back(), bytes, instruction)) return;
   assembler.address(instruction, from, 0);
   instruction.list = assembler.values(to, bytes);
   instruction.execute = in_space(space_of(parts), [&](auto space) -> Execute {
@@ -158,9 +189,11 @@ void decode_load(Assembler& assembler, const Statement& statement, const Parts& 
 
 void decode_store(Assembler& assembler, const Statement& statement, const Parts& parts,
                   Instruction& instruction) {
+  allow_access(parts);
   const Argument &to = statement.arguments.at(0), &from = statement.arguments.at(1);
   const size_t bytes = std::max(bytes_of_type(parts.back()), register_bytes(assembler, from));
-  if (decode_call_parameter(assembler, to, from, false, bytes, instruction)) return;
+  if (decode_call_parameter(assembler, to, from, false, parts.back(), bytes, instruction)) return;
+  if (space_of(parts) == Space::kParameter) throw std::runtime_error("a write to a parameter");
   assembler.address(instruction, to, 0);
   instruction.list = assembler.values(from, bytes);
   instruction.execute = in_space(space_of(parts), [&](auto space) -> Execute {
@@ -181,7 +214,7 @@ void update(Warp& warp, const Instruction& instruction, LaneMask lanes) {
   note<kSpace>(warp, instruction, instruction.operands[1], lanes, sizeof(T), false);
   for_lanes(lanes, [&](int lane) {
     unsigned char* at =
-        memory_at<kSpace>(warp, instruction, instruction.operands[1], lane, sizeof(T));
+        memory_to_write<kSpace>(warp, instruction, instruction.operands[1], lane, sizeof(T));
     T old;
     std::memcpy(&old, at, sizeof old);
     const T updated = Work()(old, value[lane]);
@@ -201,6 +234,8 @@ Execute update_of(Space space, std::string_view type) {
 
 void decode_atomic(Assembler& assembler, const Statement& statement, const Parts& parts,
                    Instruction& instruction) {
+  allow(parts, {"global", "shared", "add", "max", "min", "inc", "relaxed", "acquire", "release",
+                "acq_rel", "cta", "gpu", "sys"});
   const std::string_view type = parts.back();
   const size_t bytes = bytes_of_type(type);
   instruction.operands[0] = assembler.value(statement.arguments.at(0), bytes);

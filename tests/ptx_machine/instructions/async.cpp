@@ -43,13 +43,14 @@ void copy_later(Warp& warp, const Instruction& instruction, LaneMask lanes) {
   note_copies(warp, to, from, lanes, bytes);
   for_lanes(lanes, [&](int lane) {
     if (read[lane] > bytes) throw std::runtime_error("cp.async: reads more than it copies");
-    const unsigned char* source = reinterpret_cast<const unsigned char*>(from[lane]);
-    if (read[lane] > 0)
-      source = warp.device_memory(lane, from[lane], bytes);
-    else if (from[lane] % bytes != 0)
-      throw std::runtime_error("cp.async: misaligned source");
-    warp.copies.push_back({lane, warp.copy_group[lane], warp.block.shared(to[lane], bytes), source,
-                           bytes, read[lane]});
+    if (from[lane] % bytes != 0) throw std::runtime_error("cp.async: misaligned source");
+    // What is not read may lie outside of the device's memory.
+    if (read[lane] > 0) {
+      warp.device_memory(lane, from[lane], 1);
+      warp.device_memory(lane, from[lane] + read[lane] - 1, 1);
+    }
+    warp.copies.push_back({lane, warp.copy_group[lane], warp.block.shared(to[lane], bytes),
+                           reinterpret_cast<const unsigned char*>(from[lane]), bytes, read[lane]});
   });
 }
 
@@ -124,9 +125,11 @@ void decode_barrier(Assembler& assembler, const Statement& statement, const Part
     instruction.operands[1] = assembler.value(statement.arguments.at(1), 4);
     instruction.execute = init_barrier;
   } else if (parts[1] == "arrive") {
+    const bool announces = has(parts, "expect_tx");
+    if (statement.arguments.at(0).name != "_" || statement.arguments.size() != 2u + announces)
+      throw std::runtime_error("no such arrival");
     instruction.operands[0] = address_register(assembler, statement, 1, 4);
-    if (has(parts, "expect_tx"))
-      instruction.operands[1] = assembler.value(statement.arguments.at(2), 4);
+    if (announces) instruction.operands[1] = assembler.value(statement.arguments[2], 4);
     instruction.execute = arrive;
   } else if (parts[1] == "try_wait" && has(parts, "parity")) {
     instruction.operands[0] = assembler.predicate(statement.arguments.at(0));

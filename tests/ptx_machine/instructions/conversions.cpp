@@ -29,7 +29,8 @@ void plain_of_wide(Warp& warp, const Instruction& instruction, LaneMask lanes) {
   for_lanes(lanes, [&](int i) { to[i] = static_cast<To>(static_cast<From>(a[i])); });
 }
 
-Execute conversion_of_wide(std::string_view to, std::string_view from) {
+Execute conversion_of_wide(const Parts& parts, std::string_view to, std::string_view from) {
+  allow(parts, {}, 2);
   if (is_float(to) || is_float(from)) throw std::runtime_error("no such conversion");
   return for_integer(to, [&](auto zero_to) -> Execute {
     using To = decltype(zero_to);
@@ -87,19 +88,26 @@ Execute whole_float(const Parts& parts) {
   return for_whole(parts, [](auto rounding) -> Execute { return unary<T, T, decltype(rounding)>; });
 }
 
-// To the nearest integer that there is; NaN to 0.
+// To the nearest integer that there is. NaN becomes 0, but only the highest bit where the float or
+// the integer has 64 bits.
 template <typename To, typename Rounding>
 struct ToInteger {
   template <typename From>
   To operator()(From value) const {
     const From whole = Rounding()(value);
-    if (std::isnan(whole)) return 0;
+    if (std::isnan(whole)) return kOfNaN<From>;
     if (whole <= static_cast<From>(std::numeric_limits<To>::min()))
       return std::numeric_limits<To>::min();
     if (whole >= static_cast<From>(std::numeric_limits<To>::max()))
       return std::numeric_limits<To>::max();
     return static_cast<To>(whole);
   }
+
+ private:
+  template <typename From>
+  static constexpr To kOfNaN =
+      sizeof(From) == 8 || sizeof(To) == 8 ? static_cast<To>(uint64_t{1} << (8 * sizeof(To) - 1))
+                                           : To{0};
 };
 
 template <typename From>
@@ -141,7 +149,7 @@ struct ToTwoBfloat16 {
 };
 
 Execute conversion(const Parts& parts, std::string_view to, std::string_view from) {
-  if (has(parts, "ftz")) throw std::runtime_error("no such conversion");
+  if (parts.size() > 4) throw std::runtime_error("no such conversion");
   if (has(parts, "sat")) {
     if (to != "f32" || from != "f32") throw std::runtime_error("no such conversion");
     return unary<float, float, Saturate>;
@@ -150,8 +158,9 @@ Execute conversion(const Parts& parts, std::string_view to, std::string_view fro
     return to == "f32" ? whole_float<float>(parts) : whole_float<double>(parts);
   if (is_float(from) && !is_float(to))
     return from == "f32" ? to_integer<float>(parts, to) : to_integer<double>(parts, to);
-  if (is_float(to) && parts[1] != "rn" && from != "f32")
-    throw std::runtime_error("no such rounding");
+  const bool is_rounded = is_float(to) && from != "f32";
+  if (is_rounded != has(parts, "rn")) throw std::runtime_error("no such rounding");
+  allow(parts, {"rn"}, 2);
   return for_any(to, [&](auto zero_to) -> Execute {
     using To = decltype(zero_to);
     return for_any(from, [](auto zero_from) -> Execute { return plain<To, decltype(zero_from)>; });
@@ -162,15 +171,17 @@ void decode_convert(Assembler& assembler, const Statement& statement, const Part
                     Instruction& instruction) {
   const std::string_view from = parts.back(), to = parts.at(parts.size() - 2);
   if (to == "bf16x2") {
+    allow(parts, {"rn"}, 2);
     bind(assembler, statement, instruction, {4, 4, 4});
     instruction.execute = binary<uint32_t, float, ToTwoBfloat16>;
   } else if (to == "tf32") {
     if (!has(parts, "rna")) throw std::runtime_error("no such rounding");
+    allow(parts, {"rna"}, 2);
     bind(assembler, statement, instruction, {4, 4});
     instruction.execute = unary<uint32_t, uint32_t, ToTf32>;
   } else if (bytes_of_type(from) < 8 && assembler.bytes_of(statement.arguments.at(1)) == 8) {
     bind(assembler, statement, instruction, {bytes_of_type(to), 8});
-    instruction.execute = conversion_of_wide(to, from);
+    instruction.execute = conversion_of_wide(parts, to, from);
   } else {
     bind(assembler, statement, instruction, {bytes_of_type(to), bytes_of_type(from)});
     instruction.execute = conversion(parts, to, from);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 
 #include "program/assembler.h"
@@ -16,6 +17,15 @@ inline bool has(const Parts& parts, std::string_view part) {
   return std::find(parts.begin(), parts.end(), part) != parts.end();
 }
 
+// What stands between the operation and its last `types` words. A modifier that is not known may
+// change the result, so that none is passed over.
+inline void allow(const Parts& parts, std::initializer_list<std::string_view> modifiers,
+                  size_t types = 1) {
+  for (size_t i = 1; i + types < parts.size(); ++i)
+    if (std::find(modifiers.begin(), modifiers.end(), parts[i]) == modifiers.end())
+      throw std::runtime_error("no such form: ." + std::string(parts[i]));
+}
+
 // operands[i] from argument i, each of so many bytes.
 inline void bind(Assembler& assembler, const Statement& statement, Instruction& instruction,
                  std::initializer_list<size_t> bytes) {
@@ -26,6 +36,11 @@ inline void bind(Assembler& assembler, const Statement& statement, Instruction& 
     instruction.operands[i] = assembler.value(statement.arguments[i], each);
     ++i;
   }
+}
+
+// For what a warp does as a whole.
+inline void require_all(LaneMask lanes) {
+  if (lanes != kAllLanes) throw std::runtime_error("threads of the warp are missing");
 }
 
 template <typename To, typename From, typename Work>

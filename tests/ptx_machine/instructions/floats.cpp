@@ -3,8 +3,10 @@
 // bits. Compiled with -frounding-math, for some sums are rounded downwards or towards zero.
 #include "instructions/floats.h"
 
+#include <bit>
 #include <cfenv>
 #include <cmath>
+#include <limits>
 
 namespace ptx_machine {
 namespace {
@@ -79,7 +81,10 @@ struct Reciprocal {
   }
 };
 struct PowerOfTwo {
-  float operator()(float a) const { return std::exp2(a); }
+  template <typename T>
+  T operator()(T a) const {
+    return std::exp2(a);
+  }
 };
 // copysign.f32 d, a, b: the sign of a, the magnitude of b.
 struct CopySign {
@@ -89,8 +94,9 @@ struct CopySign {
   }
 };
 
-float flushed(float value) {
-  return std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0f, value) : value;
+template <typename T>
+T flushed(T value) {
+  return std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(T{0}, value) : value;
 }
 template <typename Work>
 struct Flushing {
@@ -113,20 +119,17 @@ Execute rounded(const Parts& parts) {
   return kExecute;
 }
 
-void refuse(const Parts& parts, std::initializer_list<std::string_view> unknown) {
-  for (const std::string_view part : unknown)
-    if (has(parts, part)) throw std::runtime_error("no such arithmetic");
-}
-
 template <typename Work>
 Execute binary_of(const Parts& parts) {
-  refuse(parts, {"ftz", "sat", "approx", "full", "NaN"});
-  return parts.back() == "f32" ? rounded<binary<float, float, Work>>(parts)
-                               : rounded<binary<double, double, Work>>(parts);
+  allow(parts, {"rn", "rm", "rz", "rp"});
+  return for_float(parts.back(), [&](auto zero) -> Execute {
+    using T = decltype(zero);
+    return rounded<binary<T, T, Work>>(parts);
+  });
 }
 template <typename Work>
 Execute unary_of(const Parts& parts) {
-  refuse(parts, {"ftz", "rm", "rz", "rp", "approx"});
+  allow(parts, {});
   return for_float(parts.back(), [](auto zero) -> Execute {
     using T = decltype(zero);
     return unary<T, T, Work>;
@@ -135,24 +138,24 @@ Execute unary_of(const Parts& parts) {
 
 void decode_fma(Assembler& assembler, const Statement& statement, const Parts& parts,
                 Instruction& instruction) {
-  refuse(parts, {"ftz", "sat", "relu"});
+  allow(parts, {"rn", "rm", "rz", "rp"});
   const size_t bytes = bytes_of_type(parts.back());
   bind(assembler, statement, instruction, {bytes, bytes, bytes, bytes});
   instruction.is_product = true;
-  instruction.execute = parts.back() == "f32"
-                            ? rounded<ternary<float, float, FusedMultiplyAdd>>(parts)
-                            : rounded<ternary<double, double, FusedMultiplyAdd>>(parts);
+  instruction.execute = for_float(parts.back(), [&](auto zero) -> Execute {
+    using T = decltype(zero);
+    return rounded<ternary<T, T, FusedMultiplyAdd>>(parts);
+  });
 }
 
 template <typename Work>
 void decode_function(Assembler& assembler, const Statement& statement, const Parts& parts,
                      Instruction& instruction) {
+  allow(parts, {"rn", "approx", "ftz"});
   const size_t bytes = bytes_of_type(parts.back());
   bind(assembler, statement, instruction, {bytes, bytes});
-  if (has(parts, "ftz") && bytes == 4)
+  if (has(parts, "ftz") && parts.back() == "f32")
     instruction.execute = unary<float, float, Flushing<Work>>;
-  else if constexpr (std::is_same_v<Work, PowerOfTwo>)
-    instruction.execute = unary<float, float, Work>;
   else
     instruction.execute = for_float(parts.back(), [](auto zero) -> Execute {
       using T = decltype(zero);
@@ -160,11 +163,14 @@ void decode_function(Assembler& assembler, const Statement& statement, const Par
     });
 }
 
-// rcp.approx.ftz.f64 knows the upper 20 bits of the mantissa and leaves the others 0.
+// rcp.approx.ftz.f64 looks at the upper 32 bits alone, and leaves the others 0.
 struct RoughReciprocal {
-  double operator()(double a) const {
-    const double exact = 1.0 / a;
-    return std::bit_cast<double>(std::bit_cast<uint64_t>(exact) & 0xffffffff00000000u);
+  double operator()(double a) const { return upper(flushed(1.0 / flushed(upper(a)))); }
+
+ private:
+  static double upper(double value) {
+    if (std::isnan(value)) return std::numeric_limits<double>::quiet_NaN();
+    return std::bit_cast<double>(std::bit_cast<uint64_t>(value) & 0xffffffff00000000u);
   }
 };
 

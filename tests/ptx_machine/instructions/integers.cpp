@@ -116,6 +116,7 @@ void decode_binary(Assembler& assembler, const Statement& statement, const Parts
       instruction.execute = kOfFloats(parts);
       return;
     }
+  allow(parts, {"lo", "hi"});
   instruction.execute = binary_of<Work>(parts.back());
 }
 
@@ -129,6 +130,7 @@ void decode_unary(Assembler& assembler, const Statement& statement, const Parts&
       instruction.execute = kOfFloats(parts);
       return;
     }
+  allow(parts, {});
   instruction.execute = unary_of<Work>(parts.back());
 }
 
@@ -168,6 +170,7 @@ void decode_multiply(Assembler& assembler, const Statement& statement, const Par
 void decode_multiply_add(Assembler& assembler, const Statement& statement, const Parts& parts,
                          Instruction& instruction) {
   if (!has(parts, "lo")) throw std::runtime_error("no such sum of a product");
+  allow(parts, {"lo"});
   const size_t bytes = bytes_of_type(parts.back());
   bind(assembler, statement, instruction, {bytes, bytes, bytes, bytes});
   instruction.execute = for_integer(parts.back(), [](auto zero) -> Execute {

@@ -10,25 +10,21 @@
 namespace ptx_machine {
 namespace {
 
-constexpr int kMatrixRows = 8, kRowBytes = 16;
+constexpr int kMatrices = 4, kMatrixRows = 8, kRowBytes = 16;
 
 // Lane 8 i + r brings the address of row r of matrix i; lane 4 r + c gets its word c.
-void load_matrices(Warp& warp, const Instruction& instruction, LaneMask) {
-  const int count = static_cast<int>(instruction.list.size());
-  if (warp.counters) {
-    uint64_t rows[kLanes];
-    for (int lane = 0; lane < kLanes; ++lane)
-      rows[lane] = warp.address(instruction, instruction.operands[0], lane);
-    warp.counters->note_shared({rows, kAllLanes, kRowBytes});
-  }
-  for (int matrix = 0; matrix < count; ++matrix) {
+void load_matrices(Warp& warp, const Instruction& instruction, LaneMask lanes) {
+  require_all(lanes);
+  // The addresses may lie in a register that is loaded.
+  uint64_t addresses[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane)
+    addresses[lane] = warp.address(instruction, instruction.operands[0], lane);
+  if (warp.counters) warp.counters->note_shared({addresses, kAllLanes, kRowBytes});
+  for (int matrix = 0; matrix < kMatrices; ++matrix) {
     const auto to = warp.lanes<uint32_t>(instruction.list[static_cast<size_t>(matrix)]);
-    for (int row = 0; row < kMatrixRows; ++row) {
-      const uint64_t address =
-          warp.address(instruction, instruction.operands[0], kMatrixRows * matrix + row);
-      const unsigned char* words = warp.block.shared(address, kRowBytes);
-      for (int column = 0; column < 4; ++column)
-        std::memcpy(&to[4 * row + column], words + 4 * column, 4);
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const uint64_t row = addresses[kMatrixRows * matrix + lane / 4];
+      std::memcpy(&to[lane], warp.block.shared(row, kRowBytes) + 4 * (lane % 4), 4);
     }
   }
 }
@@ -38,6 +34,7 @@ void decode_load_matrices(Assembler& assembler, const Statement& statement, cons
   if (!has(parts, "x4") || has(parts, "trans") || parts.back() != "b16")
     throw std::runtime_error("no such matrices");
   instruction.list = assembler.values(statement.arguments.at(0), 4);
+  if (instruction.list.size() != kMatrices) throw std::runtime_error("another number of registers");
   assembler.address(instruction, statement.arguments.at(1), 0);
   instruction.flow = Flow::kTogether;
   instruction.execute = load_matrices;
@@ -65,7 +62,8 @@ struct Fragments {
 };
 
 template <typename Element>
-void multiply_add(Warp& warp, const Instruction& instruction, LaneMask) {
+void multiply_add(Warp& warp, const Instruction& instruction, LaneMask lanes) {
+  require_all(lanes);
   using Layout = Fragments<Element>;
   float a[16][Layout::kDepth], b[Layout::kDepth][8];
   const auto element = [&](size_t first, int lane, int i) {
@@ -78,27 +76,28 @@ void multiply_add(Warp& warp, const Instruction& instruction, LaneMask) {
     for (int i = 0; i < Layout::kOfB; ++i)
       b[Layout::depth_of_b(lane, i)][Layout::column_of_b(lane)] = element(8, lane, i);
   }
-  for (int lane = 0; lane < kLanes; ++lane)
+  for (int lane = 0; lane < kLanes; ++lane) {
+    float sums[4];  // the registers of the result may be those of other sums
     for (size_t i = 0; i < 4; ++i) {
       const int row = lane / 4 + (i / 2 ? 8 : 0), column = lane % 4 * 2 + static_cast<int>(i % 2);
-      float sum = warp.lanes<float>(instruction.list[10 + i])[lane];
-      for (int k = 0; k < Layout::kDepth; ++k) sum += a[row][k] * b[k][column];
-      warp.lanes<float>(instruction.list[i])[lane] = sum;
+      sums[i] = warp.lanes<float>(instruction.list[10 + i])[lane];
+      for (int k = 0; k < Layout::kDepth; ++k) sums[i] += a[row][k] * b[k][column];
     }
+    for (size_t i = 0; i < 4; ++i) warp.lanes<float>(instruction.list[i])[lane] = sums[i];
+  }
 }
 
 // mma d, a, b, c: 4, 4, 2 and 4 registers.
-void decode_multiply_add(Assembler& assembler, const Statement& statement, const Parts& parts,
+void decode_multiply_add(Assembler& assembler, const Statement& statement, const Parts&,
                          Instruction& instruction) {
   for (const Argument& argument : statement.arguments)
     for (const Operand operand : assembler.values(argument, 4)) instruction.list.push_back(operand);
   if (instruction.list.size() != 14) throw std::runtime_error("another number of registers");
   instruction.flow = Flow::kTogether;
   instruction.is_product = true;
-  const bool is_row_column = has(parts, "row") && has(parts, "col") && parts.back() == "f32";
-  if (is_row_column && has(parts, "m16n8k8") && has(parts, "tf32"))
+  if (statement.opcode == "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32")
     instruction.execute = multiply_add<Tf32Element>;
-  else if (is_row_column && has(parts, "m16n8k16") && has(parts, "bf16"))
+  else if (statement.opcode == "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32")
     instruction.execute = multiply_add<Bfloat16Element>;
   else
     throw std::runtime_error("no such product");

@@ -43,17 +43,22 @@ void load_element(Block& block, const Request& request, const std::array<int64_t
   std::memcpy(to, block.global(address, request.element_bytes), request.element_bytes);
 }
 
-// A box of the tensor; the innermost axis first.
+// A box of the tensor; the innermost axis first. Of its extent along an axis, those elements are
+// loaded that lie a step apart.
 size_t load_box(Block& block, const Request& request) {
   const TensorMapView& map = request.map;
+  std::array<size_t, kMostAxes> counts{};
   size_t count = 1;
-  for (unsigned axis = 0; axis < map.rank; ++axis) count *= map.box[axis];
+  for (unsigned axis = 0; axis < map.rank; ++axis) {
+    counts[axis] = (map.box[axis] + map.steps[axis] - 1) / map.steps[axis];
+    count *= counts[axis];
+  }
   for (size_t i = 0; i < count; ++i) {
     std::array<int64_t, kMostAxes> at{};
     size_t rest = i;
     for (unsigned axis = 0; axis < map.rank; ++axis) {
-      at[axis] = request.first[axis] + static_cast<int64_t>(rest % map.box[axis]);
-      rest /= map.box[axis];
+      at[axis] = request.first[axis] + static_cast<int64_t>(rest % counts[axis] * map.steps[axis]);
+      rest /= counts[axis];
     }
     load_element(block, request, at, i * request.element_bytes);
   }
@@ -91,6 +96,8 @@ void check_start(const Request& request) {
   const TensorMapView& map = request.map;
   if (map.swizzle != CU_TENSOR_MAP_SWIZZLE_128B)
     throw std::runtime_error("only the swizzle of 128 bytes");
+  if (map.fill != CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE)
+    throw std::runtime_error("no tiles are filled with NaN");
   if (request.tile % 128 != 0) throw std::runtime_error("a tile begins at no multiple of 128");
   if (!map.is_im2col) return;
   for (unsigned axis = 1; axis < map.rank - 1; ++axis) {
@@ -131,6 +138,10 @@ void load_tile(Warp& warp, const Instruction& instruction, LaneMask lanes) {
 // [tile], [map, {coordinates}], [barrier] (, {beside})
 void decode_tile_load(Assembler& assembler, const Statement& statement, const Parts& parts,
                       Instruction& instruction) {
+  allow(parts,
+        {"async", "bulk", "tensor", "2d", "3d", "4d", "5d", "shared::cluster", "global", "tile",
+         "im2col", "mbarrier::complete_tx::bytes"},
+        0);
   const size_t registers[] = {4, 8, 4};
   for (size_t i = 0; i < 3; ++i) {
     Argument base;

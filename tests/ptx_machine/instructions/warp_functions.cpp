@@ -1,4 +1,6 @@
 // What the threads of a warp do together: shuffles and barriers.
+#include <utility>
+
 #include "execution/block.h"
 #include "instructions/decoding.h"
 
@@ -40,13 +42,13 @@ void shuffle(Warp& warp, const Instruction& instruction, LaneMask lanes) {
 
 void decode_shuffle(Assembler& assembler, const Statement& statement, const Parts& parts,
                     Instruction& instruction) {
-  const Argument& to = statement.arguments.at(0);
-  instruction.operands[0] = assembler.value(to, 4);
+  Argument to = statement.arguments.at(0);
   if (!to.second.empty()) {
     Argument second;
-    second.name = to.second;
+    second.name = std::exchange(to.second, {});
     instruction.operands[1] = assembler.predicate(second);
   }
+  instruction.operands[0] = assembler.value(to, 4);
   for (size_t i = 1; i < 4; ++i)
     instruction.operands[i + 1] = assembler.value(statement.arguments.at(i), 4);
   instruction.members = assembler.value(statement.arguments.at(4), 4);
@@ -57,8 +59,10 @@ void decode_shuffle(Assembler& assembler, const Statement& statement, const Part
     instruction.execute = shuffle<Way::kDown>;
   else if (has(parts, "up"))
     instruction.execute = shuffle<Way::kUp>;
-  else
+  else if (has(parts, "idx"))
     instruction.execute = shuffle<Way::kIndex>;
+  else
+    throw std::runtime_error("no such shuffle");
 }
 
 void decode_barrier(Assembler& assembler, const Statement& statement, const Parts& parts,

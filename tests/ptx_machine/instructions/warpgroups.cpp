@@ -77,7 +77,9 @@ void compute(Warp& warp, const PendingProduct& product) {
 
 template <typename Element>
 void multiply_later(Warp& warp, const Instruction& instruction, LaneMask lanes) {
-  if (lanes != kAllLanes) throw std::runtime_error("wgmma: threads of the warp are missing");
+  require_all(lanes);
+  if (warp.index / 4 * 4 + 4 > warp.block.warp_count())
+    throw std::runtime_error("wgmma: the four warps of a warpgroup are not there");
   const auto a = warp.lanes<uint64_t>(instruction.operands[0]);
   const auto b = warp.lanes<uint64_t>(instruction.operands[1]);
   const LaneMask accumulates = warp.mask(instruction.operands[2]);
@@ -86,6 +88,7 @@ void multiply_later(Warp& warp, const Instruction& instruction, LaneMask lanes) 
   for (int lane = 1; lane < kLanes; ++lane)
     if (a[lane] != a[0] || b[lane] != b[0])
       throw std::runtime_error("wgmma: threads have different descriptors");
+  ++warp.begun_products;
   warp.products.push_back({warp.product_group, &instruction, a[0], b[0], accumulates != 0});
 }
 
@@ -114,10 +117,13 @@ void decode_product(Assembler& assembler, const Statement& statement, const Part
   instruction.is_product = true;
   const bool is_bfloat16 = parts.back() == "bf16";
   if (is_bfloat16) instruction.immediate = static_cast<int64_t>(option(6) | option(7) << 1);
-  const std::string columns = std::to_string(instruction.list.size() * 2);
-  if (!has(parts, "m64n" + columns + (is_bfloat16 ? "k16" : "k8")))
-    throw std::runtime_error("wgmma: another number of registers");
-  if (!is_bfloat16 && (parts.back() != "tf32" || statement.arguments.size() != 6))
+  const std::string shape =
+      "m64n" + std::to_string(instruction.list.size() * 2) + (is_bfloat16 ? "k16" : "k8");
+  if (!has(parts, shape)) throw std::runtime_error("wgmma: another number of registers");
+  allow(parts, {"mma_async", "sync", "aligned", shape, "f32"}, 2);
+  const std::string_view type = is_bfloat16 ? "bf16" : "tf32";
+  if (parts.back() != type || parts.at(parts.size() - 2) != type || !has(parts, "f32") ||
+      statement.arguments.size() != (is_bfloat16 ? 8 : 6))
     throw std::runtime_error("wgmma: no such product");
   instruction.execute = is_bfloat16 ? multiply_later<Bfloat16Element> : multiply_later<Tf32Element>;
 }
@@ -128,14 +134,20 @@ void decode_warpgroup(Assembler& assembler, const Statement& statement, const Pa
   if (parts.at(1) == "mma_async") {
     decode_product(assembler, statement, parts, instruction);
   } else if (parts[1] == "commit_group") {
-    instruction.execute = [](Warp& warp, const Instruction&, LaneMask) { ++warp.product_group; };
+    instruction.execute = [](Warp& warp, const Instruction&, LaneMask lanes) {
+      require_all(lanes);
+      ++warp.product_group;
+    };
   } else if (parts[1] == "wait_group") {
     instruction.immediate = static_cast<int64_t>(statement.arguments.at(0).number);
-    instruction.execute = [](Warp& warp, const Instruction& wait, LaneMask) {
+    instruction.execute = [](Warp& warp, const Instruction& wait, LaneMask lanes) {
+      require_all(lanes);
       compute_pending(warp, wait.immediate);
     };
   } else if (parts[1] == "fence") {
-    instruction.execute = [](Warp&, const Instruction&, LaneMask) {};
+    // Registers are read when products are computed: the machine does not need it, nor does it
+    // notice that it is missing.
+    instruction.execute = [](Warp&, const Instruction&, LaneMask lanes) { require_all(lanes); };
   } else {
     throw std::runtime_error("wgmma: no such instruction");
   }
@@ -144,7 +156,7 @@ void decode_warpgroup(Assembler& assembler, const Statement& statement, const Pa
 // Registers are not shared between warps here: nothing to do.
 void decode_register_count(Assembler&, const Statement&, const Parts&, Instruction& instruction) {
   instruction.flow = Flow::kTogether;
-  instruction.execute = [](Warp&, const Instruction&, LaneMask) {};
+  instruction.execute = [](Warp&, const Instruction&, LaneMask lanes) { require_all(lanes); };
 }
 
 }  // namespace

@@ -4,11 +4,19 @@
 #include <charconv>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "execution/warp.h"
 
 namespace ptx_machine {
 namespace {
+
+// Parts of a label's place, and the label behind a call.
+constexpr char kBrace = '{';
+constexpr const char* kReturn = "ret";
+
+// Functions are put in where they are called, one within the other.
+constexpr int kMostCalls = 32;
 
 constexpr const char* kSpecialNames[] = {
     "%tid.x",   "%tid.y",   "%tid.z",    "%ntid.x",   "%ntid.y",   "%ntid.z", "%ctaid.x",
@@ -50,7 +58,8 @@ void Assembler::assemble_kernel(const Body& body) {
   declare_specials();
   declare_parameters(body);
   declare_shared(body);
-  returns_.emplace_back();
+  if (body.header.find(".reqntid") != body.header.npos)
+    throw std::runtime_error("PTX: no .reqntid: " + kernel_.name);
   const size_t bound = body.header.find(".maxntid");
   if (bound != body.header.npos) {
     const std::vector<std::string_view> words = split_words(body.header.substr(bound));
@@ -82,12 +91,14 @@ void Assembler::assemble_body(const Body& body) {
     line_ = line;
     if (text[at] == '{') {
       scopes_.emplace_back();
+      place_ += kBrace + std::to_string(++places_);
       ++at;
     } else if (text[at] == '}') {
       scopes_.pop_back();
+      place_.resize(place_.rfind(kBrace));
       ++at;
     } else if (const size_t label = end_of_label(text.substr(at)); label != text.npos) {
-      labels_[label_here(text.substr(at, label))] = static_cast<int32_t>(kernel_.code.size());
+      label_here(text.substr(at, label));
       at += label + 1;
     } else {
       const size_t end = std::min(text.find(';', at), text.size());
@@ -188,11 +199,14 @@ void Assembler::emit(const Statement& statement) {
   }
   if (parts.front() == "bra") {
     instruction.flow = Flow::kBranch;
-    return jump(std::move(instruction), label_here(statement.arguments.at(0).name));
+    return jump(std::move(instruction), statement.arguments.at(0).name);
+  }
+  if (parts.front() == "ret" && calls_ > 0) {
+    instruction.flow = Flow::kBranch;
+    return jump(std::move(instruction), kReturn);
   }
   if (parts.front() == "ret" || parts.front() == "exit") {
-    instruction.flow = returns_.back().empty() ? Flow::kExit : Flow::kBranch;
-    if (!returns_.back().empty()) return jump(std::move(instruction), returns_.back());
+    instruction.flow = Flow::kExit;
     kernel_.code.push_back(std::move(instruction));
     return;
   }
@@ -204,6 +218,8 @@ void Assembler::emit(const Statement& statement) {
 
 // call (results), function, (arguments)
 void Assembler::call(const Statement& statement) {
+  if (!statement.guard.empty()) throw std::runtime_error("no calls by some threads");
+  if (calls_ == kMostCalls) throw std::runtime_error("no functions that call themselves");
   const std::string_view name = statement.arguments.at(1).name;
   const Body* body = module_.function(name);
   if (!body) throw std::runtime_error("no such function");
@@ -219,32 +235,37 @@ void Assembler::call(const Statement& statement) {
   bind(body->header.substr(formals + 1, body->header.rfind(')') - formals - 1),
        statement.arguments.at(2));
   scopes_.push_back(std::move(scope));
-  const std::string outer = prefix_;
-  prefix_ = "call " + std::to_string(++calls_) + " ";
-  const std::string end = label_here("the end");
-  returns_.push_back(end);
+  const std::string outer = std::exchange(place_, "call " + std::to_string(++places_));
+  ++calls_;
   assemble_body(*body);
-  returns_.pop_back();
-  labels_[end] = static_cast<int32_t>(kernel_.code.size());
-  prefix_ = outer;
+  --calls_;
+  label_here(kReturn);
+  place_ = outer;
   scopes_.pop_back();
 }
 
-void Assembler::jump(Instruction instruction, std::string label) {
-  jumps_.push_back({kernel_.code.size(), std::move(label)});
+void Assembler::jump(Instruction instruction, std::string_view label) {
+  jumps_.push_back({kernel_.code.size(), place_, std::string(label)});
   kernel_.code.push_back(std::move(instruction));
 }
 
 void Assembler::resolve_jumps() {
-  for (const Jump& each : jumps_) {
-    const auto found = labels_.find(each.label);
-    if (found == labels_.end()) throw std::runtime_error("PTX: no label " + each.label);
-    kernel_.code[each.instruction].target = found->second;
+  for (const Jump& each : jumps_) kernel_.code[each.instruction].target = target_of(each);
+}
+
+// A label of the braces that the jump stands in, or of those around them.
+int32_t Assembler::target_of(const Jump& jump) const {
+  for (std::string place = jump.place;; place.resize(place.rfind(kBrace))) {
+    const auto found = labels_.find(place + ' ' + jump.label);
+    if (found != labels_.end()) return found->second;
+    if (place.find(kBrace) == place.npos) throw std::runtime_error("PTX: no label " + jump.label);
   }
 }
 
-std::string Assembler::label_here(std::string_view name) const {
-  return prefix_ + std::string(name);
+void Assembler::label_here(std::string_view name) {
+  const auto here = static_cast<int32_t>(kernel_.code.size());
+  if (!labels_.emplace(place_ + ' ' + std::string(name), here).second)
+    throw std::runtime_error("PTX: the label " + std::string(name) + " occurs twice");
 }
 
 Operand Assembler::new_registers(size_t bytes, uint32_t count) {
@@ -294,6 +315,8 @@ Operand Assembler::constant(uint64_t bits, size_t bytes) {
 Operand Assembler::value(const Argument& argument, size_t bytes) {
   if (argument.kind == Argument::Kind::kNumber) return constant(argument.number, bytes);
   if (argument.kind != Argument::Kind::kName) throw std::runtime_error("expected one value");
+  if (argument.is_negated || !argument.second.empty())
+    throw std::runtime_error("expected one value, as it is");
   if (argument.name == "_") return kNoOperand;
   const Symbol& found = require(argument.name);
   if (found.kind == Kind::kShared) return constant(static_cast<uint64_t>(found.place), bytes);
@@ -333,9 +356,12 @@ std::vector<Operand> Assembler::values(const Argument& list, size_t bytes) {
   return found;
 }
 
-Operand Assembler::call_parameter(const Argument& address) const {
+Operand Assembler::call_parameter(const Argument& address, size_t bytes) const {
   const Symbol* found = find(address.name);
-  return found && found->kind == Kind::kCallParameter ? found->place : kNoOperand;
+  if (!found || found->kind != Kind::kCallParameter) return kNoOperand;
+  if (address.number != 0 || found->bytes != bytes)
+    throw std::runtime_error("a part of what a call passes");
+  return found->place;
 }
 
 bool Assembler::is_kernel_parameter(const Argument& argument) const {

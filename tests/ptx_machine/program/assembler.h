@@ -32,8 +32,8 @@ class Assembler {
   // Base and offset of [base + offset]; into operands[which] and immediate.
   void address(Instruction& instruction, const Argument& argument, int which);
   std::vector<Operand> values(const Argument& list, size_t bytes);
-  // What a call passes lies in registers; kNoOperand for anything else.
-  Operand call_parameter(const Argument& address) const;
+  // What a call passes, as a whole, lies in registers; kNoOperand for anything else.
+  Operand call_parameter(const Argument& address, size_t bytes) const;
   bool is_kernel_parameter(const Argument& argument) const;
   int64_t parameter_offset(const Argument& argument) const { return require(argument.name).place; }
 
@@ -57,7 +57,7 @@ class Assembler {
   };
   struct Jump {
     size_t instruction;
-    std::string label;
+    std::string place, label;
   };
 
   void assemble_body(const Body& body);
@@ -69,13 +69,14 @@ class Assembler {
   void declare_parameters(const Body& body);
   void call(const Statement& statement);
   void emit(const Statement& statement);
-  void jump(Instruction instruction, std::string label);
+  void jump(Instruction instruction, std::string_view label);
+  int32_t target_of(const Jump& jump) const;
+  void label_here(std::string_view name);
   void resolve_jumps();
   Operand new_registers(size_t bytes, uint32_t count);
   const Symbol* find(std::string_view name) const;
   const Symbol& require(std::string_view name) const;
   Operand constant(uint64_t bits, size_t bytes);
-  std::string label_here(std::string_view name) const;
 
   const Module& module_;
   Kernel& kernel_;
@@ -84,9 +85,9 @@ class Assembler {
   std::map<std::pair<uint64_t, size_t>, Operand> constants_;
   std::unordered_map<std::string, int32_t> labels_;
   std::vector<Jump> jumps_;
-  std::vector<std::string> returns_;  // where `ret` goes; empty: a kernel's end
-  int calls_ = 0;
-  std::string prefix_;  // of labels: a function's are new with each call
+  int calls_ = 0;   // how deep
+  int places_ = 0;  // braces and calls, each of which has labels of its own
+  std::string place_;
   uint32_t line_ = 0;
 };
 

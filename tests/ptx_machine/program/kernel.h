@@ -16,7 +16,7 @@ struct Parameter {
 
 // What a kernel declares of its blocks.
 struct Limits {
-  unsigned max_threads;  // .maxntid or .reqntid; 1024 where it says nothing
+  unsigned max_threads;  // .maxntid; 1024 where it says nothing
   size_t static_shared;  // bytes
 };
 

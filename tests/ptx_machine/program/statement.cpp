@@ -70,8 +70,12 @@ uint64_t scan_number(Scanner& scanner) {
     bits = number_of<uint64_t>(word.substr(2), 16);
   else if (word.starts_with("0x"))
     bits = number_of<uint64_t>(word.substr(2), 16);
+  else if (word.starts_with("0b"))
+    bits = number_of<uint64_t>(word.substr(2), 2);
   else
-    bits = number_of<uint64_t>(word, 10);
+    bits = number_of<uint64_t>(word, word.front() == '0' ? 8 : 10);
+  const bool is_float = word.starts_with("0f") || word.starts_with("0d");
+  if (is_negative && is_float) throw std::runtime_error("no number: -" + std::string(word));
   return is_negative ? -bits : bits;
 }
 
