@@ -50,7 +50,8 @@ class Block {
   uint64_t argument_address(int64_t offset) const;
 
   // mbarrier objects. The copies that an arrival announces are made when somebody tests the
-  // barrier, as late as can be.
+  // barrier, as late as can be. What they count does not lie in shared memory: a store that
+  // destroys one is not noticed.
   void init_barrier(uint32_t address, uint32_t arrivals);
   void arrive(uint32_t address, uint32_t announced_bytes);
   void load_later(uint32_t barrier, std::function<size_t()> load);  // which says how many bytes

@@ -1,6 +1,7 @@
 // Launches: all blocks of a grid, one after the other.
 #include "program/kernel.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -43,7 +44,7 @@ void run_kernel(const Kernel& kernel, const KernelLaunch& launch,
   const std::unique_ptr<unsigned char, void (*)(unsigned char*)> copy(
       static_cast<unsigned char*>(::operator new(arguments.size() + 1, kAlignment)),
       [](unsigned char* memory) { ::operator delete(memory, kAlignment); });
-  std::memcpy(copy.get(), arguments.data(), arguments.size());
+  std::copy(arguments.begin(), arguments.end(), copy.get());
   const size_t shared_bytes = kernel.dynamic_first + launch.dynamic_shared;
   if (shared_bytes > launch.shared_limit)
     throw std::runtime_error(kernel.name + ": too much shared memory for a block");

@@ -1,6 +1,7 @@
 // Arithmetic of floats, rounded to the nearest unless the opcode says otherwise. What the device
 // approximates (ex2.approx, rcp.approx) is rounded correctly here: nobody may rely on its last
-// bits. Compiled with -frounding-math, for some sums are rounded downwards or towards zero.
+// bits. Nor on those of a NaN, which are the host's. Compiled with -frounding-math, for some sums
+// are rounded downwards or towards zero.
 #include "instructions/floats.h"
 
 #include <bit>
