@@ -92,3 +92,12 @@ def test_same_bits_whichever_block_comes_last() -> None:
             device.module.set_schedule(name, seed=5)
         bits.add(harness.results(call(Backend(name, device), *arrays))[0].tobytes())
     assert len(bits) == 1
+
+
+def test_places_of_more_than_32_bits_are_left_to_the_naive_kernels(backend: Backend) -> None:
+    """The products count elements of an image with its padding, and sums of two such counts."""
+    weight = (64, 64, 3, 3)
+    assert "direct" in backend.conv2d_plan((1, 64, 4000, 4000), weight, padding=1)
+    assert "naive" in backend.conv2d_plan((1, 64, 4096, 4096), weight, padding=1)
+    assert "naive" in backend.conv2d_plan((1, 64, 8, 8), weight, padding=3000)
+    assert "2^30" in backend.conv2d_plan((1, 64, 8, 8), weight, padding=3000)

@@ -82,9 +82,9 @@ struct FilterGradient {
 };
 
 // dw of 32 lines (tap, channel) and all outputs of a group, from a slice of the pixels; the last
-// block of these lines adds the slices in order.
+// block of these lines adds the slices in order. There are no more blocks than multiprocessors.
 template <int kOutputs>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlock, 1)
     filter_gradient_kernel(FilterGradient it, PatchSource<false> patches) {
   wait_for_earlier_kernels();
   using Source = PatchSource<false>;
@@ -109,10 +109,8 @@ __global__ void __launch_bounds__(kBlock)
     for (int pixel = warp * kWarpSize; pixel < (warp + 1) * kWarpSize; pixel += kLoads) {
       float x[kLoads];
       NEURONA_UNROLL
-      for (int i = 0; i < kLoads; ++i) {
-        const float* from = patches.address(line, steps[pixel + i].as<Source::Step>());
-        x[i] = from ? *from : 0.0f;
-      }
+      for (int i = 0; i < kLoads; ++i)
+        elements_or_zeros<1>(patches, line, steps[pixel + i].as<Source::Step>(), x + i);
       NEURONA_UNROLL
       for (int i = 0; i < kLoads; ++i) {
         NEURONA_UNROLL

@@ -6,12 +6,16 @@
 
 #include <cstring>
 
+#include "cuda/product/patches.cuh"
 #include "cuda/product/product_grid.cuh"
 #include "cuda/product/slices.cuh"
 
 namespace neurona {
 
 constexpr int kNarrowThreads = 128, kNarrowColumns = 8;
+// Of a multiprocessor; as many as a first layer of 128 images of 28 x 28 has for each of 132. Asked
+// for no number, ptxas takes so few registers that it spills.
+constexpr int kNarrowBlocksAtOnce = 6;
 // Steps that a block prepares at once, and elements of a row that are under way at once.
 constexpr int kNarrowDepth = 32, kNarrowLoads = 8;
 
@@ -25,8 +29,9 @@ struct alignas(16) NarrowStep {
   }
   template <typename Step>
   __device__ Step as() const {
+    const int4 all = *reinterpret_cast<const int4*>(words);  // one load
     Step step;
-    memcpy(&step, words, sizeof step);
+    memcpy(&step, &all, sizeof step);
     return step;
   }
 };
@@ -34,12 +39,14 @@ struct alignas(16) NarrowColumns {
   float at[kNarrowColumns];
 };
 
-template <typename SourceA, typename SourceB, typename Target>
-__global__ void __launch_bounds__(kNarrowThreads)
+// Steps are kWidth neighbours along k: 4 where they lie side by side.
+template <int kWidth, typename SourceA, typename SourceB, typename Target>
+__global__ void __launch_bounds__(kNarrowThreads, kNarrowBlocksAtOnce)
     narrow_product_kernel(ProductShape shape, unsigned tiles_m, unsigned tiles_n, SourceA a,
                           SourceB b, Target target) {
   wait_for_earlier_kernels();
-  NEURONA_SHARED(NarrowStep, steps, [kNarrowDepth]);
+  constexpr int kSteps = kNarrowDepth / kWidth;
+  NEURONA_SHARED(NarrowStep, steps, [kSteps]);
   NEURONA_SHARED(NarrowColumns, columns, [kNarrowDepth]);
   const unsigned outer = blockIdx.x / tiles_m;
   const int64_t batch = outer / tiles_n, first_n = int64_t{outer % tiles_n} * kNarrowColumns,
@@ -49,8 +56,9 @@ __global__ void __launch_bounds__(kNarrowThreads)
   for (int64_t first_k = 0; first_k < shape.k; first_k += kNarrowDepth) {
     const auto depths = static_cast<int>(min(shape.k - first_k, int64_t{kNarrowDepth}));
     __syncthreads();
-    if (static_cast<int>(threadIdx.x) < depths)
-      steps[threadIdx.x].put(a.step(batch, first_k + threadIdx.x));
+    if (const int depth = kWidth * static_cast<int>(threadIdx.x); depth < kNarrowDepth)
+      steps[threadIdx.x].put(depth < depths ? a.step(batch, first_k + depth)
+                                            : typename SourceA::Step{});  // which leads nowhere
     for (int i = threadIdx.x; i < kNarrowDepth * kNarrowColumns; i += kNarrowThreads) {
       const int depth = i / kNarrowColumns, column = i % kNarrowColumns;
       const float* from = depth < depths ? b.address(b.line(batch, first_n + column),
@@ -62,13 +70,10 @@ __global__ void __launch_bounds__(kNarrowThreads)
     for (int depth = 0; depth < depths; depth += kNarrowLoads) {
       float elements[kNarrowLoads];
       NEURONA_UNROLL
-      for (int i = 0; i < kNarrowLoads; ++i) {
-        const float* from =
-            depth + i < depths
-                ? a.address(line, steps[depth + i].template as<typename SourceA::Step>())
-                : nullptr;
-        elements[i] = from ? *from : 0.0f;
-      }
+      for (int i = 0; i < kNarrowLoads; i += kWidth)
+        elements_or_zeros<kWidth>(a, line,
+                                  steps[(depth + i) / kWidth].template as<typename SourceA::Step>(),
+                                  elements + i);
       NEURONA_UNROLL
       for (int i = 0; i < kNarrowLoads; ++i) {
         NEURONA_UNROLL
@@ -90,8 +95,10 @@ void narrow_product(const char* name, const ProductShape& shape, const SourceA& 
   const auto tiles_m = static_cast<unsigned>(divide_up(shape.m, kNarrowThreads)),
              tiles_n = static_cast<unsigned>(divide_up(shape.n, kNarrowColumns));
   const auto blocks = static_cast<unsigned>(tiles_m * tiles_n * shape.batches);
-  launch(name, narrow_product_kernel<SourceA, SourceB, Target>,
-         overlapping({dim3(blocks), dim3(kNarrowThreads)}), shape, tiles_m, tiles_n, a, b, target);
+  const auto kernel = a.is_in_fours(shape.k) ? narrow_product_kernel<4, SourceA, SourceB, Target>
+                                             : narrow_product_kernel<1, SourceA, SourceB, Target>;
+  launch(name, kernel, overlapping({dim3(blocks), dim3(kNarrowThreads)}), shape, tiles_m, tiles_n,
+         a, b, target);
 }
 
 }  // namespace neurona

@@ -11,6 +11,32 @@
 
 namespace neurona {
 
+// A row or column of an image from which no number below 2^30 leads back to it: that of what does
+// not exist. Pixels that do not exist have such a row and taps such a column, so that both together
+// are not found either.
+constexpr unsigned kNowhere = 0x80000000u;
+
+// kWidth elements of a line from a step on, or zeros; without a branch, so that several are under
+// way at once. Four are one load.
+template <int kWidth, typename Source>
+__device__ inline void elements_or_zeros(const Source& source, const typename Source::Line& line,
+                                         const typename Source::Step& step, float* elements) {
+  const float* place = source.place(line, step);
+  const bool is_there = source.has(line, step);
+  if constexpr (kWidth == 4) {
+    float4 four = make_float4(0, 0, 0, 0);
+    if (is_there) four = *reinterpret_cast<const float4*>(place);
+    elements[0] = four.x;
+    elements[1] = four.y;
+    elements[2] = four.z;
+    elements[3] = four.w;
+  } else {
+    static_assert(kWidth == 1);
+    elements[0] = 0;
+    if (is_there) elements[0] = *place;
+  }
+}
+
 // The patches of x: element (pixel (n, p, q), tap (r, s, c)) is x[n, p stride + r dilation -
 // padding, .., c], or 0 beyond the image. Lines are the pixels (forward: neighbours along k are
 // channels side by side), or the taps (the gradient of the weights: neighbours among the lines
@@ -40,15 +66,18 @@ class PatchSource {
         by_s_(shape.s),
         by_c_(shape.group_c()) {}
 
-  // The image of an output pixel, and the place in it of its first tap. Places fit 32 bits: a
-  // thread holds 8 of these in registers.
+  // The place of an output pixel's first tap, which may lie beyond the image, and where it would be
+  // read. Both fit few registers, since a thread holds 8 of these, and need few instructions for
+  // each tap. Below 0 places wrap around, beyond every end.
   struct Pixel {
-    const float* image = nullptr;
-    int h = 0, w = 0;
+    const float* first = nullptr;
+    unsigned h = kNowhere, w = 0;
   };
-  // What a tap adds to that place; a channel below 0 stands for a line beyond the last one.
+  // What a tap adds to that place, in elements with its channel: conv2d_plan.cu sees to it that 32
+  // bits are enough.
   struct Tap {
-    int h = 0, w = 0, c = -1;
+    unsigned h = 0, w = kNowhere;
+    int elements = 0;
   };
   using Line = std::conditional_t<kPixelsAreLines, Pixel, Tap>;
   using Step = std::conditional_t<kPixelsAreLines, Tap, Pixel>;
@@ -65,11 +94,18 @@ class PatchSource {
     else
       return pixel(k);
   }
-  __device__ const float* address(const Line& line, const Step& step) const {
+  // Whether there is such an element, and where it is if so.
+  __device__ bool has(const Line& line, const Step& step) const {
+    return line.h + step.h < height_ && line.w + step.w < width_;
+  }
+  __device__ const float* place(const Line& line, const Step& step) const {
     if constexpr (kPixelsAreLines)
-      return element(line, step);
+      return line.first + step.elements;
     else
-      return element(step, line);
+      return step.first + line.elements;
+  }
+  __device__ const float* address(const Line& line, const Step& step) const {
+    return has(line, step) ? place(line, step) : nullptr;
   }
   __device__ const float* first() const { return x_; }
   // Neighbours are channels of one pixel.
@@ -78,23 +114,17 @@ class PatchSource {
  private:
   __device__ Pixel pixel(int64_t index) const {
     const Divided row = divide(index, by_q_), image = divide(row.quotient, by_p_);
-    return {x_ + image.quotient * height_ * width_ * channels_,
-            static_cast<int>(image.remainder * stride_h_ - padding_h_),
-            static_cast<int>(row.remainder * stride_w_ - padding_w_)};
+    const int64_t h = image.remainder * stride_h_ - padding_h_,
+                  w = row.remainder * stride_w_ - padding_w_;
+    return {x_ + ((image.quotient * height_ + h) * width_ + w) * channels_,
+            static_cast<unsigned>(h), static_cast<unsigned>(w)};
   }
   __device__ Tap tap(int64_t group, int64_t index) const {
     const Divided channel = divide(index, by_c_), column = divide(channel.quotient, by_s_);
-    return {static_cast<int>(column.quotient * dilation_h_),
-            static_cast<int>(column.remainder * dilation_w_),
-            static_cast<int>(group * group_channels_ + channel.remainder)};
-  }
-  __device__ const float* element(const Pixel& pixel, const Tap& tap) const {
-    const int h = pixel.h + tap.h, w = pixel.w + tap.w;
-    // As unsigned numbers, those below 0 are beyond the end too.
-    const bool inside = pixel.image && tap.c >= 0 && static_cast<unsigned>(h) < height_ &&
-                        static_cast<unsigned>(w) < width_;
-    return inside ? pixel.image + (static_cast<int64_t>(h) * width_ + w) * channels_ + tap.c
-                  : nullptr;
+    const int64_t h = column.quotient * dilation_h_, w = column.remainder * dilation_w_,
+                  c = group * group_channels_ + channel.remainder;
+    return {static_cast<unsigned>(h), static_cast<unsigned>(w),
+            static_cast<int>((h * width_ + w) * channels_ + c)};
   }
 
   const float* x_;
@@ -157,33 +187,40 @@ class GradientSource {
         by_tap_(columns.taps),
         by_k_(shape.group_k()) {}
 
+  // As of patches: the output that the first tap reads from, and how far before it others lie.
   struct Line {
-    const float* image = nullptr;
-    int p = 0, q = 0;
+    const float* first = nullptr;
+    unsigned p = kNowhere, q = 0;
   };
   struct Step {
-    int p = 0, q = 0, k = 0;
+    unsigned p = 0, q = kNowhere;
+    int elements = 0;
   };
 
   __device__ Line line(int64_t, int64_t index) const {
     if (index >= pixels_) return {};
     const Divided row = divide(index, by_column_), image = divide(row.quotient, by_row_);
-    return {dy_ + image.quotient * height_ * width_ * channels_,
-            static_cast<int>(rows_.first_output + image.remainder),
-            static_cast<int>(columns_.first_output + row.remainder)};
+    const int64_t p = rows_.first_output + image.remainder,
+                  q = columns_.first_output + row.remainder;
+    return {dy_ + ((image.quotient * height_ + p) * width_ + q) * channels_,
+            static_cast<unsigned>(p), static_cast<unsigned>(q)};
   }
-  __device__ Step step(int64_t group, int64_t k) const {
-    const Divided channel = divide(k, by_k_), column = divide(channel.quotient, by_tap_);
-    return {static_cast<int>(column.quotient * rows_.output_step),
-            static_cast<int>(column.remainder * columns_.output_step),
-            static_cast<int>(group * group_channels_ + channel.remainder)};
+  __device__ Step step(int64_t group, int64_t index) const {
+    const Divided channel = divide(index, by_k_), column = divide(channel.quotient, by_tap_);
+    const int64_t p = column.quotient * rows_.output_step,
+                  q = column.remainder * columns_.output_step,
+                  k = group * group_channels_ + channel.remainder;
+    return {static_cast<unsigned>(p), static_cast<unsigned>(q),
+            static_cast<int>(k - (p * width_ + q) * channels_)};
+  }
+  __device__ bool has(const Line& line, const Step& step) const {
+    return line.p - step.p < height_ && line.q - step.q < width_;
+  }
+  __device__ const float* place(const Line& line, const Step& step) const {
+    return line.first + step.elements;
   }
   __device__ const float* address(const Line& line, const Step& step) const {
-    const int p = line.p - step.p, q = line.q - step.q;
-    const bool inside =
-        line.image && static_cast<unsigned>(p) < height_ && static_cast<unsigned>(q) < width_;
-    return inside ? line.image + (static_cast<int64_t>(p) * width_ + q) * channels_ + step.k
-                  : nullptr;
+    return has(line, step) ? place(line, step) : nullptr;
   }
   __device__ const float* first() const { return dy_; }
   bool is_in_fours(int64_t) const { return are_in_fours(dy_, channels_, group_channels_); }
