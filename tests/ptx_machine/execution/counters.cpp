@@ -48,10 +48,7 @@ std::string readable(const std::string& name) {
 
 }  // namespace
 
-const char* counts_file() {
-  static const char* const file = std::getenv("NEURONA_PTX_MACHINE_COUNTS");
-  return file;
-}
+const char* counts_file() { return std::getenv("NEURONA_PTX_MACHINE_COUNTS"); }
 
 void Counters::note_instruction(const Instruction& instruction, LaneMask lanes) {
   ++instructions_;
