@@ -37,13 +37,16 @@ struct Divisor {
   static constexpr int64_t kLimit = int64_t{1} << 31;
 };
 
-struct Divided {
-  int64_t quotient, remainder;
+template <typename Index>
+struct DividedBy {
+  Index quotient, remainder;
 };
+using Divided = DividedBy<int64_t>;
 
-__device__ inline Divided divide(int64_t n, const Divisor& divisor) {
-  const int64_t quotient = divisor.quotient(n);
-  return {quotient, n - quotient * divisor.divisor};
+template <typename Index>
+__device__ inline DividedBy<Index> divide(Index n, const Divisor& divisor) {
+  const Index quotient = divisor.quotient(n);
+  return {quotient, n - quotient * static_cast<Index>(divisor.divisor)};
 }
 
 }  // namespace neurona

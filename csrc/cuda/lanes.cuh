@@ -36,6 +36,16 @@ void with_lanes(int64_t channels, std::initializer_list<const void*> arrays, con
     body(std::integral_constant<int, 1>{});
 }
 
+// The same with 2 as well.
+template <typename Body>
+void with_even_lanes(int64_t channels, std::initializer_list<const void*> arrays,
+                     const Body& body) {
+  if (channels % 4 == 2 && are_aligned(arrays))
+    body(std::integral_constant<int, 2>{});
+  else
+    with_lanes(channels, arrays, body);
+}
+
 template <int kCount, typename T>
 const Lanes<T, kCount>* as_lanes(const T* array) {
   return reinterpret_cast<const Lanes<T, kCount>*>(array);

@@ -6,8 +6,8 @@
 
 namespace neurona {
 
-// Calls body with an integer for positions along axes, of which `largest` is the greatest number,
-// and for sums of a few of them: 32 bits where they suffice, which takes half the registers.
+// Calls body with an integer for positions, of which `largest` is the greatest number, and for sums
+// of a few of them: 32 bits where they suffice, which takes half the registers and instructions.
 template <typename Body>
 void with_index(int64_t largest, const Body& body) {
   if (largest < int64_t{1} << 28)
@@ -16,18 +16,22 @@ void with_index(int64_t largest, const Body& body) {
     body(int64_t{});
 }
 
-struct Place {
-  int64_t image, row, column, group;
+template <typename Index>
+struct PlaceBy {
+  Index image, row, column, group;
 };
+using Place = PlaceBy<int64_t>;
 
 class Places {
  public:
   Places(int64_t rows, int64_t columns, int64_t groups)
       : rows_(rows), columns_(columns), groups_(groups) {}
 
-  __device__ Place operator[](int64_t element) const {
-    const Divided pixel = divide(element, groups_), line = divide(pixel.quotient, columns_),
-                  image = divide(line.quotient, rows_);
+  template <typename Index>
+  __device__ PlaceBy<Index> operator[](Index element) const {
+    const DividedBy<Index> pixel = divide(element, groups_),
+                           line = divide(pixel.quotient, columns_),
+                           image = divide(line.quotient, rows_);
     return {image.quotient, image.remainder, line.remainder, pixel.remainder};
   }
   __device__ int64_t groups() const { return groups_.divisor; }

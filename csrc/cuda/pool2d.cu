@@ -70,10 +70,11 @@ struct Geometry {
   }
 };
 
-// What with_index goes by: no kernel is longer than the padded image.
+// What with_index goes by: the elements of both arrays; no kernel is longer than the padded image.
 int64_t largest_of(const Pool2dShape& shape) {
   const auto& padding = shape.window.padding;
-  return std::max({shape.h, shape.w, padding[0], padding[1]});
+  const int64_t images = shape.n * shape.c;
+  return std::max({images * shape.h * shape.w, images * shape.p * shape.q, padding[0], padding[1]});
 }
 
 template <typename Index>
@@ -90,24 +91,25 @@ __device__ inline bool replaces(float value, float best) {
 
 // `offsets` may be null.
 template <Extremum kExtremum, typename Index, typename Offset, int kLanes>
-__global__ void select_kernel(Geometry<Index> geometry, Places places, int64_t count,
+__global__ void select_kernel(Geometry<Index> geometry, Places places, Index count,
                               const Lanes<float, kLanes>* x, Lanes<float, kLanes>* y,
                               Lanes<Offset, kLanes>* offsets) {
   wait_for_earlier_kernels();
   const Axis<Index>&height = geometry.height, &width = geometry.width;
-  for (int64_t i = first_element(); i < count; i += element_stride()) {
-    const Place place = places[i];
+  const auto groups = static_cast<Index>(places.groups()),
+             stride = static_cast<Index>(element_stride());
+  for (auto i = static_cast<Index>(first_element()); i < count; i += stride) {
+    const PlaceBy<Index> place = places[i];
     Lanes<float, kLanes> best{};
     Lanes<Offset, kLanes> winner{};
     bool is_first = true;
-    const auto top = height.start(static_cast<Index>(place.row)),
-               left = width.start(static_cast<Index>(place.column));
+    const Index top = height.start(place.row), left = width.start(place.column);
     for (Index r = 0, h = top; r < height.taps; ++r, h += height.dilation) {
       if (!height.holds(h)) continue;
-      const int64_t line = (place.image * height.size + h) * width.size;
+      const Index line = (place.image * height.size + h) * width.size;
       for (Index s = 0, w = left; s < width.taps; ++s, w += width.dilation) {
         if (!width.holds(w)) continue;
-        const Lanes<float, kLanes> value = x[(line + w) * places.groups() + place.group];
+        const Lanes<float, kLanes> value = x[(line + w) * groups + place.group];
         for (int lane = 0; lane < kLanes; ++lane)
           if (is_first || replaces<kExtremum>(value[lane], best[lane])) {
             best[lane] = value[lane];
@@ -141,15 +143,17 @@ __device__ inline bool is_right(const Geometry<Index>& geometry, Index p, Index 
 }
 
 template <typename Index, typename Offset, int kLanes>
-__global__ void backward_kernel(Geometry<Index> geometry, Places places, int64_t count,
+__global__ void backward_kernel(Geometry<Index> geometry, Places places, Index count,
                                 Divisor by_columns, const Lanes<float, kLanes>* dy,
                                 const Lanes<Offset, kLanes>* offsets, Lanes<float, kLanes>* dx,
                                 Position* wrong) {
   wait_for_earlier_kernels();
   const Axis<Index>&height = geometry.height, &width = geometry.width;
-  for (int64_t i = first_element(); i < count; i += element_stride()) {
-    const Place place = places[i];
-    const auto row = static_cast<Index>(place.row), column = static_cast<Index>(place.column);
+  const auto groups = static_cast<Index>(places.groups()),
+             stride = static_cast<Index>(element_stride());
+  for (auto i = static_cast<Index>(first_element()); i < count; i += stride) {
+    const PlaceBy<Index> place = places[i];
+    const Index row = place.row, column = place.column;
     const Index q_first = width.first_over(column), q_end = width.end_over(column),
                 p_end = height.end_over(row);
     Lanes<float, kLanes> sum{};
@@ -157,12 +161,12 @@ __global__ void backward_kernel(Geometry<Index> geometry, Places places, int64_t
       const Index r = height.tap(p, row);
       if (r < 0) continue;
       const bool is_first_row = r == 0 || row < height.dilation;
-      const int64_t line = (place.image * height.windows + p) * width.windows;
+      const Index line = (place.image * height.windows + p) * width.windows;
       for (Index q = q_first; q < q_end; ++q) {
         const Index s = width.tap(q, column);
         if (s < 0) continue;
         const auto tap = static_cast<Offset>(r * width.taps + s);
-        const int64_t at = (line + q) * places.groups() + place.group;
+        const Index at = (line + q) * groups + place.group;
         const Lanes<Offset, kLanes> winner = offsets[at];
         const Lanes<float, kLanes> gradient = dy[at];
         for (int lane = 0; lane < kLanes; ++lane)
@@ -170,7 +174,7 @@ __global__ void backward_kernel(Geometry<Index> geometry, Places places, int64_t
         if (!is_first_row || (s > 0 && column >= width.dilation)) continue;
         for (int lane = 0; lane < kLanes; ++lane)
           if (!is_right(geometry, p, q, static_cast<Index>(winner[lane]), by_columns))
-            note_wrong(wrong, at * kLanes + lane);
+            note_wrong(wrong, int64_t{at} * kLanes + lane);
       }
     }
     dx[i] = sum;
@@ -222,14 +226,14 @@ template <Extremum kExtremum>
 void forward(const char* name, const Pool2dShape& shape, const float* x, float* y, void* offsets) {
   with_offsets(shape, offsets, [&](auto* winners) {
     using Offset = std::remove_pointer_t<decltype(winners)>;
-    with_lanes(shape.c, {x, y, offsets}, [&](auto lanes) {
+    with_even_lanes(shape.c, {x, y, offsets}, [&](auto lanes) {
       constexpr int kLanes = decltype(lanes)::value;
       const int64_t groups = shape.c / kLanes, count = shape.n * shape.p * shape.q * groups;
       with_index(largest_of(shape), [&]<typename Index>(Index) {
         launch(name, select_kernel<kExtremum, Index, Offset, kLanes>,
                overlapping(over_elements(count)), Geometry<Index>(shape),
-               Places(shape.p, shape.q, groups), count, as_lanes<kLanes>(x), as_lanes<kLanes>(y),
-               as_lanes<kLanes>(winners));
+               Places(shape.p, shape.q, groups), static_cast<Index>(count), as_lanes<kLanes>(x),
+               as_lanes<kLanes>(y), as_lanes<kLanes>(winners));
       });
     });
   });
@@ -250,14 +254,15 @@ void select_pool2d_backward(const char* op, const Pool2dShape& shape, const floa
   with_offsets(shape, offsets, [&](auto* winners) {
     using Offset = std::remove_const_t<std::remove_pointer_t<decltype(winners)>>;
     const FirstWrong wrong = wrong_offset(op, shape, winners);
-    with_lanes(shape.c, {dy, offsets, dx}, [&](auto lanes) {
+    with_even_lanes(shape.c, {dy, offsets, dx}, [&](auto lanes) {
       constexpr int kLanes = decltype(lanes)::value;
       const int64_t groups = shape.c / kLanes, count = shape.n * shape.h * shape.w * groups;
       with_index(largest_of(shape), [&]<typename Index>(Index) {
         launch("pool2d_backward", backward_kernel<Index, Offset, kLanes>,
                overlapping(over_elements(count)), Geometry<Index>(shape),
-               Places(shape.h, shape.w, groups), count, Divisor(shape.window.kernel[1]),
-               as_lanes<kLanes>(dy), as_lanes<kLanes>(winners), as_lanes<kLanes>(dx), wrong.get());
+               Places(shape.h, shape.w, groups), static_cast<Index>(count),
+               Divisor(shape.window.kernel[1]), as_lanes<kLanes>(dy), as_lanes<kLanes>(winners),
+               as_lanes<kLanes>(dx), wrong.get());
       });
     });
     wrong.check();
