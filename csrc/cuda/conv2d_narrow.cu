@@ -35,7 +35,7 @@ struct FilterSource {
     return index < outputs ? weight + (group * outputs + index) * channels * taps : nullptr;
   }
   __device__ Step step(int64_t, int64_t k) const {
-    const Divided tap = divide(k, by_channel);
+    const auto tap = divide(static_cast<int>(k), by_channel);
     return tap.remainder * taps + tap.quotient;
   }
   __device__ const float* address(const Line& line, const Step& step) const {
@@ -57,7 +57,8 @@ struct TurnedFilterSource {
     return index < channels ? weight + (group * outputs * channels + index) * taps : nullptr;
   }
   __device__ Step step(int64_t, int64_t k) const {
-    const Divided tap = divide(k, by_output), place = divide(tap.quotient, by_column);
+    const auto tap = divide(static_cast<int>(k), by_output),
+               place = divide(tap.quotient, by_column);
     return tap.remainder * channels * taps + first_tap + place.quotient * down +
            place.remainder * across;
   }

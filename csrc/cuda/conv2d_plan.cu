@@ -14,13 +14,15 @@ bool fast = true;
 // The gradient of an image is one product for each remainder of a pixel's place by the stride.
 constexpr int64_t kMostRemainders = 16;
 
-// Sums of two places in an image with its padding have 32 bits (product/patches.cuh): of what is
-// read and of what is written, so that this holds for the gradients as well.
+// Pixels of all images, and sums of two places in one image, in elements, have 32 bits
+// (product/patches.cuh); with the padding, and of what is read and of what is written, so that this
+// holds for the gradients as well.
 bool places_fit(const Conv2dShape& shape) {
-  constexpr double kMostElements = 0x3fffffff;
+  constexpr double kMostPixels = 0x7fff0000, kMostElements = 0x3fffffff;
   const double height = static_cast<double>(shape.h) + 2.0 * static_cast<double>(shape.padding[0]),
                width = static_cast<double>(shape.w) + 2.0 * static_cast<double>(shape.padding[1]);
-  return height * width * static_cast<double>(std::max(shape.c, shape.k)) <= kMostElements;
+  return static_cast<double>(shape.n) * height * width <= kMostPixels &&
+         height * width * static_cast<double>(std::max(shape.c, shape.k)) <= kMostElements;
 }
 
 // Why a variant cannot run a shape, or null when it can.
@@ -31,7 +33,8 @@ const char* objection(const Conv2dShape& shape, Conv2dDirection direction, Conv2
                ? nullptr
                : "it needs groups = input channels = output channels";
   if (variant == Conv2dVariant::kDirect) {
-    if (!places_fit(shape)) return "it needs images of fewer than 2^30 elements with their padding";
+    if (!places_fit(shape))
+      return "it needs images of fewer than 2^30 elements with their padding, 2^31 pixels in all";
     return direction != Conv2dDirection::kBackwardData ||
                    shape.stride[0] * shape.stride[1] <= kMostRemainders
                ? nullptr

@@ -30,7 +30,7 @@ struct Divisor {
   }
   // A divisor that is too large has the multiplier 0, which gives the right quotient too.
   __device__ int32_t quotient(int32_t n) const {
-    if (divisor == 1) return n;
+    if (shift < 0) return n;  // of 1
     return static_cast<int32_t>(__umulhi(static_cast<uint32_t>(n), multiplier) >> shift);
   }
 

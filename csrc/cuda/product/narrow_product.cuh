@@ -52,6 +52,9 @@ __global__ void __launch_bounds__(kNarrowThreads, kNarrowBlocksAtOnce)
   const int64_t batch = outer / tiles_n, first_n = int64_t{outer % tiles_n} * kNarrowColumns,
                 m = int64_t{blockIdx.x % tiles_m} * kNarrowThreads + threadIdx.x;
   const typename SourceA::Line line = a.line(batch, m);
+  // Of the columns' elements a thread brings those of one column.
+  const int own_column = threadIdx.x % kNarrowColumns, own_depth = threadIdx.x / kNarrowColumns;
+  const typename SourceB::Line own_line = b.line(batch, first_n + own_column);
   float sums[kNarrowColumns] = {};
   for (int64_t first_k = 0; first_k < shape.k; first_k += kNarrowDepth) {
     const auto depths = static_cast<int>(min(shape.k - first_k, int64_t{kNarrowDepth}));
@@ -59,12 +62,12 @@ __global__ void __launch_bounds__(kNarrowThreads, kNarrowBlocksAtOnce)
     if (const int depth = kWidth * static_cast<int>(threadIdx.x); depth < kNarrowDepth)
       steps[threadIdx.x].put(depth < depths ? a.step(batch, first_k + depth)
                                             : typename SourceA::Step{});  // which leads nowhere
-    for (int i = threadIdx.x; i < kNarrowDepth * kNarrowColumns; i += kNarrowThreads) {
-      const int depth = i / kNarrowColumns, column = i % kNarrowColumns;
-      const float* from = depth < depths ? b.address(b.line(batch, first_n + column),
-                                                     b.step(batch, first_k + depth))
-                                         : nullptr;
-      columns[depth].at[column] = from ? *from : 0.0f;
+    NEURONA_UNROLL
+    for (int i = 0; i < kNarrowDepth; i += kNarrowThreads / kNarrowColumns) {
+      const int depth = i + own_depth;
+      const float* from =
+          depth < depths ? b.address(own_line, b.step(batch, first_k + depth)) : nullptr;
+      columns[depth].at[own_column] = from ? *from : 0.0f;
     }
     __syncthreads();
     for (int depth = 0; depth < depths; depth += kNarrowLoads) {

@@ -37,6 +37,10 @@ __device__ inline void elements_or_zeros(const Source& source, const typename So
   }
 }
 
+// conv2d_plan.cu sees to it that pixels, and an image's elements with its padding, are so few. Only
+// a stride or dilation may be larger, of which nobody takes more than none then.
+inline int in_32_bits(int64_t number) { return static_cast<int>(number); }
+
 // The patches of x: element (pixel (n, p, q), tap (r, s, c)) is x[n, p stride + r dilation -
 // padding, .., c], or 0 beyond the image. Lines are the pixels (forward: neighbours along k are
 // channels side by side), or the taps (the gradient of the weights: neighbours among the lines
@@ -51,16 +55,16 @@ class PatchSource {
       : x_(x),
         pixels_(shape.n * shape.p * shape.q),
         taps_(shape.r * shape.s * shape.group_c()),
-        height_(static_cast<unsigned>(shape.h)),
-        width_(static_cast<unsigned>(shape.w)),
-        channels_(shape.c),
-        group_channels_(shape.group_c()),
-        stride_h_(shape.stride[0]),
-        stride_w_(shape.stride[1]),
-        padding_h_(shape.padding[0]),
-        padding_w_(shape.padding[1]),
-        dilation_h_(shape.dilation[0]),
-        dilation_w_(shape.dilation[1]),
+        height_(in_32_bits(shape.h)),
+        width_(in_32_bits(shape.w)),
+        channels_(in_32_bits(shape.c)),
+        group_channels_(in_32_bits(shape.group_c())),
+        stride_h_(in_32_bits(shape.stride[0])),
+        stride_w_(in_32_bits(shape.stride[1])),
+        padding_h_(in_32_bits(shape.padding[0])),
+        padding_w_(in_32_bits(shape.padding[1])),
+        dilation_h_(in_32_bits(shape.dilation[0])),
+        dilation_w_(in_32_bits(shape.dilation[1])),
         by_p_(shape.p),
         by_q_(shape.q),
         by_s_(shape.s),
@@ -96,7 +100,8 @@ class PatchSource {
   }
   // Whether there is such an element, and where it is if so.
   __device__ bool has(const Line& line, const Step& step) const {
-    return line.h + step.h < height_ && line.w + step.w < width_;
+    return line.h + step.h < static_cast<unsigned>(height_) &&
+           line.w + step.w < static_cast<unsigned>(width_);
   }
   __device__ const float* place(const Line& line, const Step& step) const {
     if constexpr (kPixelsAreLines)
@@ -113,25 +118,24 @@ class PatchSource {
 
  private:
   __device__ Pixel pixel(int64_t index) const {
-    const Divided row = divide(index, by_q_), image = divide(row.quotient, by_p_);
-    const int64_t h = image.remainder * stride_h_ - padding_h_,
-                  w = row.remainder * stride_w_ - padding_w_;
-    return {x_ + ((image.quotient * height_ + h) * width_ + w) * channels_,
+    const auto row = divide(static_cast<int>(index), by_q_), image = divide(row.quotient, by_p_);
+    const int h = image.remainder * stride_h_ - padding_h_,
+              w = row.remainder * stride_w_ - padding_w_;
+    return {x_ + int64_t{(image.quotient * height_ + h) * width_ + w} * channels_,
             static_cast<unsigned>(h), static_cast<unsigned>(w)};
   }
   __device__ Tap tap(int64_t group, int64_t index) const {
-    const Divided channel = divide(index, by_c_), column = divide(channel.quotient, by_s_);
-    const int64_t h = column.quotient * dilation_h_, w = column.remainder * dilation_w_,
-                  c = group * group_channels_ + channel.remainder;
-    return {static_cast<unsigned>(h), static_cast<unsigned>(w),
-            static_cast<int>((h * width_ + w) * channels_ + c)};
+    const auto channel = divide(static_cast<int>(index), by_c_),
+               column = divide(channel.quotient, by_s_);
+    const int h = column.quotient * dilation_h_, w = column.remainder * dilation_w_,
+              c = static_cast<int>(group) * group_channels_ + channel.remainder;
+    return {static_cast<unsigned>(h), static_cast<unsigned>(w), (h * width_ + w) * channels_ + c};
   }
 
   const float* x_;
   int64_t pixels_, taps_;
-  unsigned height_, width_;
-  int64_t channels_, group_channels_;
-  int64_t stride_h_, stride_w_, padding_h_, padding_w_, dilation_h_, dilation_w_;
+  int height_, width_, channels_, group_channels_;
+  int stride_h_, stride_w_, padding_h_, padding_w_, dilation_h_, dilation_w_;
   Divisor by_p_, by_q_, by_s_, by_c_;
 };
 
@@ -176,12 +180,14 @@ class GradientSource {
                  const float* dy)
       : dy_(dy),
         pixels_(shape.n * rows.count * columns.count),
-        height_(static_cast<unsigned>(shape.p)),
-        width_(static_cast<unsigned>(shape.q)),
-        channels_(shape.k),
-        group_channels_(shape.group_k()),
-        rows_(rows),
-        columns_(columns),
+        height_(in_32_bits(shape.p)),
+        width_(in_32_bits(shape.q)),
+        channels_(in_32_bits(shape.k)),
+        group_channels_(in_32_bits(shape.group_k())),
+        first_p_(in_32_bits(rows.first_output)),
+        first_q_(in_32_bits(columns.first_output)),
+        step_p_(in_32_bits(rows.output_step)),
+        step_q_(in_32_bits(columns.output_step)),
         by_row_(rows.count),
         by_column_(columns.count),
         by_tap_(columns.taps),
@@ -199,22 +205,22 @@ class GradientSource {
 
   __device__ Line line(int64_t, int64_t index) const {
     if (index >= pixels_) return {};
-    const Divided row = divide(index, by_column_), image = divide(row.quotient, by_row_);
-    const int64_t p = rows_.first_output + image.remainder,
-                  q = columns_.first_output + row.remainder;
-    return {dy_ + ((image.quotient * height_ + p) * width_ + q) * channels_,
+    const auto row = divide(static_cast<int>(index), by_column_),
+               image = divide(row.quotient, by_row_);
+    const int p = first_p_ + image.remainder, q = first_q_ + row.remainder;
+    return {dy_ + int64_t{(image.quotient * height_ + p) * width_ + q} * channels_,
             static_cast<unsigned>(p), static_cast<unsigned>(q)};
   }
   __device__ Step step(int64_t group, int64_t index) const {
-    const Divided channel = divide(index, by_k_), column = divide(channel.quotient, by_tap_);
-    const int64_t p = column.quotient * rows_.output_step,
-                  q = column.remainder * columns_.output_step,
-                  k = group * group_channels_ + channel.remainder;
-    return {static_cast<unsigned>(p), static_cast<unsigned>(q),
-            static_cast<int>(k - (p * width_ + q) * channels_)};
+    const auto channel = divide(static_cast<int>(index), by_k_),
+               column = divide(channel.quotient, by_tap_);
+    const int p = column.quotient * step_p_, q = column.remainder * step_q_,
+              k = static_cast<int>(group) * group_channels_ + channel.remainder;
+    return {static_cast<unsigned>(p), static_cast<unsigned>(q), k - (p * width_ + q) * channels_};
   }
   __device__ bool has(const Line& line, const Step& step) const {
-    return line.p - step.p < height_ && line.q - step.q < width_;
+    return line.p - step.p < static_cast<unsigned>(height_) &&
+           line.q - step.q < static_cast<unsigned>(width_);
   }
   __device__ const float* place(const Line& line, const Step& step) const {
     return line.first + step.elements;
@@ -228,9 +234,8 @@ class GradientSource {
  private:
   const float* dy_;
   int64_t pixels_;
-  unsigned height_, width_;
-  int64_t channels_, group_channels_;
-  Remainder rows_, columns_;
+  int height_, width_, channels_, group_channels_;
+  int first_p_, first_q_, step_p_, step_q_;
   Divisor by_row_, by_column_, by_tap_, by_k_;
 };
 
