@@ -87,7 +87,7 @@ def test_sum_of_a_product(suffix: str) -> None:
     check(found, each(lambda x, y, z: x * y + z, suffix, a, b, c), a, b, c)
 
 
-@pytest.mark.parametrize(("suffix", "wide"), zip(NUMBERS[:4], NUMBERS[2:], strict=True))
+@pytest.mark.parametrize(("suffix", "wide"), [*zip(NUMBERS[:4], NUMBERS[2:], strict=True)])
 def test_wide_product(suffix: str, wide: str) -> None:
     a, b = all_of(edges(suffix), edges(suffix))
     found = of_each(f"mul.wide.{suffix} d, a, b;", a, b, to=TYPES[wide])
