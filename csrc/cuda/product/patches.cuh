@@ -16,16 +16,15 @@ namespace neurona {
 // are not found either.
 constexpr unsigned kNowhere = 0x80000000u;
 
-// kWidth elements of a line from a step on, or zeros; without a branch, so that several are under
-// way at once. Four are one load.
+// kWidth elements of a line from a step on, or zeros; without a branch (ptxas predicates the load),
+// so that several are under way at once. Four are one load.
 template <int kWidth, typename Source>
 __device__ inline void elements_or_zeros(const Source& source, const typename Source::Line& line,
                                          const typename Source::Step& step, float* elements) {
-  const float* place = source.place(line, step);
   const bool is_there = source.has(line, step);
   if constexpr (kWidth == 4) {
     float4 four = make_float4(0, 0, 0, 0);
-    if (is_there) four = *reinterpret_cast<const float4*>(place);
+    if (is_there) four = *reinterpret_cast<const float4*>(source.place(line, step));
     elements[0] = four.x;
     elements[1] = four.y;
     elements[2] = four.z;
@@ -33,7 +32,7 @@ __device__ inline void elements_or_zeros(const Source& source, const typename So
   } else {
     static_assert(kWidth == 1);
     elements[0] = 0;
-    if (is_there) elements[0] = *place;
+    if (is_there) elements[0] = *source.place(line, step);
   }
 }
 
