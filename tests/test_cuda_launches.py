@@ -85,7 +85,32 @@ def test_losses_of_few_rows_are_one_launch(device: Any, n: int, c: int, labels: 
         assert launches == 1
 
 
-@pytest.mark.parametrize(("name", "most"), [("mlp256", 12), ("lenet5", 33)])
+@pytest.mark.parametrize("case", [(128, 84, 10), (33, 12, 20), (5, 1, 3), (500, 40, 36)], ids=str)
+def test_gradients_of_a_small_linear_layer_are_one_launch(
+    device: Any, case: tuple[int, int, int]
+) -> None:
+    """With the bits of the products and the sums as they are by themselves."""
+    n, wide, out = case
+    rng = np.random.default_rng(n)
+    there = [
+        device.to_device(rng.standard_normal(s).astype(np.float32))
+        for s in ((n, out), (n, wide), (out, wide))
+    ]
+    dy, x, weight = there
+    (dx, dw, db), launches = launched(device, device.linear_backward, dy, x, weight)
+    assert launches == 1
+    products = [device.gemm(dy, weight), device.gemm(dy, x, trans_a=True)]
+    for got, expected in zip((dx, dw), products, strict=True):
+        assert np.array_equal(device.to_host(got), device.to_host(expected))
+    sums = device.to_host(dy).sum(0, dtype=np.float64)
+    assert_close(device.to_host(db), sums, bound=1e-5, what=f"linear {case}")
+    (dw_alone, db_alone), launches = launched(device, device.linear_backward_weight, dy, x)
+    assert launches == 1
+    assert np.array_equal(device.to_host(dw_alone), device.to_host(dw))
+    assert np.array_equal(device.to_host(db_alone), device.to_host(db))
+
+
+@pytest.mark.parametrize(("name", "most"), [("mlp256", 9), ("lenet5", 27)])
 def test_a_recorded_step_is_so_many_launches(device: Any, name: str, most: int) -> None:
     """With the one that brings inputs and numbers, and the one that takes the loss."""
     before = cuda.use_extension(device)

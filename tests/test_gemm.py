@@ -100,6 +100,8 @@ def test_linear_integers(backend: Any, case: tuple[int, int, int]) -> None:
     harness.check_exact(backend, lambda o, *a: o.linear_backward_data(*a), (dy, weight), what=what)
     harness.check_exact(backend, lambda o, *a: o.linear_backward_weight(*a), (dy, x), what=what)
     assert backend.linear_backward_weight(dy, x, with_bias=False)[1] is None
+    harness.check_exact(backend, lambda o, *a: o.linear_backward(*a), (dy, x, weight), what=what)
+    assert backend.linear_backward(dy, x, weight, with_bias=False)[2] is None
 
 
 @pytest.mark.parametrize("case", [(64, 10, 784), (33, 65, 257), (1, 7, 5)], ids=str)
@@ -114,6 +116,7 @@ def test_linear_random(backend: Any, case: tuple[int, int, int]) -> None:
         (lambda o, *a: o.linear_forward(*a), (x, weight, bias), features_in + 1),
         (lambda o, *a: o.linear_backward_data(*a), (dy, weight), features_out),
         (lambda o, *a: o.linear_backward_weight(*a), (dy, x), n),
+        (lambda o, *a: o.linear_backward(*a), (dy, x, weight), max(n, features_out)),
     ):
         harness.check_linear(backend, call, arrays, terms, what=what)
 
@@ -134,6 +137,9 @@ def test_layouts(backend: Any) -> None:
     )
     harness.check_layouts(
         backend, lambda o, *a: o.linear_backward_weight(*a), (dy, x), what="linear"
+    )
+    harness.check_layouts(
+        backend, lambda o, *a: o.linear_backward(*a), (dy, x, weight), what="linear"
     )
 
 
@@ -161,6 +167,9 @@ def test_thread_count_changes_no_bit(compiled: Any) -> None:
         )
         harness.check_threads(
             compiled, lambda o, *v: o.linear_backward_weight(*v), (dy, x), what="linear"
+        )
+        harness.check_threads(
+            compiled, lambda o, *v: o.linear_backward(*v), (dy, x, weight), what="linear"
         )
 
 
@@ -230,7 +239,7 @@ def test_gradients() -> None:
     arrays = [harness.normals(rng, s) for s in ((3, 4), (2, 4), (2,))]
 
     def backward(dy: Any, x: Any, weight: Any, bias: Any) -> Any:
-        return reference.linear_backward_data(dy, weight), *reference.linear_backward_weight(dy, x)
+        return reference.linear_backward(dy, x, weight)
 
     harness.check_gradient(reference.linear_forward, backward, arrays, what="linear")
 
@@ -264,6 +273,10 @@ REJECTED = [
     Bad("linear_backward_data", ValueError, ("(3, 4)", "(5, 4)"), (X, WEIGHT)),
     *bad_arrays("linear_backward_weight", (DY, X), ("dy", "x")),
     Bad("linear_backward_weight", ValueError, ("(3, 5)", "(2, 4)"), (DY, X[:2])),
+    *bad_arrays("linear_backward", (DY, X, WEIGHT), ("dy", "x", "weight")),
+    Bad("linear_backward", ValueError, ("(3, 5)", "(2, 4)", "(5, 4)"), (DY, X[:2], WEIGHT)),
+    Bad("linear_backward", ValueError, ("(3, 5)", "(3, 4)", "(5, 3)"), (DY, X, WEIGHT[:, :3])),
+    Bad("linear_backward", ValueError, ("(3, 5)", "(3, 4)", "(4, 4)"), (DY, X, WEIGHT[:4])),
 ]
 
 

@@ -18,6 +18,7 @@ CALLS: dict[str, Any] = {
         m(X), m(X), trans_b=True, alpha=0.3, beta=0.7, c=m((4, 4)), bias=m((4,))
     ),
     "linear_forward": lambda r, m: r.linear_forward(m(X), m((5, 6)), m((5,)), activation="gelu"),
+    "linear_backward": lambda r, m: r.linear_backward(m((4, 5)), m(X), m((5, X[1]))),
     "linear_backward_weight": lambda r, m: r.linear_backward_weight(m((4, 5)), m(X)),
     "conv2d_forward": lambda r, m: r.conv2d_forward(m(IMAGE), m(WEIGHT), m((3,)), padding=1),
     "conv2d_backward_data": lambda r, m: r.conv2d_backward_data(m((2, 3, 4, 3)), m(WEIGHT), (6, 5)),

@@ -1,5 +1,5 @@
 // gemm and the three products of a linear layer.
-#include "ops/gemm.h"
+#include "ops/linear.h"
 
 #include "bindings/activation_name.h"
 #include "bindings/array.h"
@@ -86,6 +86,17 @@ py::array linear_backward_data(py::object dy_object, py::object weight_object) {
   return result;
 }
 
+// A new array of sums for each output, or none.
+struct Sums {
+  py::object array = py::none();
+  float* data = nullptr;
+};
+Sums bias_gradient(bool wanted, const LinearShape& shape) {
+  if (!wanted) return {};
+  py::array array = new_floats({shape.out}, Order::kC);
+  return {array, floats(array)};
+}
+
 py::tuple linear_backward_weight(py::object dy_object, py::object x_object,
                                  py::object with_bias_object) {
   constexpr const char* kOp = "linear_backward_weight";
@@ -95,21 +106,33 @@ py::tuple linear_backward_weight(py::object dy_object, py::object x_object,
   if (dy.shape[0] != x.shape[0])
     fail_value(kOp, "dy and x must have the same batch size, got dy ",
                shape_text(dy.shape.data(), 2), " and x ", shape_text(x.shape.data(), 2));
-  const GemmShape shape{dy.shape[1], x.shape[1], dy.shape[0]};
-  py::array dw = new_floats({shape.m, shape.n}, Order::kC);
-  py::object db = py::none();
-  float* db_data = nullptr;
-  if (with_bias) {
-    py::array sums = new_floats({shape.m}, Order::kC);
-    db_data = floats(sums);
-    db = sums;
-  }
-  float* dw_data = floats(dw);
-  run_kernel([=, dy = dy.data, x = x.data] {
-    gemm(shape, {dy, shape.m, true}, {x, shape.n, false}, dw_data, shape.n, {});
-    if (db_data) column_sums(dy, shape.k, shape.m, shape.m, db_data);
+  const LinearShape shape{dy.shape[0], x.shape[1], dy.shape[1]};
+  py::array dw = new_floats({shape.out, shape.in}, Order::kC);
+  const Sums db = bias_gradient(with_bias, shape);
+  run_kernel([=, dy = dy.data, x = x.data, dw = floats(dw), db = db.data] {
+    linear_backward(shape, dy, x, nullptr, {nullptr, dw, db});
   });
-  return py::make_tuple(dw, db);
+  return py::make_tuple(dw, db.array);
+}
+
+py::tuple linear_backward_binding(py::object dy_object, py::object x_object,
+                                  py::object weight_object, py::object with_bias_object) {
+  constexpr const char* kOp = "linear_backward";
+  const Input dy = input_array(kOp, "dy", dy_object, Order::kC, 2, "(N, out)");
+  const Input x = input_array(kOp, "x", x_object, Order::kC, 2, "(N, in)");
+  const Input weight = input_array(kOp, "weight", weight_object, Order::kC, 2, "(out, in)");
+  const bool with_bias = bool_parameter(kOp, "with_bias", with_bias_object);
+  const LinearShape shape{dy.shape[0], x.shape[1], dy.shape[1]};
+  if (x.shape[0] != shape.n || weight.shape[0] != shape.out || weight.shape[1] != shape.in)
+    fail_value(kOp, "dy (N, out), x (N, in) and weight (out, in) do not fit, got dy ",
+               shape_text(dy.shape.data(), 2), ", x ", shape_text(x.shape.data(), 2),
+               " and weight ", shape_text(weight.shape.data(), 2));
+  py::array dx = new_floats({shape.n, shape.in}, Order::kC),
+            dw = new_floats({shape.out, shape.in}, Order::kC);
+  const Sums db = bias_gradient(with_bias, shape);
+  run_kernel([=, dy = dy.data, x = x.data, weight = weight.data, dx = floats(dx), dw = floats(dw),
+              db = db.data] { linear_backward(shape, dy, x, weight, {dx, dw, db}); });
+  return py::make_tuple(dx, dw, db.array);
 }
 
 }  // namespace
@@ -128,6 +151,9 @@ void register_gemm(py::module_& m) {
   m.def("linear_backward_weight", &linear_backward_weight, py::arg("dy"), py::arg("x"),
         py::kw_only(), py::arg("with_bias") = true,
         "(dy.T @ x, column sums of dy): dw (out, in), db (out,) or None.");
+  m.def("linear_backward", &linear_backward_binding, py::arg("dy"), py::arg("x"), py::arg("weight"),
+        py::kw_only(), py::arg("with_bias") = true,
+        "What linear_backward_data and linear_backward_weight return: (dx, dw, db or None).");
 }
 
 }  // namespace neurona

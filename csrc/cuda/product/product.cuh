@@ -128,19 +128,16 @@ struct alignas(16) Four {
   float at[4];
 };
 
+// What the block of this number does, with kStages parts of shared memory.
 template <int kTileM, int kTileN, int kWidth, typename SourceA, typename SourceB, typename Target>
-__global__ void __launch_bounds__(kProductThreads,
-                                  blocks_at_once<kTileM, kTileN, kWidth, SourceA, SourceB>())
-    product_kernel(ProductShape shape, ProductGrid grid, SourceA a, SourceB b,
-                   ProductOutput<Target> output) {
-  wait_for_earlier_kernels();
+__device__ inline void multiply_tile(unsigned number, float* const memory,
+                                     const ProductShape& shape, const ProductGrid& grid,
+                                     const SourceA& a, const SourceB& b,
+                                     const ProductOutput<Target>& output) {
   using Tile = PlainTile<kTileM, kTileN>;
   constexpr int kDepths = Tile::kDepths, kStages = Tile::kStages;
   constexpr int kPart = Tile::kPart, kPartA = kTileM * kDepths;
-  NEURONA_SHARED(Four, fours, [kStages * kPart / 4]);
-  float* const memory = fours[0].at;
-
-  const BlockPlace place = block_place(grid);
+  const BlockPlace place = place_of(grid, number);
   const int64_t first_m = int64_t{place.tile_m} * kTileM, first_n = int64_t{place.tile_n} * kTileN;
   const SliceParts<kDepths> slice(shape, grid, place.slice);
 
@@ -214,6 +211,17 @@ __global__ void __launch_bounds__(kProductThreads,
   }
 }
 
+template <int kTileM, int kTileN, int kWidth, typename SourceA, typename SourceB, typename Target>
+__global__ void __launch_bounds__(kProductThreads,
+                                  blocks_at_once<kTileM, kTileN, kWidth, SourceA, SourceB>())
+    product_kernel(ProductShape shape, ProductGrid grid, SourceA a, SourceB b,
+                   ProductOutput<Target> output) {
+  wait_for_earlier_kernels();
+  using Tile = PlainTile<kTileM, kTileN>;
+  NEURONA_SHARED(Four, fours, [Tile::kStages * Tile::kPart / 4]);
+  multiply_tile<kTileM, kTileN, kWidth>(blockIdx.x, fours[0].at, shape, grid, a, b, output);
+}
+
 // Launches `kernel` on a grid of tiles of tile_m x tile_n.
 template <typename SourceA, typename SourceB, typename Target>
 void run_product(const char* name,
@@ -235,6 +243,11 @@ void plain_product_by(const char* name, const ProductShape& shape, const SourceA
               kTileN, shape, a, b, target);
 }
 
+constexpr int kSmallestTile = 32;
+inline bool takes_smallest_tiles(const ProductShape& shape) {
+  return shape.m <= kSmallestTile || shape.n <= kSmallestTile || !enough_tiles(shape, 64, 64);
+}
+
 // Larger tiles need fewer loads for each product; they are taken where there are enough of them and
 // where more than half of their rows and columns are those of the product. Of the largest a
 // multiprocessor runs one at a time: twice as many make the last round matter less.
@@ -248,9 +261,9 @@ void plain_product_of(const char* name, const ProductShape& shape, const SourceA
     return plain_product_by<128, 128, kWidth>(name, shape, a, b, target);
   if (shape.m > 64 && shape.n > 32 && enough_tiles(shape, 128, 64))
     return plain_product_by<128, 64, kWidth>(name, shape, a, b, target);
-  if (shape.m > 32 && shape.n > 32 && enough_tiles(shape, 64, 64))
+  if (!takes_smallest_tiles(shape))
     return plain_product_by<64, 64, kWidth>(name, shape, a, b, target);
-  plain_product_by<32, 32, kWidth>(name, shape, a, b, target);
+  plain_product_by<kSmallestTile, kSmallestTile, kWidth>(name, shape, a, b, target);
 }
 
 template <typename SourceA, typename SourceB, typename Target>

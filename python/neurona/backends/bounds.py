@@ -306,6 +306,7 @@ RULES: dict[str, Rule] = {
     "linear_forward": _linear("linear_forward", lambda a: a["x"].shape[1] + 1),
     "linear_backward_data": _linear("linear_backward_data", lambda a: a["weight"].shape[0]),
     "linear_backward_weight": _linear("linear_backward_weight", lambda a: len(a["dy"])),
+    "linear_backward": _linear("linear_backward", lambda a: max(a["dy"].shape)),
     "conv2d_forward": _winograd(
         "conv2d_forward",
         _linear("conv2d_forward", lambda a: a["weight"].shape[1] * _taps(a) + 1),

@@ -7,6 +7,7 @@ KERNELS = (
     "linear_forward",
     "linear_backward_data",
     "linear_backward_weight",
+    "linear_backward",
     "conv2d_forward",
     "conv2d_backward_data",
     "conv2d_backward_weight",

@@ -35,6 +35,8 @@ class Linear(Function):
         if activation is not None:
             dy = fused_backward(activation, dy, y)
         dx = dw = db = None
+        if need_x and need_weight:
+            return *backend.linear_backward(dy, x, weight, with_bias=need_bias), None
         if need_x:
             dx = backend.linear_backward_data(dy, weight)
         if need_weight:

@@ -58,7 +58,13 @@ from .cross_entropy import cross_entropy_forward
 from .distance import pairwise_distances
 from .elementwise import add, div, mul, sub
 from .focal_loss import focal_loss_forward
-from .gemm import gemm, linear_backward_data, linear_backward_weight, linear_forward
+from .gemm import (
+    gemm,
+    linear_backward,
+    linear_backward_data,
+    linear_backward_weight,
+    linear_forward,
+)
 from .optim import adam_step, sgd_step
 from .pointwise_loss import pointwise_loss_forward
 from .pool2d import (
@@ -120,6 +126,7 @@ __all__ = [
     "hard_sigmoid_forward",
     "leaky_relu_backward",
     "leaky_relu_forward",
+    "linear_backward",
     "linear_backward_data",
     "linear_backward_weight",
     "linear_forward",

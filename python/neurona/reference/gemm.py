@@ -145,3 +145,28 @@ def linear_backward_weight(
         )
     db = dy.sum(axis=0, dtype=check.accumulator(dy.dtype)).astype(dy.dtype) if with_bias else None
     return dy.T @ x, db
+
+
+@np.errstate(all="ignore")
+def linear_backward(
+    dy: np.ndarray, x: np.ndarray, weight: np.ndarray, *, with_bias: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return dx, dw and db: what linear_backward_data and linear_backward_weight return.
+
+    Raises TypeError for a wrong dtype, ValueError for shapes that do not fit.
+
+    >>> linear_backward(np.array([[2.0]]), np.array([[3.0, 4.0]]), np.array([[5.0, 6.0]]))
+    (array([[10., 12.]]), array([[6., 8.]]), array([2.]))
+    """
+    op = "linear_backward"
+    dy = check.array(op, "dy", dy, "(N, out)")
+    x = check.array(op, "x", x, "(N, in)")
+    weight = check.array(op, "weight", weight, "(out, in)")
+    check.same_dtype(op, "x", x, "dy", dy)
+    check.same_dtype(op, "weight", weight, "dy", dy)
+    if dy.shape[0] != x.shape[0] or weight.shape != (dy.shape[1], x.shape[1]):
+        raise ValueError(
+            f"{op}: dy (N, out), x (N, in) and weight (out, in) do not fit, "
+            f"got shapes {dy.shape}, {x.shape} and {weight.shape}"
+        )
+    return linear_backward_data(dy, weight), *linear_backward_weight(dy, x, with_bias=with_bias)

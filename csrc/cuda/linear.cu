@@ -1,0 +1,112 @@
+// The gradients of a linear layer. Of a small one, whose products are far too few tiles to fill a
+// GPU, both products and the sums of the bias are one launch: what counts there is how many kernels
+// wait for each other, 1 to 2 us each. Some blocks compute a tile of dx, some one of dw, and some
+// sum 8 columns of dy.
+#include "ops/linear.h"
+
+#include "cuda/column_sums.cuh"
+#include "cuda/precision.h"
+#include "cuda/product/product.cuh"
+
+namespace neurona {
+namespace {
+
+// A product whose result is a dense matrix, and how many blocks it takes: none if it is not wanted.
+template <typename SourceA, typename SourceB>
+struct SmallProduct {
+  ProductShape shape;
+  ProductGrid grid;
+  SourceA a;
+  SourceB b;
+  float* c;
+  unsigned blocks;
+
+  SmallProduct(const ProductShape& of, const SourceA& left, const SourceB& right, float* to)
+      : shape(of),
+        grid(product_grid(of, kSmallestTile, kSmallestTile)),
+        a(left),
+        b(right),
+        c(to),
+        blocks(to ? static_cast<unsigned>(grid.tiles_m * grid.tiles_n) : 0) {}
+
+  bool is_small() const { return !c || (takes_smallest_tiles(shape) && grid.slices == 1); }
+  bool is_in_fours() const { return !c || (a.is_in_fours(shape.k) && b.is_in_fours(shape.k)); }
+
+  template <int kWidth>
+  __device__ void multiply(unsigned number, float* memory) const {
+    const ProductOutput<RowTarget> output{{c, shape.n, 0, {}}, nullptr, nullptr};
+    multiply_tile<kSmallestTile, kSmallestTile, kWidth>(number, memory, shape, grid, a, b, output);
+  }
+};
+
+// 32 lanes take 16 rows each, in two rounds of loads; of more rows the products are cut anyway.
+constexpr int kSummedColumns = 8;
+constexpr int64_t kMostRows = 512;
+
+struct BiasGradient {
+  Rows dy;
+  float* db;
+  unsigned blocks;
+
+  __device__ void sum(unsigned number, ColumnSumsOfWarps<kSummedColumns>& of_warp) const {
+    constexpr int kLanes = kBlock / kSummedColumns;
+    const int lane = threadIdx.x / kSummedColumns;
+    const int64_t column = int64_t{number} * kSummedColumns + threadIdx.x % kSummedColumns;
+    double sum = 0;
+    if (column < dy.columns)
+      sum = sum_of_steps(dy.x + column, lane, dy.rows, int64_t{kLanes}, dy.stride);
+    sum = sum_of_lanes<kSummedColumns>(sum, of_warp);
+    if (lane == 0 && column < dy.columns) db[column] = static_cast<float>(sum);
+  }
+};
+
+using DataProduct = SmallProduct<DenseSource<true>, DenseSource<false>>;
+using WeightProduct = SmallProduct<DenseSource<false>, DenseSource<false>>;
+
+template <int kWidth>
+__global__ void __launch_bounds__(kProductThreads, 2)
+    linear_gradients_kernel(DataProduct dx, WeightProduct dw, BiasGradient db) {
+  wait_for_earlier_kernels();
+  using Tile = PlainTile<kSmallestTile, kSmallestTile>;
+  NEURONA_SHARED(Four, fours, [Tile::kStages * Tile::kPart / 4]);
+  unsigned number = blockIdx.x;
+  if (number < dx.blocks) return dx.multiply<kWidth>(number, fours[0].at);
+  number -= dx.blocks;
+  if (number < dw.blocks) return dw.multiply<kWidth>(number, fours[0].at);
+  db.sum(number - dw.blocks, *reinterpret_cast<ColumnSumsOfWarps<kSummedColumns>*>(fours[0].at));
+}
+static_assert(kProductThreads == kBlock);
+
+// Whether it was done.
+bool gradients_at_once(const LinearShape& shape, const float* dy, const float* x,
+                       const float* weight, const LinearGradients& to) {
+  const auto [n, in, out] = shape;
+  if (n == 0 || in == 0 || out == 0) return false;
+  const DataProduct dx({n, in, out, 1}, DenseSource<true>{dy, n, out, 0},
+                       DenseSource<false>{weight, in, in, 0}, to.dx);
+  const WeightProduct dw({out, in, n, 1}, DenseSource<false>{dy, out, out, 0},
+                         DenseSource<false>{x, in, in, 0}, to.dw);
+  const BiasGradient db{
+      {dy, n, out, out}, to.db, to.db ? static_cast<unsigned>(divide_up(out, kSummedColumns)) : 0};
+  if (product_precision() != ProductPrecision::kHighest || n > kMostRows || !dx.is_small() ||
+      !dw.is_small())
+    return false;
+  const auto kernel = dx.is_in_fours() && dw.is_in_fours() ? linear_gradients_kernel<4>
+                                                           : linear_gradients_kernel<1>;
+  launch("linear_backward", kernel,
+         overlapping({dim3(dx.blocks + dw.blocks + db.blocks), dim3(kProductThreads)}), dx, dw, db);
+  return true;
+}
+
+}  // namespace
+
+void linear_backward(const LinearShape& shape, const float* dy, const float* x, const float* weight,
+                     const LinearGradients& to) {
+  if (gradients_at_once(shape, dy, x, weight, to)) return;
+  const auto [n, in, out] = shape;
+  if (to.dx) gemm({n, in, out}, {dy, out, false}, {weight, in, false}, to.dx, in, {});
+  if (to.dw) gemm({out, in, n}, {dy, out, true}, {x, in, false}, to.dw, in, {});
+  if (to.db) column_sums(dy, n, out, out, to.db);
+}
+
+}  // namespace neurona
