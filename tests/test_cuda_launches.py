@@ -110,7 +110,37 @@ def test_gradients_of_a_small_linear_layer_are_one_launch(
     assert np.array_equal(device.to_host(db_alone), device.to_host(db))
 
 
-@pytest.mark.parametrize(("name", "most"), [("mlp256", 9), ("lenet5", 27)])
+@pytest.mark.parametrize(
+    ("x_shape", "w_shape", "groups"),
+    [((3, 1, 28, 28), (6, 1, 5, 5), 1), ((6, 6, 14, 14), (16, 6, 5, 5), 1)]
+    + [((2, 4, 21, 20), (10, 2, 3, 3), 2), ((5, 4, 12, 12), (12, 2, 1, 1), 2)],
+)
+def test_the_bias_of_a_narrow_convolution_takes_no_launch(
+    device: Any, x_shape: tuple[int, ...], w_shape: tuple[int, ...], groups: int
+) -> None:
+    """Its gradient comes with that of the filters, whose bits are the same without it."""
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal(x_shape).astype(np.float32)
+    weight = np.zeros(w_shape, np.float32)
+    dy = rng.standard_normal(
+        reference.conv2d_forward(x, weight, groups=groups).shape, dtype=np.float32
+    )
+    there = device.to_device(dy), device.to_device(x)
+
+    def gradients(with_bias: bool) -> Any:
+        return device.conv2d_backward_weight(
+            *there, w_shape[2:], groups=groups, with_bias=with_bias
+        )
+
+    (dw, db), launches = launched(device, gradients, True)
+    (alone, none), launches_alone = launched(device, gradients, False)
+    assert launches == launches_alone and none is None
+    assert np.array_equal(device.to_host(dw), device.to_host(alone))
+    exact = dy.sum((0, 2, 3), dtype=np.float64)
+    assert_close(device.to_host(db), exact, bound=1e-5, what=f"bias of {w_shape}")
+
+
+@pytest.mark.parametrize(("name", "most"), [("mlp256", 9), ("lenet5", 25)])
 def test_a_recorded_step_is_so_many_launches(device: Any, name: str, most: int) -> None:
     """With the one that brings inputs and numbers, and the one that takes the loss."""
     before = cuda.use_extension(device)

@@ -101,6 +101,17 @@ py::array new_array(const py::dtype& dtype, const std::vector<int64_t>& shape, O
 py::array copied(const py::array& source, Order order);
 inline float* floats(py::array& array) { return static_cast<float*>(array.mutable_data()); }
 
+// So many floats, or None and null.
+struct OptionalFloats {
+  py::object array = py::none();
+  float* data = nullptr;
+};
+inline OptionalFloats new_floats_if(bool wanted, int64_t size) {
+  if (!wanted) return {};
+  py::array array = new_floats({size}, Order::kC);
+  return {array, floats(array)};
+}
+
 // Parameters. Booleans and floats are TypeErrors, numbers that do not fit 64 bits or break the rule
 // ValueErrors.
 int64_t int_parameter(const char* op, const char* name, py::handle value);

@@ -97,8 +97,7 @@ py::array conv2d_backward_data_binding(py::object dy_object, py::object weight_o
   return result;
 }
 
-py::object bias_gradient(bool wanted, const float* dy, int64_t pixels, int64_t channels) {
-  if (!wanted) return py::none();
+py::array bias_gradient(const float* dy, int64_t pixels, int64_t channels) {
   py::array db = new_floats({channels}, Order::kC);
   float* sums = floats(db);
   run_kernel([=] { column_sums(dy, pixels, channels, channels, sums); });
@@ -123,17 +122,16 @@ py::tuple conv2d_backward_weight_binding(py::object dy_object, py::object x_obje
   const Conv2dPlan plan =
       plan_conv2d(kOp, shape, Conv2dDirection::kBackwardWeight, variant_text(kOp, variant));
   py::array dw = new_floats({shape.k, shape.group_c(), shape.r, shape.s}, Order::kC);
-  float* target = floats(dw);
-  run_kernel([=, variant = plan.variant, dy = dy.data, x = x.data] {
-    conv2d_backward_weight(shape, variant, dy, x, target);
+  const OptionalFloats db = new_floats_if(with_bias, shape.k);
+  run_kernel([=, variant = plan.variant, dy = dy.data, x = x.data, dw = floats(dw), db = db.data] {
+    conv2d_backward_weight(shape, variant, dy, x, dw, db);
   });
-  return py::make_tuple(dw,
-                        bias_gradient(with_bias, dy.data, shape.n * shape.p * shape.q, shape.k));
+  return py::make_tuple(dw, db.array);
 }
 
 py::array conv2d_backward_bias(py::object dy_object) {
   const Input dy = images("conv2d_backward_bias", "dy", dy_object);
-  return bias_gradient(true, dy.data, dy.shape[0] * dy.shape[2] * dy.shape[3], dy.shape[1]);
+  return bias_gradient(dy.data, dy.shape[0] * dy.shape[2] * dy.shape[3], dy.shape[1]);
 }
 
 std::string conv2d_plan(py::object x_shape, py::object weight_shape, py::object stride,
@@ -243,10 +241,10 @@ py::tuple conv_transpose2d_backward_weight(py::object dy_object, py::object x_ob
   py::array dw = new_floats({shape.k, shape.group_c(), shape.r, shape.s}, Order::kC);
   float* target = floats(dw);
   run_kernel([=, variant = plan.variant, dy = dy.data, x = x.data] {
-    conv2d_backward_weight(shape, variant, x, dy, target);
+    conv2d_backward_weight(shape, variant, x, dy, target, nullptr);
   });
-  return py::make_tuple(dw,
-                        bias_gradient(with_bias, dy.data, shape.n * shape.h * shape.w, shape.c));
+  if (!with_bias) return py::make_tuple(dw, py::none());
+  return py::make_tuple(dw, bias_gradient(dy.data, shape.n * shape.h * shape.w, shape.c));
 }
 
 }  // namespace

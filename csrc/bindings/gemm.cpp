@@ -86,17 +86,6 @@ py::array linear_backward_data(py::object dy_object, py::object weight_object) {
   return result;
 }
 
-// A new array of sums for each output, or none.
-struct Sums {
-  py::object array = py::none();
-  float* data = nullptr;
-};
-Sums bias_gradient(bool wanted, const LinearShape& shape) {
-  if (!wanted) return {};
-  py::array array = new_floats({shape.out}, Order::kC);
-  return {array, floats(array)};
-}
-
 py::tuple linear_backward_weight(py::object dy_object, py::object x_object,
                                  py::object with_bias_object) {
   constexpr const char* kOp = "linear_backward_weight";
@@ -108,7 +97,7 @@ py::tuple linear_backward_weight(py::object dy_object, py::object x_object,
                shape_text(dy.shape.data(), 2), " and x ", shape_text(x.shape.data(), 2));
   const LinearShape shape{dy.shape[0], x.shape[1], dy.shape[1]};
   py::array dw = new_floats({shape.out, shape.in}, Order::kC);
-  const Sums db = bias_gradient(with_bias, shape);
+  const OptionalFloats db = new_floats_if(with_bias, shape.out);
   run_kernel([=, dy = dy.data, x = x.data, dw = floats(dw), db = db.data] {
     linear_backward(shape, dy, x, nullptr, {nullptr, dw, db});
   });
@@ -129,7 +118,7 @@ py::tuple linear_backward_binding(py::object dy_object, py::object x_object,
                " and weight ", shape_text(weight.shape.data(), 2));
   py::array dx = new_floats({shape.n, shape.in}, Order::kC),
             dw = new_floats({shape.out, shape.in}, Order::kC);
-  const Sums db = bias_gradient(with_bias, shape);
+  const OptionalFloats db = new_floats_if(with_bias, shape.out);
   run_kernel([=, dy = dy.data, x = x.data, weight = weight.data, dx = floats(dx), dw = floats(dw),
               db = db.data] { linear_backward(shape, dy, x, weight, {dx, dw, db}); });
   return py::make_tuple(dx, dw, db.array);

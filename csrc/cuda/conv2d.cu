@@ -2,6 +2,7 @@
 #include "ops/conv2d.h"
 
 #include "cuda/conv2d_variants.h"
+#include "ops/gemm.h"
 
 namespace neurona {
 
@@ -28,12 +29,16 @@ void conv2d_backward_data(const Conv2dShape& shape, Conv2dVariant variant, const
 }
 
 void conv2d_backward_weight(const Conv2dShape& shape, Conv2dVariant variant, const float* dy,
-                            const float* x, float* dw) {
-  if (variant == Conv2dVariant::kNaive) return conv2d_naive_backward_weight(shape, dy, x, dw);
-  if (variant == Conv2dVariant::kDepthwise)
-    return conv2d_depthwise_backward_weight(shape, dy, x, dw);
-  if (conv2d_narrow_backward_weight(shape, dy, x, dw)) return;
-  conv2d_direct_backward_weight(shape, dy, x, dw);
+                            const float* x, float* dw, float* db) {
+  if (variant == Conv2dVariant::kNaive)
+    conv2d_naive_backward_weight(shape, dy, x, dw);
+  else if (variant == Conv2dVariant::kDepthwise)
+    conv2d_depthwise_backward_weight(shape, dy, x, dw);
+  else if (conv2d_narrow_backward_weight(shape, dy, x, dw, db))
+    return;
+  else
+    conv2d_direct_backward_weight(shape, dy, x, dw);
+  if (db) column_sums(dy, shape.n * shape.p * shape.q, shape.k, shape.k, db);
 }
 
 }  // namespace neurona

@@ -75,15 +75,43 @@ constexpr int kLoads = 8;        // pixels of a warp that are under way at once
 
 struct FilterGradient {
   const float* dy;
-  float* dw;
+  float *dw, *db;  // the latter null if it is not wanted
   int64_t pixels, pixels_of_slice;
   int64_t outputs, channels, taps, all_outputs, tiles;  // the first three of a group
   float* parts;
+  double* bias_parts;  // (group, slice, output)
   unsigned* counters;
 };
 
+// The gradient of a group's bias, which are sums over the pixels, in double: each thread has those
+// of its pixels for output threadIdx.x % kOutputs. This slice's go to bias_parts.
+template <int kOutputs>
+__device__ inline void store_bias_part(double* part, double own, double* of_threads) {
+  of_threads[threadIdx.x] = own;
+  __syncthreads();
+  if (threadIdx.x >= kOutputs) return;
+  double sum = 0;
+  for (int i = threadIdx.x; i < kBlock; i += kOutputs) sum += of_threads[i];
+  part[threadIdx.x] = sum;
+}
+
+// Of all slices, a warp for each output: lanes take slices, and their sums meet in one order.
+template <int kOutputs>
+__device__ inline void store_bias(const double* parts, int64_t slices, int64_t outputs, float* db) {
+  const int lane = threadIdx.x % kWarpSize;
+  for (int64_t output = threadIdx.x / kWarpSize; output < outputs; output += kWarps) {
+    double sum = 0;
+    for (int64_t slice = lane; slice < slices; slice += kWarpSize)
+      sum += parts[slice * kOutputs + output];
+    for (int distance = kWarpSize / 2; distance > 0; distance /= 2)
+      sum += __shfl_xor_sync(kAllLanes, sum, distance);
+    if (lane == 0) db[output] = static_cast<float>(sum);
+  }
+}
+
 // dw of 32 lines (tap, channel) and all outputs of a group, from a slice of the pixels; the last
-// block of these lines adds the slices in order. There are no more blocks than multiprocessors.
+// block of these lines adds the slices in order. There are no more blocks than multiprocessors. The
+// blocks of a group's first lines have db too.
 template <int kOutputs>
 __global__ void __launch_bounds__(kBlock, 1)
     filter_gradient_kernel(FilterGradient it, PatchSource<false> patches) {
@@ -95,7 +123,9 @@ __global__ void __launch_bounds__(kBlock, 1)
   const int warp = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
   const Source::Line line = patches.line(group, tile * kWarpSize + lane);
   const int64_t end = min(it.pixels, (blockIdx.y + int64_t{1}) * it.pixels_of_slice);
+  const bool has_bias = it.db && tile == 0;
   float sums[kOutputs] = {};
+  double bias = 0;
   for (int64_t first = blockIdx.y * it.pixels_of_slice; first < end; first += kPixels) {
     __syncthreads();
     const int64_t own = first + threadIdx.x;
@@ -105,6 +135,7 @@ __global__ void __launch_bounds__(kBlock, 1)
       const int64_t pixel = first + i / kOutputs, output = i % kOutputs;
       const bool inside = pixel < end && output < it.outputs;
       elements[i] = inside ? it.dy[pixel * it.all_outputs + group * it.outputs + output] : 0.0f;
+      if (has_bias) bias += elements[i];
     }
     __syncthreads();
     for (int pixel = warp * kWarpSize; pixel < (warp + 1) * kWarpSize; pixel += kLoads) {
@@ -141,6 +172,11 @@ __global__ void __launch_bounds__(kBlock, 1)
     for (int other = 1; other < kWarps; ++other) sum += of_warps[other * kSums + i];
     parts[blockIdx.y * kSums + i] = sum;
   }
+  if (has_bias) {
+    __syncthreads();
+    store_bias_part<kOutputs>(it.bias_parts + (group * slices + blockIdx.y) * kOutputs, bias,
+                              reinterpret_cast<double*>(gradients));
+  }
   if (!is_last_block(it.counters + blockIdx.x, static_cast<unsigned>(slices))) return;
   for (int i = threadIdx.x; i < kSums; i += kBlock) {
     constexpr int kTogether = 32;  // each round of loads takes as long as the way to L2
@@ -158,6 +194,9 @@ __global__ void __launch_bounds__(kBlock, 1)
     if (output < it.outputs && tap < it.taps)
       it.dw[((group * it.outputs + output) * it.channels + channel) * it.taps + tap] = sum;
   }
+  if (has_bias)
+    store_bias<kOutputs>(it.bias_parts + group * slices * kOutputs, slices, it.outputs,
+                         it.db + group * it.outputs);
 }
 
 template <int kOutputs>
@@ -171,7 +210,10 @@ void filter_gradient(FilterGradient it, int64_t groups, const PatchSource<false>
   it.pixels_of_slice = divide_up(divide_up(it.pixels, slices), kPixels) * kPixels;
   const auto used = static_cast<unsigned>(divide_up(it.pixels, it.pixels_of_slice));
   const Workspace parts(static_cast<size_t>(columns * used * kOutputs * kWarpSize) * sizeof(float));
+  const Workspace bias_parts(it.db ? static_cast<size_t>(groups * used * kOutputs) * sizeof(double)
+                                   : 0);
   it.parts = parts.as<float>();
+  it.bias_parts = bias_parts.as<double>();
   it.counters = block_counters();
   launch("conv2d_backward_weight", filter_gradient_kernel<kOutputs>,
          overlapping({dim3(static_cast<unsigned>(columns), used)}), it, patches);
@@ -218,12 +260,13 @@ bool conv2d_narrow_backward_data(const Conv2dShape& shape, const float* dy, cons
 }
 
 bool conv2d_narrow_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
-                                   float* dw) {
+                                   float* dw, float* db) {
   const int64_t pixels = shape.n * shape.p * shape.q, taps = shape.r * shape.s;
   const int64_t tiles = divide_up(taps * shape.group_c(), kWarpSize);
   if (!is_narrow(shape, pixels) || tiles * shape.groups > kBlockCounters) return false;
-  const FilterGradient gradient{dy,   dw,      pixels, 0,       shape.group_k(), shape.group_c(),
-                                taps, shape.k, tiles,  nullptr, nullptr};
+  const FilterGradient gradient{
+      dy,   dw,      db,    pixels,  0,       shape.group_k(), shape.group_c(),
+      taps, shape.k, tiles, nullptr, nullptr, nullptr};
   const PatchSource<false> patches(shape, x);
   if (shape.group_k() <= 8)
     filter_gradient<8>(gradient, shape.groups, patches);

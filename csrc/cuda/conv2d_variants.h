@@ -23,13 +23,14 @@ void conv2d_direct_backward_data(const Conv2dShape& shape, const float* dy, cons
 void conv2d_direct_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
                                    float* dw);
 
-// The same for few channels and outputs, and many pixels: false where they are not used.
+// The same for few channels and outputs, and many pixels: false where they are not used. The last
+// one has the gradient of the bias too, unless `db` is null.
 bool conv2d_narrow_forward(const Conv2dShape& shape, const float* x, const float* weight,
                            const float* bias, TileActivation activation, float* y);
 bool conv2d_narrow_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
                                  const float* bias, float* dx);
 bool conv2d_narrow_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
-                                   float* dw);
+                                   float* dw, float* db);
 
 // The same on the tensor cores of sm_90, at a lower precision than "highest": false where they are
 // not used, which leaves everything as it was. dx goes to `pixels`, with its bias if there is one.

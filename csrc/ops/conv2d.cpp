@@ -2,6 +2,7 @@
 #include "ops/conv2d.h"
 
 #include "ops/conv2d_variants.h"
+#include "ops/gemm.h"
 
 namespace neurona {
 
@@ -48,8 +49,10 @@ void conv2d_backward_data(const Conv2dShape& shape, Conv2dVariant variant, const
   }
 }
 
-void conv2d_backward_weight(const Conv2dShape& shape, Conv2dVariant variant, const float* dy,
-                            const float* x, float* dw) {
+namespace {
+
+void filter_gradient(const Conv2dShape& shape, Conv2dVariant variant, const float* dy,
+                     const float* x, float* dw) {
   switch (variant) {
     case Conv2dVariant::kNaive: return conv2d_naive_backward_weight(shape, dy, x, dw);
     case Conv2dVariant::kDirect: return conv2d_direct_backward_weight(shape, dy, x, dw);
@@ -62,6 +65,14 @@ void conv2d_backward_weight(const Conv2dShape& shape, Conv2dVariant variant, con
     case Conv2dVariant::kWinogradColumns:
       return conv2d_winograd_columns_backward_weight(shape, dy, x, dw);
   }
+}
+
+}  // namespace
+
+void conv2d_backward_weight(const Conv2dShape& shape, Conv2dVariant variant, const float* dy,
+                            const float* x, float* dw, float* db) {
+  filter_gradient(shape, variant, dy, x, dw);
+  if (db) column_sums(dy, shape.n * shape.p * shape.q, shape.k, shape.k, db);
 }
 
 }  // namespace neurona

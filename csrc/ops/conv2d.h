@@ -3,6 +3,7 @@
 //   forward          y[n,k,p,q]  = b[k] + sum over c,r,s of x[n,c,h,w] * w[k,c,r,s]
 //   backward data    dx[n,c,h,w] = sum over k,r,s of dy[n,k,p,q] * w[k,c,r,s]
 //   backward weight  dw[k,c,r,s] = sum over n,p,q of dy[n,k,p,q] * x[n,c,h,w]
+//                    db[k]       = sum over n,p,q of dy[n,k,p,q]
 //
 // with h = p * stride + r * dilation - padding, and w from q and s likewise.
 //
@@ -21,7 +22,8 @@ void conv2d_forward(const Conv2dShape& shape, Conv2dVariant variant, const float
 // `bias` (C values, or null) is added to dx: a transposed convolution is this pass with a bias.
 void conv2d_backward_data(const Conv2dShape& shape, Conv2dVariant variant, const float* dy,
                           const float* weight, const float* bias, float* dx);
+// `db` is null where it is not wanted.
 void conv2d_backward_weight(const Conv2dShape& shape, Conv2dVariant variant, const float* dy,
-                            const float* x, float* dw);
+                            const float* x, float* dw, float* db);
 
 }  // namespace neurona
