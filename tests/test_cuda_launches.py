@@ -140,7 +140,7 @@ def test_the_bias_of_a_narrow_convolution_takes_no_launch(
     assert_close(device.to_host(db), exact, bound=1e-5, what=f"bias of {w_shape}")
 
 
-@pytest.mark.parametrize(("name", "most"), [("mlp256", 9), ("lenet5", 25)])
+@pytest.mark.parametrize(("name", "most"), [("mlp256", 9), ("lenet5", 23)])
 def test_a_recorded_step_is_so_many_launches(device: Any, name: str, most: int) -> None:
     """With the one that brings inputs and numbers, and the one that takes the loss."""
     before = cuda.use_extension(device)
@@ -158,24 +158,33 @@ def test_a_recorded_step_is_so_many_launches(device: Any, name: str, most: int) 
         cuda.use_extension(before)
 
 
-def test_a_relu_before_a_pooling_gives_the_same_bits_in_either_place(
+def test_a_relu_before_a_pooling_gives_the_same_bits_in_each_place(
     device: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Few elements have it in the layer's kernel; of many it comes behind the pooling."""
+    """Behind the pooling, in the layer's kernel, and there with its gradient in the pooling's."""
     before = cuda.use_extension(device)
     try:
         model = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
         model.to("cuda")
         x = neurona.randn(2, 3, 9, 7).to("cuda")
         results = []
-        for few in (0, 1 << 20):
-            monkeypatch.setattr(fusion, "_FEW_ON_DEVICE", few)
-            model.zero_grad()
-            y, launches = launched(device, model, x)
+        one_node = fusion._is_one_node
+
+        def step() -> Any:
+            y = model(x)
             (y * y).sum().backward()
+            return y
+
+        for few, together in ((0, False), (1 << 20, False), (0, True)):
+            monkeypatch.setattr(fusion, "_FEW_ON_DEVICE", few)
+            choice = one_node if together else lambda *_: False
+            monkeypatch.setattr(fusion, "_is_one_node", choice)
+            model.zero_grad()
+            y, launches = launched(device, step)
             gradients = [parameter.grad for parameter in model.parameters()]
             results.append([launches, *(a.detach().cpu().numpy() for a in (y, *gradients))])
-        assert all(map(np.array_equal, results[0][1:], results[1][1:]))
-        assert results[1][0] < results[0][0] or emulated.ON_A_GPU
+        for other in results[1:]:
+            assert all(map(np.array_equal, results[0][1:], other[1:]))
+        assert results[2][0] < results[1][0] < results[0][0] or emulated.ON_A_GPU
     finally:
         cuda.use_extension(before)

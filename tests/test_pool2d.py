@@ -106,6 +106,22 @@ def test_the_first_wrong_offset_is_named(backend: Any) -> None:
 
 
 @EACH_KIND
+def test_the_gradient_of_a_relu_beside_the_pooling(backend: Any, kind: str) -> None:
+    """That of a ReLU behind it and then its own; the one before it would give the same."""
+    case = Pool2d(2, 5, 9, 7, 3, 2, 1)
+    rng = harness.rng_of("rectified", kind)
+    y, offsets = forward(kind, case)(reference, harness.integers(rng, case.x))
+    dy, y = harness.integers(rng, y.shape), y - np.float32(2)
+    y[0, 0, 0, 0], y[0, 1, 0, 0] = np.nan, -0.0
+    both = getattr(backend, f"{kind}_pool2d_backward")
+    window = {"stride": 2, "padding": 1}
+    got = both(dy, offsets, (9, 7), 3, **window, rectified=y)
+    apart = backward(kind, case)(reference, reference.relu_backward(dy, y), offsets)
+    assert_exact(got, apart, what=f"{kind}_pool2d_backward {case}")
+    assert (got != backward(kind, case)(reference, dy, offsets)).any()
+
+
+@EACH_KIND
 def test_padding_never_wins(backend: Any, kind: str) -> None:
     """Windows of nothing but the worst value keep it and point to their first pixel."""
     worst = -np.inf if kind == "max" else np.inf
@@ -234,6 +250,15 @@ def rejected(kind: str) -> list[Bad]:
         Bad(backward_op, TypeError, ("offsets",), (DY, None, 6, 2)),
         Bad(backward_op, TypeError, ("offsets",), (DY, OFFSETS.astype(F32), 6, 2)),
         Bad(backward_op, TypeError, ("offsets",), (DY, OFFSETS.astype(np.int64), 6, 2)),
+        Bad(backward_op, ValueError, ("rectified",), (DY, OFFSETS, 6, 2), {"rectified": DY[:1]}),
+        Bad(backward_op, TypeError, ("rectified",), (DY, OFFSETS, 6, 2), {"rectified": [1.0]}),
+        Bad(
+            backward_op,
+            TypeError,
+            ("rectified",),
+            (DY, OFFSETS, 6, 2),
+            {"rectified": DY.astype(np.float64)},
+        ),
         Bad(backward_op, ValueError, ("offsets", "4"), (DY, spoiled(4), 6, 2)),
         Bad(backward_op, ValueError, ("offsets", "255"), (DY, spoiled(255), 6, 2)),
     ]

@@ -67,7 +67,8 @@ py::tuple forward(const char* op, Extremum extremum, py::handle x_object, py::ha
 
 py::array backward(const char* op, py::handle dy_object, py::handle offsets_object,
                    py::handle input_size, py::handle kernel_size, py::handle stride,
-                   py::handle padding, py::handle dilation, py::handle ceil_mode) {
+                   py::handle padding, py::handle dilation, py::handle ceil_mode,
+                   py::handle rectified_object) {
   const Pool2dWindow window =
       window_parameters(op, kernel_size, stride, padding, dilation, ceil_mode);
   check_window(op, window);
@@ -78,10 +79,18 @@ py::array backward(const char* op, py::handle dy_object, py::handle offsets_obje
   check_output_shape(op, "dy", dy.shape, shape);
   const Offsets offsets = offsets_argument(op, offsets_object, window);
   check_output_shape(op, "offsets", {offsets.shape.begin(), offsets.shape.end()}, shape);
+  Input rectified;
+  if (!rectified_object.is_none()) {
+    rectified =
+        input_array(op, "rectified", rectified_object, Order::kChannelsLast, 4, "(N, C, P, Q)");
+    check_output_shape(op, "rectified", rectified.shape, shape);
+  }
   py::array dx = new_floats({shape.n, shape.c, shape.h, shape.w}, Order::kChannelsLast);
   float* dx_data = floats(dx);
   const void* offsets_data = offsets.holder.data();
-  run_kernel([=, dy = dy.data] { select_pool2d_backward(op, shape, dy, offsets_data, dx_data); });
+  run_kernel([=, dy = dy.data, rectified = rectified.data] {
+    select_pool2d_backward(op, shape, dy, offsets_data, rectified, dx_data);
+  });
   return dx;
 }
 
@@ -128,15 +137,16 @@ void register_extremum(py::module_& m, const char* forward_name, const char* bac
       backward_name,
       [backward_name](py::object dy, py::object offsets, py::object input_size,
                       py::object kernel_size, py::object stride, py::object padding,
-                      py::object dilation, py::object ceil_mode) {
+                      py::object dilation, py::object ceil_mode, py::object rectified) {
         return backward(backward_name, dy, offsets, input_size, kernel_size, stride, padding,
-                        dilation, ceil_mode);
+                        dilation, ceil_mode, rectified);
       },
       py::arg("dy"), py::arg("offsets"), py::arg("input_size"), py::arg("kernel_size"),
       py::kw_only(), py::arg("stride") = py::none(), py::arg("padding") = 0,
-      py::arg("dilation") = 1, py::arg("ceil_mode") = false,
-      "dx (N, C, H, W): each dy (N, C, P, Q) added to the element that won its window; input_size "
-      "= (H, W).");
+      py::arg("dilation") = 1, py::arg("ceil_mode") = false, py::arg("rectified") = py::none(),
+      "dx (N, C, H, W): each dy (N, C, P, Q) added to the element that won its window, if "
+      "rectified "
+      "(N, C, P, Q) is None or above 0 there; input_size = (H, W).");
 }
 
 }  // namespace

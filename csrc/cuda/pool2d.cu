@@ -2,7 +2,8 @@
 //
 //   y[p, q] = best over r, s of x[h, w],   h = p stride - padding + r dilation, w alike
 //   offsets[p, q] = r S + s of the first winner; NaN wins
-//   dx[h, w] = sum of dy[p, q] over the windows that hold (h, w) and whose offset names it
+//   dx[h, w] = sum of dy[p, q] over the windows that hold (h, w) and whose offset names it, and
+//              where a ReLU's y[p, q] is above 0 or NaN, if there was one
 //
 // dx gathers from the windows that can hold a pixel, in ascending order: no atomics, and written
 // once. Every window has a pixel, so somebody sees every offset: whoever stands on the first pixel
@@ -145,7 +146,8 @@ __device__ inline bool is_right(const Geometry<Index>& geometry, Index p, Index 
 template <typename Index, typename Offset, int kLanes>
 __global__ void backward_kernel(Geometry<Index> geometry, Places places, Index count,
                                 Divisor by_columns, const Lanes<float, kLanes>* dy,
-                                const Lanes<Offset, kLanes>* offsets, Lanes<float, kLanes>* dx,
+                                const Lanes<Offset, kLanes>* offsets,
+                                const Lanes<float, kLanes>* rectified, Lanes<float, kLanes>* dx,
                                 Position* wrong) {
   wait_for_earlier_kernels();
   const Axis<Index>&height = geometry.height, &width = geometry.width;
@@ -168,7 +170,12 @@ __global__ void backward_kernel(Geometry<Index> geometry, Places places, Index c
         const auto tap = static_cast<Offset>(r * width.taps + s);
         const Index at = (line + q) * groups + place.group;
         const Lanes<Offset, kLanes> winner = offsets[at];
-        const Lanes<float, kLanes> gradient = dy[at];
+        Lanes<float, kLanes> gradient = dy[at];
+        if (rectified) {
+          const Lanes<float, kLanes> y = rectified[at];
+          for (int lane = 0; lane < kLanes; ++lane)
+            if (y[lane] <= 0) gradient[lane] = 0;
+        }
         for (int lane = 0; lane < kLanes; ++lane)
           if (winner[lane] == tap) sum[lane] += gradient[lane];
         if (!is_first_row || (s > 0 && column >= width.dilation)) continue;
@@ -250,11 +257,11 @@ void select_pool2d_forward(const Pool2dShape& shape, Extremum extremum, const fl
 }
 
 void select_pool2d_backward(const char* op, const Pool2dShape& shape, const float* dy,
-                            const void* offsets, float* dx) {
+                            const void* offsets, const float* rectified, float* dx) {
   with_offsets(shape, offsets, [&](auto* winners) {
     using Offset = std::remove_const_t<std::remove_pointer_t<decltype(winners)>>;
     const FirstWrong wrong = wrong_offset(op, shape, winners);
-    with_even_lanes(shape.c, {dy, offsets, dx}, [&](auto lanes) {
+    with_even_lanes(shape.c, {dy, offsets, rectified, dx}, [&](auto lanes) {
       constexpr int kLanes = decltype(lanes)::value;
       const int64_t groups = shape.c / kLanes, count = shape.n * shape.h * shape.w * groups;
       with_index(largest_of(shape), [&]<typename Index>(Index) {
@@ -262,7 +269,7 @@ void select_pool2d_backward(const char* op, const Pool2dShape& shape, const floa
                overlapping(over_elements(count)), Geometry<Index>(shape),
                Places(shape.h, shape.w, groups), static_cast<Index>(count),
                Divisor(shape.window.kernel[1]), as_lanes<kLanes>(dy), as_lanes<kLanes>(winners),
-               as_lanes<kLanes>(dx), wrong.get());
+               as_lanes<kLanes>(rectified), as_lanes<kLanes>(dx), wrong.get());
       });
     });
     wrong.check();

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <atomic>
 
+#include "core/arena.h"
 #include "core/cpu.h"
 #include "core/prefetch.h"
 #include "core/thread_pool.h"
 #include "kernels/select.h"
+#include "ops/activation.h"
 
 namespace neurona {
 namespace {
@@ -109,9 +111,9 @@ void select_pool2d_forward(const Pool2dShape& shape, Extremum extremum, const fl
       });
 }
 
-void select_pool2d_backward(const char* op, const Pool2dShape& shape, const float* dy,
-                            const void* offsets, float* dx) {
-  check_offsets(op, shape, offsets);
+namespace {
+
+void gather_gradients(const Pool2dShape& shape, const float* dy, const void* offsets, float* dx) {
   const PoolGeometry geometry = pool_geometry(shape);
   const int64_t image = shape.p * shape.q * shape.c, row = shape.w * shape.c;
   const auto backward_row = kernels().pool2d.select_backward_row[offset_kind(shape)];
@@ -126,6 +128,20 @@ void select_pool2d_backward(const char* op, const Pool2dShape& shape, const floa
                    dx + end * row, asks_ahead, past_caches);
     }
   });
+}
+
+}  // namespace
+
+void select_pool2d_backward(const char* op, const Pool2dShape& shape, const float* dy,
+                            const void* offsets, const float* rectified, float* dx) {
+  check_offsets(op, shape, offsets);
+  if (rectified) {
+    const int64_t count = shape.n * shape.p * shape.q * shape.c;
+    const Scratch<float> above(count);
+    activation_backward(Activation::kRelu, dy, rectified, above.data(), count);
+    return gather_gradients(shape, above.data(), offsets, dx);
+  }
+  gather_gradients(shape, dy, offsets, dx);
 }
 
 void pool2d_indices(const Pool2dShape& shape, const void* offsets, int64_t* indices) {

@@ -17,9 +17,11 @@ enum class Extremum { kMax, kMin };
 void select_pool2d_forward(const Pool2dShape& shape, Extremum extremum, const float* x, float* y,
                            void* offsets);
 
-// ValueError of `op` as from check_offsets(); dx is undefined then.
+// `rectified` is y where a ReLU came before or behind the pooling, whose gradient is taken with it:
+// dy counts where that is above 0, or NaN. Otherwise it is null. ValueError of `op` as from
+// check_offsets(); dx is undefined then.
 void select_pool2d_backward(const char* op, const Pool2dShape& shape, const float* dy,
-                            const void* offsets, float* dx);
+                            const void* offsets, const float* rectified, float* dx);
 
 // indices = h * W + w of the winners.
 void pool2d_indices(const Pool2dShape& shape, const void* offsets, int64_t* indices);

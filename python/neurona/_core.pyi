@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections.abc
 import numpy
 import typing
-__all__: list[str] = ['PackedWeight', 'Recording', 'adadelta_step', 'adagrad_step', 'adam_step', 'adamax_step', 'adaptive_avg_pool2d_backward', 'adaptive_avg_pool2d_forward', 'add', 'affine_sample', 'available_isas', 'avg_pool2d_backward', 'avg_pool2d_forward', 'batch_norm_backward', 'batch_norm_forward', 'bed_of_nails_forward', 'conv2d_backward_bias', 'conv2d_backward_data', 'conv2d_backward_weight', 'conv2d_forward', 'conv2d_plan', 'conv_transpose2d_backward_data', 'conv_transpose2d_backward_weight', 'conv_transpose2d_forward', 'count_wrong_boards', 'count_wrong_jobs', 'cpu_info', 'cross_entropy_forward', 'div', 'dropout', 'elu_backward', 'elu_forward', 'empty', 'empty_cache', 'fast_convolutions', 'focal_loss_forward', 'gelu_backward', 'gelu_forward', 'gemm', 'hard_sigmoid_backward', 'hard_sigmoid_forward', 'isa', 'leaky_relu_backward', 'leaky_relu_forward', 'linear_backward_data', 'linear_backward_weight', 'linear_forward', 'log_softmax_backward', 'log_softmax_forward', 'max', 'max_pool2d_backward', 'max_pool2d_forward', 'max_unpool2d_backward', 'max_unpool2d_forward', 'mean', 'measure_bandwidth', 'measure_fma_peak', 'memory_statistics', 'min_pool2d_backward', 'min_pool2d_forward', 'mul', 'nadam_step', 'num_threads', 'pairwise_distances', 'philox', 'pointwise_loss_forward', 'pool2d_indices', 'random_normal', 'random_uniform', 'relu_backward', 'relu_forward', 'reorder', 'resample2d_backward', 'resample2d_forward', 'rmsprop_step', 'set_cache_limit', 'set_fast_convolutions', 'set_flush_denormal', 'set_isa', 'set_num_threads', 'sgd_step', 'sigmoid_backward', 'sigmoid_forward', 'silu_backward', 'silu_forward', 'softmax_backward', 'softmax_forward', 'softplus_backward', 'softplus_forward', 'sub', 'sum', 'tanh_backward', 'tanh_forward']
+__all__: list[str] = ['PackedWeight', 'Recording', 'adadelta_step', 'adagrad_step', 'adam_step', 'adamax_step', 'adaptive_avg_pool2d_backward', 'adaptive_avg_pool2d_forward', 'add', 'affine_sample', 'available_isas', 'avg_pool2d_backward', 'avg_pool2d_forward', 'batch_norm_backward', 'batch_norm_forward', 'bed_of_nails_forward', 'conv2d_backward_bias', 'conv2d_backward_data', 'conv2d_backward_weight', 'conv2d_forward', 'conv2d_plan', 'conv_transpose2d_backward_data', 'conv_transpose2d_backward_weight', 'conv_transpose2d_forward', 'count_wrong_boards', 'count_wrong_jobs', 'cpu_info', 'cross_entropy_forward', 'div', 'dropout', 'elu_backward', 'elu_forward', 'empty', 'empty_cache', 'fast_convolutions', 'focal_loss_forward', 'gelu_backward', 'gelu_forward', 'gemm', 'hard_sigmoid_backward', 'hard_sigmoid_forward', 'isa', 'leaky_relu_backward', 'leaky_relu_forward', 'linear_backward', 'linear_backward_data', 'linear_backward_weight', 'linear_forward', 'log_softmax_backward', 'log_softmax_forward', 'max', 'max_pool2d_backward', 'max_pool2d_forward', 'max_unpool2d_backward', 'max_unpool2d_forward', 'mean', 'measure_bandwidth', 'measure_fma_peak', 'memory_statistics', 'min_pool2d_backward', 'min_pool2d_forward', 'mul', 'nadam_step', 'num_threads', 'pairwise_distances', 'philox', 'pointwise_loss_forward', 'pool2d_indices', 'random_normal', 'random_uniform', 'relu_backward', 'relu_forward', 'reorder', 'resample2d_backward', 'resample2d_forward', 'rmsprop_step', 'set_cache_limit', 'set_fast_convolutions', 'set_flush_denormal', 'set_isa', 'set_num_threads', 'sgd_step', 'sigmoid_backward', 'sigmoid_forward', 'silu_backward', 'silu_forward', 'softmax_backward', 'softmax_forward', 'softplus_backward', 'softplus_forward', 'sub', 'sum', 'tanh_backward', 'tanh_forward']
 class Recording:
     """
     Kernel calls of one thread, noted between start and stop. Whoever repeats them keeps the arrays that they work on.
@@ -213,6 +213,10 @@ def leaky_relu_forward(x: typing.Any, negative_slope: typing.Any = 0.01) -> nump
     """
     x where x > 0, else negative_slope x -> y.
     """
+def linear_backward(dy: typing.Any, x: typing.Any, weight: typing.Any, *, with_bias: typing.Any = True) -> tuple:
+    """
+    What linear_backward_data and linear_backward_weight return: (dx, dw, db or None).
+    """
 def linear_backward_data(dy: typing.Any, weight: typing.Any) -> numpy.ndarray:
     """
     dy @ weight: dy (N, out), weight (out, in) -> dx (N, in).
@@ -237,9 +241,9 @@ def max(x: typing.Any, dim: typing.Any = None, keepdim: typing.Any = False) -> t
     """
     The largest value, or (values, int64 indices) along an axis; the first winner counts, NaN wins.
     """
-def max_pool2d_backward(dy: typing.Any, offsets: typing.Any, input_size: typing.Any, kernel_size: typing.Any, *, stride: typing.Any = None, padding: typing.Any = 0, dilation: typing.Any = 1, ceil_mode: typing.Any = False) -> numpy.ndarray:
+def max_pool2d_backward(dy: typing.Any, offsets: typing.Any, input_size: typing.Any, kernel_size: typing.Any, *, stride: typing.Any = None, padding: typing.Any = 0, dilation: typing.Any = 1, ceil_mode: typing.Any = False, rectified: typing.Any = None) -> numpy.ndarray:
     """
-    dx (N, C, H, W): each dy (N, C, P, Q) added to the element that won its window; input_size = (H, W).
+    dx (N, C, H, W): each dy (N, C, P, Q) added to the element that won its window, if rectified (N, C, P, Q) is None or above 0 there; input_size = (H, W).
     """
 def max_pool2d_forward(x: typing.Any, kernel_size: typing.Any, *, stride: typing.Any = None, padding: typing.Any = 0, dilation: typing.Any = 1, ceil_mode: typing.Any = False, with_offsets: typing.Any = True) -> tuple:
     """
@@ -269,9 +273,9 @@ def memory_statistics() -> dict:
     """
     Bytes in use and bytes cached by the arena.
     """
-def min_pool2d_backward(dy: typing.Any, offsets: typing.Any, input_size: typing.Any, kernel_size: typing.Any, *, stride: typing.Any = None, padding: typing.Any = 0, dilation: typing.Any = 1, ceil_mode: typing.Any = False) -> numpy.ndarray:
+def min_pool2d_backward(dy: typing.Any, offsets: typing.Any, input_size: typing.Any, kernel_size: typing.Any, *, stride: typing.Any = None, padding: typing.Any = 0, dilation: typing.Any = 1, ceil_mode: typing.Any = False, rectified: typing.Any = None) -> numpy.ndarray:
     """
-    dx (N, C, H, W): each dy (N, C, P, Q) added to the element that won its window; input_size = (H, W).
+    dx (N, C, H, W): each dy (N, C, P, Q) added to the element that won its window, if rectified (N, C, P, Q) is None or above 0 there; input_size = (H, W).
     """
 def min_pool2d_forward(x: typing.Any, kernel_size: typing.Any, *, stride: typing.Any = None, padding: typing.Any = 0, dilation: typing.Any = 1, ceil_mode: typing.Any = False, with_offsets: typing.Any = True) -> tuple:
     """

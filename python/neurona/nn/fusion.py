@@ -7,6 +7,7 @@ from typing import Any
 from ..autograd import is_grad_enabled
 from . import functional as F
 from .conv import Conv2d
+from .functional.conv import conv2d_relu_max_pool2d
 from .layer_errors import name_layer
 from .linear import Linear
 from .module import Module
@@ -40,15 +41,41 @@ def _relu_is_free(layer: Module, input: Any) -> bool:
     return few
 
 
+def _is_one_node(layer: Module, pool: Module, input: Any) -> bool:
+    """Whether a convolution, the ReLU and the pooling are one node of the graph: on a device, whose
+    kernels then have the ReLU and its gradient for nothing.
+    """
+    plain = fusable(layer) and type(layer) is Conv2d and swappable(pool)
+    if not plain or getattr(input, "device", "cpu") == "cpu" or input.ndim != 4:
+        return False
+    simple: bool = layer._extra_padding is None and not layer.strict  # type: ignore[attr-defined]
+    return simple
+
+
+def _at_once(layer: Any, pool: Any, input: Any) -> Any:
+    names = ("stride", "padding", "dilation")
+    geometry = {name: getattr(layer, name) for name in (*names, "groups")}
+    window = {name: getattr(pool, name) for name in ("kernel_size", *names, "ceil_mode")}
+    geometry["padding"] = layer._kernel_padding
+    return conv2d_relu_max_pool2d(input, layer.weight, layer.bias, geometry, window)
+
+
 def with_relu_and_pool(layer: Module, pool: Module, input: Any) -> Any:
     """pool(relu(layer(input))), the same bits.
 
     Where gradients will be asked for, the ReLU comes last if the pooling is swappable: it then
     reads and writes the smaller maps, and so does its gradient (20 maps of 24x24, batch 100: 0.36
     ms less of a step of 8.4). Without gradients, or of few elements on a device, the layer's own
-    kernel has it for nothing.
+    kernel has it for nothing; so have a convolution's and the pooling's on a device.
     """
-    if is_grad_enabled() and swappable(pool) and not _relu_is_free(layer, input):
+    if not is_grad_enabled():
+        return pool(with_relu(layer, input))
+    if _is_one_node(layer, pool, input):
+        try:
+            return _at_once(layer, pool, input)
+        except (TypeError, ValueError):
+            pass  # the layer or the pooling says below what does not fit, by its name
+    if swappable(pool) and not _relu_is_free(layer, input):
         return F.relu(pool(layer(input)))
     return pool(with_relu(layer, input))
 

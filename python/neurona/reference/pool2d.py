@@ -196,13 +196,23 @@ def _winning_pixels(
 
 
 def _select_backward(
-    op: str, dy: np.ndarray, offsets: np.ndarray, input_size: check.Pair, window: Window
+    op: str,
+    dy: np.ndarray,
+    offsets: np.ndarray,
+    input_size: check.Pair,
+    window: Window,
+    rectified: np.ndarray | None,
 ) -> np.ndarray:
     dy = check.array(op, "dy", dy, "(N, C, P, Q)")
     image = check.pair(op, "input_size", input_size, 1)
     check.shape(op, "dy", dy, (*dy.shape[:2], *window.output_size(op, image)))
     rows, columns = _winning_pixels(op, offsets, window, image)
     check.shape(op, "offsets", offsets, dy.shape)
+    if rectified is not None:
+        rectified = check.array(op, "rectified", rectified, "(N, C, P, Q)")
+        check.same_dtype(op, "rectified", rectified, "dy", dy)
+        check.shape(op, "rectified", rectified, dy.shape)
+        dy = np.where(rectified <= 0, dy.dtype.type(0), dy)
     dx = np.zeros((*dy.shape[:2], *image), dtype=dy.dtype)
     n, c = np.arange(dy.shape[0])[:, None, None, None], np.arange(dy.shape[1])[:, None, None]
     np.add.at(dx, (n, c, rows, columns), dy)
@@ -220,9 +230,11 @@ def max_pool2d_backward(
     padding: check.Pair = 0,
     dilation: check.Pair = 1,
     ceil_mode: bool = False,
+    rectified: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return dx (N, C, H, W): each dy (N, C, P, Q) added to the element that won its window;
-    input_size = (H, W).
+    input_size = (H, W). With `rectified`, the y of a ReLU before or behind the pooling, dy counts
+    only where that is above 0 (or NaN): the gradient of both.
 
     Raises TypeError for a wrong dtype, ValueError for shapes, parameters or offsets that do not
     fit.
@@ -233,7 +245,7 @@ def max_pool2d_backward(
     """
     op = "max_pool2d_backward"
     window = Window.checked(op, kernel_size, stride, padding, dilation, ceil_mode)
-    return _select_backward(op, dy, offsets, input_size, window)
+    return _select_backward(op, dy, offsets, input_size, window, rectified)
 
 
 @np.errstate(all="ignore")
@@ -247,6 +259,7 @@ def min_pool2d_backward(
     padding: check.Pair = 0,
     dilation: check.Pair = 1,
     ceil_mode: bool = False,
+    rectified: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return dx (N, C, H, W): as `max_pool2d_backward`, with the offsets of `min_pool2d_forward`.
 
@@ -256,7 +269,7 @@ def min_pool2d_backward(
     """
     op = "min_pool2d_backward"
     window = Window.checked(op, kernel_size, stride, padding, dilation, ceil_mode)
-    return _select_backward(op, dy, offsets, input_size, window)
+    return _select_backward(op, dy, offsets, input_size, window, rectified)
 
 
 def pool2d_indices(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...autograd import mode
-from ...functions.conv2d import Conv2d, ConvTranspose2d
+from ...functions.conv2d import Conv2d, Conv2dReluMaxPool2d, ConvTranspose2d
 from ...functions.pad import PadConstant
 from ...tensor import Tensor
 from ...tensor.base import apply
@@ -98,6 +98,19 @@ def conv2d(
     }
     y = apply(Conv2d, x, weight, bias, activation, geometry)
     return y.squeeze(0) if single else y
+
+
+def conv2d_relu_max_pool2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    geometry: dict[str, Any],
+    window: dict[str, Any],
+) -> Tensor:
+    """max_pool2d(relu(conv2d(input))) as one node of the graph: images (N, C, H, W), the arguments
+    of both by their names.
+    """
+    return apply(Conv2dReluMaxPool2d, input, weight, bias, {**geometry, "variant": None}, window)
 
 
 def conv1d(
