@@ -38,6 +38,7 @@ constexpr int kBlock = 256;  // threads, where nothing speaks for another number
 struct Launch {
   dim3 blocks, threads{kBlock};
   size_t shared_bytes = 0;
+  unsigned cluster_blocks = 1;  // neighbours along x that run at once (cluster.cuh); sm_90 has them
   bool overlaps = false;
 };
 
@@ -97,12 +98,17 @@ void launch(const char* name, void (*kernel)(Parameters...), const Launch& shape
   config.blockDim = shape.threads;
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = compute_stream();
-  cudaLaunchAttribute overlap{};
-  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute attributes[2] = {};
+  config.attrs = attributes;
   if (shape.overlaps && kernels_overlap()) {
-    config.attrs = &overlap;
-    config.numAttrs = 1;
+    cudaLaunchAttribute& overlap = attributes[config.numAttrs++];
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (shape.cluster_blocks > 1) {
+    cudaLaunchAttribute& cluster = attributes[config.numAttrs++];
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim = {shape.cluster_blocks, 1, 1};
   }
   if (status == cudaSuccess)
     status = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
@@ -120,7 +126,8 @@ void launch(const char* name, void (*kernel)(Parameters...), const Launch& shape
     (emulation::check_argument<Parameters>(name, arguments), ...);
     auto body = [&] { kernel(static_cast<Parameters>(arguments)...); };
     emulation::run(
-        {name, shape.blocks, shape.threads, shape.shared_bytes, shape.overlaps},
+        {name, shape.blocks, shape.threads, shape.shared_bytes, shape.cluster_blocks,
+         shape.overlaps},
         [](void* call) { (*static_cast<decltype(body)*>(call))(); }, &body);
   });
 }

@@ -59,6 +59,14 @@ constexpr int kWarpgroup = 128;
 using FinishGroup = void (*)(size_t first, void* const* offers);
 void meet(const Site& site, void* offer, FinishGroup finish);
 
+// Blocks of a cluster: which of them is running, and a barrier of all threads of all of them that
+// have not returned. Warps must come as a whole.
+unsigned cluster_rank();
+void cluster_barrier(const Site& site);
+
+// An arrival at the mbarrier that lies at the same place in block `rank` of the cluster.
+void arrive_at(const Site& site, uint64_t* barrier, unsigned rank);
+
 // Waits until ready(what); the thread's turn may come much later.
 using Ready = bool (*)(const void* what);
 void wait_until(const Site& site, Ready ready, const void* what);
@@ -89,6 +97,7 @@ struct LaunchShape {
   const char* kernel;
   Extent3 grid, block;
   size_t dynamic_bytes;
+  unsigned cluster_blocks;  // neighbours along x that run at once; the grid is a multiple of them
   bool overlaps;  // then every thread waits for earlier kernels before it touches their memory
 };
 

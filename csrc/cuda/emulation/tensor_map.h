@@ -12,6 +12,10 @@ namespace neurona::emulation {
 void load_tile(const Site& site, const TensorMap& map, uint64_t* barrier, void* tile, int depth,
                int line, int batch);
 
+// The same in each block of the cluster whose bit is set in `ranks`.
+void load_tile_for(const Site& site, unsigned ranks, const TensorMap& map, uint64_t* barrier,
+                   void* tile, int depth, int line, int batch);
+
 // The same for a tile of patches: where its first line's pixel is, and how far beside the pixels
 // the lines are read.
 struct PatchPlace {

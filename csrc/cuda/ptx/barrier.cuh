@@ -29,7 +29,8 @@ __device__ inline void init_barrier(Barrier& barrier, unsigned arrivals) {
                : "memory");
 }
 
-// After init_barrier(), for transfers to see it; other threads wait at __syncthreads() as well.
+// After init_barrier(), for transfers to see it; other threads wait at __syncthreads() as well, and
+// other blocks at cluster_barrier().
 __device__ inline void publish_barriers() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -38,6 +39,17 @@ __device__ inline void publish_barriers() {
 __device__ inline void arrive(Barrier& barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(&barrier))
                : "memory");
+}
+
+// Arrives at the barrier that lies at the same place in another block of the cluster, or in this
+// one.
+__device__ inline void arrive_at(Barrier& barrier, unsigned rank) {
+  asm volatile(
+      "{ .reg .b32 there; mapa.shared::cluster.u32 there, %0, %1; "
+      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there]; }" ::"r"(
+          shared_address(&barrier)),
+      "r"(rank)
+      : "memory");
 }
 
 // Arrives, and announces that as many bytes will come to the phase.
@@ -77,6 +89,12 @@ inline void publish_barriers() { emulation::block().mbarriers.publish(); }
 inline void arrive(Barrier& barrier, emulation::Place place = emulation::Place::current()) {
   emulation::block().mbarriers.arrive(emulation::site_of("mbarrier.arrive", place), &barrier.state,
                                       0);
+}
+
+inline void arrive_at(Barrier& barrier, unsigned rank,
+                      emulation::Place place = emulation::Place::current()) {
+  emulation::arrive_at(emulation::site_of("mbarrier.arrive.shared::cluster", place), &barrier.state,
+                       rank);
 }
 
 inline void arrive_expecting(Barrier& barrier, unsigned bytes,

@@ -14,6 +14,9 @@ namespace neurona {
 // begins at a multiple of 1024 bytes. All of its bytes count for the barrier's phase, those beyond
 // the matrix too. Element addresses are swizzled: bits 4 to 6 exclusive or bits 7 to 9.
 //
+// load_tile_for() brings it to the same place in several blocks of the cluster, of which `ranks` is
+// the set, and counts its bytes in each of them at the barrier that lies where this one does.
+//
 // load_patches() loads a tile of patches, from the pixel (h, w) of `image` on, which is one of
 // those that the map numbers. Each line is read (offset_h, offset_w) beside its pixel,
 // kMostPatchOffset at most.
@@ -25,6 +28,16 @@ __device__ inline void load_tile(const TensorMap& map, Barrier& barrier, void* t
       "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
       "[%0], [%1, {%2, %3, %4}], [%5];" ::"r"(shared_address(tile)),
       "l"(&map), "r"(depth), "r"(line), "r"(batch), "r"(shared_address(&barrier))
+      : "memory");
+}
+
+__device__ inline void load_tile_for(unsigned ranks, const TensorMap& map, Barrier& barrier,
+                                     void* tile, int depth, int line, int batch) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+      ".multicast::cluster [%0], [%1, {%2, %3, %4}], [%5], %6;" ::"r"(shared_address(tile)),
+      "l"(&map), "r"(depth), "r"(line), "r"(batch), "r"(shared_address(&barrier)),
+      "h"(static_cast<uint16_t>(ranks))
       : "memory");
 }
 
@@ -44,6 +57,13 @@ inline void load_tile(const TensorMap& map, Barrier& barrier, void* tile, int de
                       int batch, emulation::Place place = emulation::Place::current()) {
   emulation::load_tile(emulation::site_of("cp.async.bulk.tensor", place), map, &barrier.state, tile,
                        depth, line, batch);
+}
+
+inline void load_tile_for(unsigned ranks, const TensorMap& map, Barrier& barrier, void* tile,
+                          int depth, int line, int batch,
+                          emulation::Place place = emulation::Place::current()) {
+  emulation::load_tile_for(emulation::site_of("cp.async.bulk.tensor.multicast", place), ranks, map,
+                           &barrier.state, tile, depth, line, batch);
 }
 
 inline void load_patches(const TensorMap& map, Barrier& barrier, void* tile, int channel, int w,
