@@ -32,8 +32,9 @@ TILES = [
     (3, 260, 520),
     (140, 130, 600),
 ]
-# Enough tiles of 128 x 256 for every multiprocessor, and a last one of 1 x 33.
-WIDE = (2817, 1313, 40)
+# Enough tiles of 128 x 256 for every multiprocessor, of which the last ones are small: for clusters
+# of two blocks, of which one may multiply nothing at last, and for blocks alone.
+WIDE = [(1665, 1313, 40), (2817, 641, 40), (1537, 1313, 40)]
 # Those of 1 x 1 that are products of dense matrices, and others that are not.
 POINTWISE: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]]] = [
     ((2, 130, 9, 8), (140, 130, 1, 1), {}),
@@ -50,6 +51,7 @@ PATCHES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((2, 9, 14, 19), (5, 9, 5, 4), {"stride": (2, 3), "padding": (2, 0)}),
     ((2, 20, 14, 9), (7, 20, 3, 2), {"dilation": (3, 2), "padding": 4}),
     ((2, 40, 12, 11), (36, 40, 1, 1), {"stride": 2}),
+    ((2, 70, 6, 5), (130, 70, 2, 2), {}),
     ((1, 5, 3, 40), (3, 5, 3, 3), {"padding": 3}),
     ((4, 30, 8, 7), (40, 30, 2, 2), {"stride": 3}),
     ((3, 40, 1, 2), (33, 40, 1, 1), {"padding": (1, 3)}),
@@ -103,11 +105,12 @@ def test_integers_are_exact(rounded: tuple[Backend, float], case: tuple[int, int
     unpacked.test_integers_are_exact(rounded, case)
 
 
-def test_wide_tiles_are_exact(rounded: tuple[Backend, float]) -> None:
+@pytest.mark.parametrize("case", WIDE, ids=str)
+def test_wide_tiles_are_exact(rounded: tuple[Backend, float], case: tuple[int, int, int]) -> None:
     """Of 256 columns, where there are enough of them."""
     backend, _ = rounded
-    arrays = stored(harness.integers, WIDE, False, True)
-    harness.check_exact(backend, gemm(False, True), arrays, what=f"gemm {WIDE}")
+    arrays = stored(harness.integers, case, False, True)
+    harness.check_exact(backend, gemm(False, True), arrays, what=f"gemm {case}")
 
 
 @pytest.mark.parametrize("case", [*SHAPES, *TILES], ids=str)
@@ -166,6 +169,14 @@ def test_wide_tiles_of_patches_are_exact(rounded: tuple[Backend, float]) -> None
     backend, _ = rounded
     case: Any = ((1, 3, 70, 130), (131, 3, 2, 2), {"padding": 1})
     call, arrays, _ = unpacked.passes(harness.integers, case)[0]
+    harness.check_exact(backend, call, arrays, what=f"conv2d {case}")
+
+
+def test_wide_tiles_of_filter_gradients_are_exact(rounded: tuple[Backend, float]) -> None:
+    """Of 256 filters, for enough rows of 64 channels of a tap."""
+    backend, _ = rounded
+    case: Any = ((1, 960, 4, 4), (130, 960, 3, 3), {})
+    call, arrays, _ = unpacked.passes(harness.integers, case)[2]
     harness.check_exact(backend, call, arrays, what=f"conv2d {case}")
 
 

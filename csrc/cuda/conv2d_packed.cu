@@ -84,9 +84,9 @@ void multiply_patches(const char* name, const Patches& patches, const PackedLine
   const ProductShape product{patches.number(), outputs, steps * kStageDepth<Number>, 1};
   const TensorMap map = map_of_patches(patches, images.words(), images.line_bytes(), kPackedRows,
                                        map_element(Number{}));
-  with_tile_columns(product, [&](auto columns) {
+  with_packed_grid<Number>(product, [&](auto columns, const PackedGrid& grid) {
     const PatchTiles<Number> tiles{map,
-                                   filters.map(columns),
+                                   filters.map(own_columns<columns>(grid.cluster_blocks)),
                                    PatchPlaces(patches),
                                    static_cast<int>(patches.channels),
                                    static_cast<int>(patches.taps[1]),
@@ -95,7 +95,7 @@ void multiply_patches(const char* name, const Patches& patches, const PackedLine
                                    static_cast<int>(order.first),
                                    static_cast<int>(order.down),
                                    static_cast<int>(order.across)};
-    run_packed<columns>(name, product, tiles, target);
+    run_packed<columns>(name, product, grid, tiles, target);
   });
 }
 
@@ -226,8 +226,9 @@ bool backward_weight(const Conv2dShape& shape, const float* dy, const float* x, 
                     static_cast<int>(shape.dilation[1])};
   const TurnedWeightTarget target{dw, shape.c, taps,
                                   Divisor(divide_up(shape.c, Tiles::kSideBySide))};
-  with_tile_columns(product,
-                    [&](auto columns) { run_packed<columns>(kName, product, tiles, target); });
+  with_packed_grid<Bfloat16>(product, [&](auto columns, const PackedGrid& grid) {
+    run_packed<columns>(kName, product, grid, tiles, target);
+  });
   return true;
 }
 

@@ -1,6 +1,8 @@
 #include "cuda/precision.h"
 
 #include <atomic>
+#include <cstdlib>
+#include <cstring>
 
 namespace neurona {
 namespace {
@@ -15,5 +17,13 @@ ProductPrecision product_precision() { return chosen; }
 
 void set_packing(Packing packing) { chosen_packing = packing; }
 Packing packing() { return chosen_packing; }
+
+bool clusters_are_wanted() {
+  static const bool wanted = [] {
+    const char* wish = std::getenv("NEURONA_CUDA_CLUSTERS");
+    return !wish || std::strcmp(wish, "0") != 0;
+  }();
+  return wanted;
+}
 
 }  // namespace neurona

@@ -19,4 +19,8 @@ enum class Packing { kWhereItPays, kAlways, kNever };
 void set_packing(Packing packing);
 Packing packing();
 
+// Whether blocks may share what they load, as clusters (packed_cluster.cuh); not where the
+// environment says NEURONA_CUDA_CLUSTERS=0.
+bool clusters_are_wanted();
+
 }  // namespace neurona

@@ -34,7 +34,7 @@ struct alignas(16) NarrowStep {
   __device__ Step as() const {
     const int4 all = *reinterpret_cast<const int4*>(words);  // one load
     Step step;
-    memcpy(&step, &all, sizeof step);
+    memcpy(static_cast<void*>(&step), &all, sizeof step);
     return step;
   }
 };

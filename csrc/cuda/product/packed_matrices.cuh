@@ -25,9 +25,11 @@ struct MatrixTiles {
           line_a(place.tile_m * kPackedRows),
           line_b(place.tile_n * kColumns),
           batch(place.batch) {}
-    __device__ void load(const MatrixTiles& tiles, Barrier& full, unsigned char* stage) const {
+    __device__ void load(const MatrixTiles& tiles, const ClusterPlace& cluster, Barrier& full,
+                         unsigned char* stage) const {
       load_tile(tiles.a, full, stage, k, line_a, batch);
-      load_tile(tiles.b, full, stage + kPackedRows * kTileLineBytes, k, line_b, batch);
+      load_columns<kColumns>(cluster, tiles.b, full, stage + kPackedRows * kTileLineBytes, k,
+                             line_b, batch);
     }
     __device__ void advance(const MatrixTiles&) { k += kStageDepth<Number>; }
   };
@@ -38,9 +40,10 @@ void packed_product(const char* name, const ProductShape& shape, const SourceA& 
                     const Target& target) {
   const auto left = packed<Number>(name, a, shape.m, shape.k, shape.batches),
              right = packed<Number>(name, b, shape.n, shape.k, shape.batches);
-  with_tile_columns(shape, [&](auto columns) {
-    const MatrixTiles<Number> tiles{left.map(kPackedRows), right.map(columns)};
-    run_packed<columns>(name, shape, tiles, target);
+  with_packed_grid<Number>(shape, [&](auto columns, const PackedGrid& grid) {
+    const MatrixTiles<Number> tiles{left.map(kPackedRows),
+                                    right.map(own_columns<columns>(grid.cluster_blocks))};
+    run_packed<columns>(name, shape, grid, tiles, target);
   });
 }
 

@@ -106,11 +106,13 @@ struct PatchTiles {
       row = tap / tiles.taps_across;
       column = tap - row * tiles.taps_across;
     }
-    __device__ void load(const PatchTiles& tiles, Barrier& full, unsigned char* stage) const {
+    __device__ void load(const PatchTiles& tiles, const ClusterPlace& cluster, Barrier& full,
+                         unsigned char* stage) const {
       load_patches(tiles.patches, full, stage, channel, pixel.w, pixel.h, pixel.image,
                    column * tiles.tap_across, row * tiles.tap_down);
-      load_tile(tiles.filters, full, stage + kPackedRows * kTileLineBytes, channel, output,
-                tiles.first_filter + row * tiles.filter_down + column * tiles.filter_across);
+      load_columns<kColumns>(
+          cluster, tiles.filters, full, stage + kPackedRows * kTileLineBytes, channel, output,
+          tiles.first_filter + row * tiles.filter_down + column * tiles.filter_across);
     }
     __device__ void advance(const PatchTiles& tiles) {
       channel += kStageDepth<Number>;
@@ -157,17 +159,22 @@ struct FilterGradientTiles {
         across[i] = inside ? column * tiles.tap_across : 0;
       }
     }
-    __device__ void load(const FilterGradientTiles& tiles, Barrier& full,
-                         unsigned char* stage) const {
+    __device__ void load(const FilterGradientTiles& tiles, const ClusterPlace& cluster,
+                         Barrier& full, unsigned char* stage) const {
       const PatchPlaces::Pixel at = tiles.places[pixel];
       NEURONA_UNROLL
       for (int i = 0; i < kParts; ++i)
         load_patches(tiles.patches, full, stage + i * kPartBytes, channel[i], at.w, at.h, at.image,
                      across[i], down[i]);
       NEURONA_UNROLL
-      for (int i = 0; i < kColumns / kSideBySide; ++i)
-        load_tile(tiles.gradients, full, stage + (kParts + i) * kPartBytes,
-                  output + i * kSideBySide, pixel, 0);
+      for (int i = 0; i < kColumns / kSideBySide; ++i) {
+        unsigned char* columns = stage + (kParts + i) * kPartBytes;
+        const int first = output + i * kSideBySide;
+        if (cluster.blocks == 1)
+          load_tile(tiles.gradients, full, columns, first, pixel, 0);
+        else if (i % cluster.blocks == cluster.rank)
+          load_tile_for(cluster.all(), tiles.gradients, full, columns, first, pixel, 0);
+      }
     }
     __device__ void advance(const FilterGradientTiles&) { pixel += kPixels; }
   };

@@ -9,12 +9,17 @@
 // multiplying warps have read them. The loads of the next tile of D are on their way while the sums
 // of this one are stored.
 //
+// Two blocks may be a cluster: their tiles of D lie below each other, and each brings half of the
+// columns of B to both (packed_cluster.cuh). A multiprocessor then reads three quarters as much
+// from L2 where D's tiles have 128 columns, two thirds where they have 256. A stage is empty when
+// the warps of both have read it.
+//
 // Which tiles the steps need is the business of `Tiles` (packed_matrices.cuh, packed_patches.cuh):
 //   using Number, using Order       what they hold, and how it lies in shared memory (wgmma.cuh)
 //   template <int kColumns> using Cursor
 //     Cursor(const Tiles&, const BlockPlace&, int step)     at a step along k of a tile of D
-//     void load(const Tiles&, Barrier&, unsigned char* stage) const   kPackedRows rows of A to the
-//                                                   stage, behind them kColumns columns of B
+//     void load(const Tiles&, const ClusterPlace&, Barrier&, unsigned char* stage) const
+//                     kPackedRows rows of A to the stage, behind them kColumns columns of B
 //     void advance(const Tiles&)                            to the next step
 #pragma once
 
@@ -22,6 +27,7 @@
 #include <type_traits>
 
 #include "cuda/capability.h"
+#include "cuda/product/packed_cluster.cuh"
 #include "cuda/product/packed_store.cuh"
 #include "cuda/product/product.cuh"
 #include "cuda/ptx/tensor_load.cuh"
@@ -97,36 +103,38 @@ struct SliceSteps {
   }
 };
 
-__device__ inline int64_t number_of_tiles(const ProductShape& shape, const ProductGrid& grid) {
-  return grid.tiles_m * grid.tiles_n * grid.slices * shape.batches;
-}
-
 // One thread.
 template <int kColumns, typename Tiles>
-__device__ inline void order_tiles(const ProductShape& shape, const ProductGrid& grid,
+__device__ inline void order_tiles(const ProductShape& shape, const PackedGrid& grid,
                                    const Tiles& tiles, const Ring<kColumns>& ring) {
   StageTurn<kRingStages<kColumns>> turn;
-  for (int64_t tile = blockIdx.x; tile < number_of_tiles(shape, grid); tile += gridDim.x) {
-    const BlockPlace place = place_of(grid, static_cast<unsigned>(tile));
+  for (TilesOfBlock own(grid); own.has_one(); own.advance()) {
+    const BlockPlace place = own.place();
     const SliceSteps<typename Tiles::Number> steps(shape, grid, place.slice);
     typename Tiles::template Cursor<kColumns> cursor(tiles, place, steps.first);
     for (int step = 0; step < steps.count; ++step, turn.advance(), cursor.advance(tiles)) {
       wait(ring.empty[turn.stage], turn.parity ^ 1);
       arrive_expecting(ring.full[turn.stage], kStageBytes<kColumns>);
-      cursor.load(tiles, ring.full[turn.stage], ring.stage(turn.stage));
+      cursor.load(tiles, own.cluster(), ring.full[turn.stage], ring.stage(turn.stage));
     }
   }
+}
+
+// One lane of a warp for each block of the cluster.
+__device__ inline void leave_stage(Barrier& empty, const PackedGrid& grid) {
+  const int lane = threadIdx.x % kWarpSize;
+  if (lane < grid.cluster_blocks) arrive_at(empty, lane);
 }
 
 // The sums of one slice. The products of a step run while those of the next are begun; then the
 // stage of the former is empty.
 template <typename Tiles, int kColumns>
-__device__ inline void multiply_slice(int steps, int group, const Ring<kColumns>& ring,
+__device__ inline void multiply_slice(int steps, int group, const PackedGrid& grid,
+                                      const Ring<kColumns>& ring,
                                       StageTurn<kRingStages<kColumns>>& turn,
                                       WarpgroupSums<kColumns>& sums) {
   using Order = typename Tiles::Order;
   constexpr int kProducts = kTileLineBytes / 32;
-  const bool speaks = threadIdx.x % kWarpSize == 0;
   int previous = 0;
   for (int step = 0; step < steps; ++step, turn.advance()) {
     wait(ring.full[turn.stage], turn.parity);
@@ -140,17 +148,17 @@ __device__ inline void multiply_slice(int steps, int group, const Ring<kColumns>
                      b + i * Order::kNextProduct, step + i > 0);
     commit_products();
     wait_for_products<1>(sums);
-    if (speaks && step > 0) arrive(ring.empty[previous]);
+    if (step > 0) leave_stage(ring.empty[previous], grid);
     previous = turn.stage;
   }
   wait_for_products<0>(sums);
-  if (speaks) arrive(ring.empty[previous]);
+  leave_stage(ring.empty[previous], grid);
 }
 
 // Compiled for sm_90a alone; on other devices nobody launches it.
 template <int kColumns, typename Tiles, typename Target>
 __global__ void __launch_bounds__(kPackedThreads, kPackedBlocksAtOnce<kColumns>)
-    packed_product_kernel(ProductShape shape, ProductGrid grid, const __grid_constant__ Tiles tiles,
+    packed_product_kernel(ProductShape shape, PackedGrid grid, const __grid_constant__ Tiles tiles,
                           PackedOutput<Target> output) {
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
   constexpr int kStages = kRingStages<kColumns>;
@@ -166,74 +174,66 @@ __global__ void __launch_bounds__(kPackedThreads, kPackedBlocksAtOnce<kColumns>)
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < kStages; ++stage) {
       init_barrier(full[stage], 1);
-      init_barrier(empty[stage], kMultiplyingGroups * kGroupThreads / kWarpSize);
+      init_barrier(empty[stage],
+                   kMultiplyingGroups * kGroupThreads / kWarpSize * grid.cluster_blocks);
     }
     publish_barriers();
   }
-  __syncthreads();
+  wait_for_cluster(grid);
   const int group = static_cast<int>(threadIdx.x) / kGroupThreads - 1;
   if (group < 0) {
     release_registers<kLoadingRegisters<kColumns>>();
     if (threadIdx.x == 0) order_tiles(shape, grid, tiles, ring);
+    __syncwarp();
   } else {
     acquire_registers<kMultiplyingRegisters<kColumns>>();
     StageTurn<kStages> turn;
-    for (int64_t tile = blockIdx.x; tile < number_of_tiles(shape, grid); tile += gridDim.x) {
-      const BlockPlace place = place_of(grid, static_cast<unsigned>(tile));
+    for (TilesOfBlock own(grid); own.has_one(); own.advance()) {
+      const BlockPlace place = own.place();
       const SliceSteps<typename Tiles::Number> steps(shape, grid, place.slice);
       WarpgroupSums<kColumns> sums;
-      multiply_slice<Tiles>(steps.count, group, ring, turn, sums);
+      multiply_slice<Tiles>(steps.count, group, grid, ring, turn, sums);
       store_sums<kColumns>(shape, grid, place, group, output, sums);
     }
   }
+  // Until the other block's last stage is empty, arrivals there reach this one's memory.
+  if (grid.cluster_blocks > 1) cluster_barrier();
 #endif
 }
 
-// A product of few tiles is cut into as many slices as the blocks that run at once can take
-// together: one more, and all would wait for those that come second. Slices are whole steps, 256
-// elements of k or more.
-template <int kColumns, typename Number>
-ProductGrid packed_grid(const ProductShape& shape) {
-  constexpr int64_t kStep = kStageDepth<Number>, kShortestSlice = 256;
-  constexpr int64_t kAtOnce = kEnoughTiles * kPackedBlocksAtOnce<kColumns>;
-  ProductGrid grid{divide_up(shape.m, kPackedRows), divide_up(shape.n, kColumns), 1, shape.k};
-  const int64_t tiles = grid.tiles_m * grid.tiles_n * shape.batches;
-  const int64_t wanted = std::min(kAtOnce / tiles, shape.k / kShortestSlice);
-  if (wanted > 1) {
-    grid.slice_length = divide_up(divide_up(shape.k, wanted), kStep) * kStep;
-    grid.slices = divide_up(shape.k, grid.slice_length);
+// Calls body with the number of columns of D's tiles as a constant, and with the grid of such
+// tiles.
+template <typename Number, typename Body>
+void with_packed_grid(const ProductShape& shape, const Body& body) {
+  const auto call = [&](auto columns) {
+    constexpr int64_t kAtOnce = kEnoughTiles * kPackedBlocksAtOnce<columns>;
+    body(columns, packed_grid(shape, columns, kAtOnce, kStageDepth<Number>));
+  };
+  switch (tile_columns(shape)) {
+    case 64: return call(std::integral_constant<int, 64>{});
+    case 128: return call(std::integral_constant<int, 128>{});
+    default: return call(std::integral_constant<int, 256>{});
   }
-  return grid;
 }
 
 template <int kColumns, typename Tiles, typename Target>
-void run_packed(const char* name, const ProductShape& shape, const Tiles& tiles,
-                const Target& target) {
-  const ProductGrid grid = packed_grid<kColumns, typename Tiles::Number>(shape);
+void run_packed(const char* name, const ProductShape& shape, const PackedGrid& grid,
+                const Tiles& tiles, const Target& target) {
   const int64_t parts = grid.tiles_m * grid.tiles_n * grid.slices * shape.batches;
   const Workspace memory(
       grid.slices == 1 ? 0 : static_cast<size_t>(parts * kPackedRows * kColumns) * sizeof(float));
   const PackedOutput<Target> output{target, memory.as<float>()};
-  const auto blocks = static_cast<unsigned>(
-      std::min<int64_t>(parts, int64_t{multiprocessors()} * kPackedBlocksAtOnce<kColumns>));
+  const int64_t clusters =
+      std::max<int64_t>(multiprocessors() * kPackedBlocksAtOnce<kColumns> / grid.cluster_blocks, 1);
+  const auto blocks = static_cast<unsigned>(std::min(parts, clusters * grid.cluster_blocks));
   launch(name, packed_product_kernel<kColumns, Tiles, Target>,
-         overlapping({dim3(blocks), dim3(kPackedThreads), kRingBytes<kColumns>}), shape, grid,
-         tiles, output);
+         overlapping({dim3(blocks), dim3(kPackedThreads), kRingBytes<kColumns>,
+                      static_cast<unsigned>(grid.cluster_blocks)}),
+         shape, grid, tiles, output);
   if (grid.slices > 1)
     launch(name, add_parts_kernel<kColumns, Target>,
            overlapping(over_elements(divide_up(shape.batches * shape.m * shape.n, 4))), shape, grid,
            output);
-}
-
-// Calls body with the number of columns of D's tiles as a constant: 64 where there are no more. 256
-// need three quarters of the loads of 128; they are taken where there are enough of such tiles.
-template <typename Body>
-void with_tile_columns(const ProductShape& shape, const Body& body) {
-  constexpr int kNarrow = 64, kMiddle = 128, kWide = 256;
-  if (shape.n <= kNarrow) return body(std::integral_constant<int, kNarrow>{});
-  if (shape.n > kMiddle && enough_tiles(shape, kPackedRows, kWide))
-    return body(std::integral_constant<int, kWide>{});
-  body(std::integral_constant<int, kMiddle>{});
 }
 
 }  // namespace neurona
