@@ -1,31 +1,18 @@
 #include "cuda/emulation/block.h"
 
 #include <algorithm>
-#include <cstring>
 #include <sstream>
 #include <stdexcept>
 
 namespace neurona::emulation {
 
 const Position* running = nullptr;
-
-namespace {
-
-bool same_place(const Site& a, const Site& b) {
-  return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
-}
-
-}  // namespace
+Block* running_block = nullptr;
 
 std::string describe(const Site& site) {
   std::ostringstream text;
   text << site.what << " at " << site.file << ':' << site.line;
   return text.str();
-}
-
-Block& block() {
-  static Block instance;
-  return instance;
 }
 
 void Block::begin_launch(const Call& call) {
@@ -44,7 +31,7 @@ void Block::begin_launch(const Call& call) {
   }
 }
 
-void Block::run(const Index3& place, Turns& turns) {
+void Block::begin(const Index3& place, Turns& turns) {
   shared.begin_block(call_.dynamic_bytes);
   mbarriers.begin_block();
   wgmma.begin_block(warps_.size());
@@ -52,23 +39,20 @@ void Block::run(const Index3& place, Turns& turns) {
   for (Thread& thread : threads_) thread.position.block = place;
   for (Warp& warp : warps_) warp.returned = warp.waiting = 0;
   std::fill(in_group_.begin(), in_group_.end(), size_t{0});
-  at_barrier_ = returned_ = waited_ = 0;
+  at_barrier_ = {};
+  returned_ = waited_ = 0;
   error_.clear();
   order_ = turns.of(threads_.size());
-  try {
-    run_to_end(turns);
-  } catch (...) {
-    forget_threads();
-    throw;
-  }
+}
+
+void Block::check_end() const {
   if (call_.overlaps && waited_ != threads_.size())
     stop("every thread must wait for earlier kernels once, as the launch overlaps with them");
   if (!shared.end_block()) stop("wrote beyond the end of a shared array");
-  if (const std::string problem = mbarriers.problem_at_end(); !problem.empty()) stop(problem);
 }
 
 // Makes a new thread the running one, on the fibre.
-inline void Block::begin(size_t index, Fibre* fibre) {
+inline void Block::begin_thread(size_t index, Fibre* fibre) {
   current_ = index;
   threads_[index].fibre = fibre;
   states_[index] = State::kReady;
@@ -82,7 +66,7 @@ inline void Block::begin(size_t index, Fibre* fibre) {
       fibres_.back()->reset(&Block::fibre_body);
       idle_.push_back(fibres_.back().get());
     }
-    begin(index, idle_.back());
+    begin_thread(index, idle_.back());
     idle_.pop_back();
   }
   current_ = index;
@@ -98,23 +82,28 @@ bool Block::can_run(size_t index) {
   return true;
 }
 
-// Transfers end only when no thread can run.
-void Block::run_to_end(Turns& turns) {
-  const size_t count = threads_.size();
-  while (returned_ < count) {
-    bool ran = false;
-    for (turn_ = 0; turn_ < count; turn_ = next_turn()) {
-      if (!can_run(order_[turn_])) continue;
-      ran = true;
-      resume(order_[turn_]);
-      if (!error_.empty()) throw std::runtime_error(error_);
-    }
-    if (at_barrier_ > 0 && at_barrier_ + returned_ == count) {
-      release_barrier();
-    } else if (!ran && !mbarriers.end_one_transfer(turns)) {
-      stop("the block waits for ever, " + waiting() + mbarriers.unfinished());
-    }
+bool Block::advance() {
+  bool went_on = false;
+  while (!has_ended()) {
+    const bool ran = take_turns();
+    const bool all_wait = at_barrier_.threads > 0 && at_barrier_.threads == threads_left();
+    if (all_wait) release_barrier();
+    if (!ran && !all_wait) break;
+    went_on = true;
   }
+  return went_on;
+}
+
+// Each thread that can run has its turn; false if none can.
+bool Block::take_turns() {
+  bool ran = false;
+  for (turn_ = 0; turn_ < threads_.size(); turn_ = next_turn()) {
+    if (!can_run(order_[turn_])) continue;
+    ran = true;
+    resume(order_[turn_]);
+    if (!error_.empty()) throw std::runtime_error(error_);
+  }
+  return ran;
 }
 
 // Threads of a warp that follow each other take turns until none can go on: so a warp is as far
@@ -143,7 +132,7 @@ void Block::run_new_threads() {
     ++returned_;
     warps_[current_ / kWarp].returned |= 1u << current_ % kWarp;
     if (turn_ + 1 < order_.size() && states_[order_[turn_ + 1]] == State::kNew) {
-      begin(order_[++turn_], fibre);
+      begin_thread(order_[++turn_], fibre);
       continue;
     }
     idle_.push_back(fibre);
@@ -162,24 +151,28 @@ void Block::forget_threads() {
 }
 
 void Block::barrier(const Site& site) {
+  at_barrier_.join(site);
+  suspend_in(State::kAtBarrier, site);
+}
+
+void Block::suspend_in(State state, const Site& site) {
   Thread& thread = threads_[current_];
-  states_[current_] = State::kAtBarrier;
+  states_[current_] = state;
   thread.site = &site;
-  if (at_barrier_++ == 0) {
-    first_site_ = site;
-    same_barrier_ = true;
-  } else {
-    same_barrier_ = same_barrier_ && same_place(site, first_site_);
-  }
   thread.fibre->suspend();
+}
+
+void Block::release(State from) {
+  for (State& state : states_)
+    if (state == from) state = State::kReady;
 }
 
 // All threads that have not returned stand at a barrier.
 void Block::release_barrier() {
-  if (!same_barrier_) stop("threads of one block wait at different barriers, " + waiting());
-  for (State& state : states_)
-    if (state == State::kAtBarrier) state = State::kReady;
-  at_barrier_ = 0;
+  if (!at_barrier_.at_same_place)
+    stop("threads of one block wait at different barriers, " + waiting());
+  release(State::kAtBarrier);
+  at_barrier_ = {};
 }
 
 const char* Block::problem_with(uint32_t mask) const {

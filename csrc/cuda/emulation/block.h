@@ -1,4 +1,4 @@
-// The threads of the block that runs, each on a fibre of its own, and what they wait for.
+// The threads of a block, each on a fibre of its own, and what they wait for.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +11,7 @@
 #include "cuda/emulation/engine.h"
 #include "cuda/emulation/fibre.h"
 #include "cuda/emulation/mbarrier.h"
+#include "cuda/emulation/meeting.h"
 #include "cuda/emulation/shared_arena.h"
 #include "cuda/emulation/turns.h"
 #include "cuda/emulation/wgmma.h"
@@ -25,12 +26,21 @@ struct Call : LaunchShape {
 class Block {
  public:
   void begin_launch(const Call& call);
-  // Runs the threads of one block to their ends; std::runtime_error when a thread does what CUDA
-  // forbids, after which this block is forgotten.
-  void run(const Index3& place, Turns& turns);
+  void begin(const Index3& place, Turns& turns);
+  // Lets threads run until none can go on by itself; false if none could. std::runtime_error when
+  // one does what CUDA forbids.
+  bool advance();
+  size_t threads_left() const { return threads_.size() - returned_; }
+  bool has_ended() const { return threads_left() == 0; }
+  // Whether all was done that a block must do before its end.
+  void check_end() const;
+  // After an error, as no thread goes on.
+  void forget_threads();
+  void pass_cluster_barrier() { release(State::kAtClusterBarrier); }
 
   // What threads call.
   void barrier(const Site& site);
+  void wait_for_cluster(const Site& site) { suspend_in(State::kAtClusterBarrier, site); }
   void exchange(const Site& site, uint32_t mask, void* offer, Finish finish);
   void meet(const Site& site, void* offer, FinishGroup finish);
   void wait_until(const Site& site, Ready ready, const void* what);
@@ -44,14 +54,25 @@ class Block {
 
   size_t warp() const { return current_ / kWarp; }
   bool is_first_lane() const { return current_ % kWarp == 0; }
+  uint32_t lanes_of_warp() const { return warps_[warp()].present; }
   AsyncCopies& copies() { return copies_[current_]; }
+  std::string waiting() const;
 
   SharedArena shared;
-  Mbarriers mbarriers;
+  Mbarriers mbarriers{shared};
   Wgmma wgmma;
 
  private:
-  enum class State : uint8_t { kNew, kReady, kAtBarrier, kInWarp, kInGroup, kUntil, kDone };
+  enum class State : uint8_t {
+    kNew,
+    kReady,
+    kAtBarrier,
+    kAtClusterBarrier,
+    kInWarp,
+    kInGroup,
+    kUntil,
+    kDone
+  };
 
   struct Thread {
     Fibre* fibre = nullptr;
@@ -70,16 +91,16 @@ class Block {
 
   static void fibre_body();
   void run_new_threads();
-  void run_to_end(Turns& turns);
+  bool take_turns();
   size_t next_turn() const;
-  void begin(size_t index, Fibre* fibre);
+  void begin_thread(size_t index, Fibre* fibre);
   void resume(size_t index);
   bool can_run(size_t index);
+  void suspend_in(State state, const Site& site);
+  void release(State from);
   void release_barrier();
   const char* problem_with(uint32_t mask) const;
   bool is_complete(size_t first, const Thread& last) const;
-  void forget_threads();
-  std::string waiting() const;
 
   Call call_{};
   std::vector<Thread> threads_;
@@ -89,15 +110,15 @@ class Block {
   std::vector<AsyncCopies> copies_;
   std::vector<size_t> order_;
   size_t current_ = 0, turn_ = 0;  // the running thread, and its place in order_
-  size_t at_barrier_ = 0, returned_ = 0, waited_ = 0;
-  Site first_site_;  // of the threads at a barrier
-  bool same_barrier_ = true;
+  size_t returned_ = 0, waited_ = 0;
+  Meeting at_barrier_;
   std::string error_;
   std::vector<std::unique_ptr<Fibre>> fibres_;
   std::vector<Fibre*> idle_;
 };
 
-// One launch at a time uses it.
-Block& block();
+// Of the thread that runs.
+extern Block* running_block;
+inline Block& block() { return *running_block; }
 
 }  // namespace neurona::emulation

@@ -10,8 +10,10 @@
 #include <stdexcept>
 #include <string>
 
+#include "cuda/capability.h"
 #include "cuda/emulation/block.h"
 #include "cuda/emulation/capability.h"
+#include "cuda/emulation/cluster.h"
 #include "cuda/emulation/device_memory.h"
 #include "cuda/emulation/late_copies.h"
 #include "cuda/emulation/turns.h"
@@ -58,6 +60,7 @@ class Launching {
 
 void check(const Call& call) {
   const Extent3 &grid = call.grid, &block = call.block;
+  const unsigned clusters = call.cluster_blocks;
   std::ostringstream text;
   if (block.count() == 0 || block.count() > kMostThreads || block.z > 64)
     text << "a block has 1 to " << kMostThreads << " threads, 64 at most along z, got " << block.x
@@ -68,6 +71,12 @@ void check(const Call& call) {
   else if (call.dynamic_bytes > most_shared_bytes())
     text << "a block has " << most_shared_bytes() << " bytes of shared memory at most, got "
          << call.dynamic_bytes;
+  else if (clusters == 0 || clusters > kMostClusterBlocks)
+    text << "a cluster has 1 to " << kMostClusterBlocks << " blocks, got " << clusters;
+  else if (clusters > 1 && device_capability() < 90)
+    text << "devices of sm_" << device_capability() << " have no clusters";
+  else if (grid.x % clusters != 0)
+    text << "a grid of " << grid.x << " blocks along x is no multiple of clusters of " << clusters;
   else
     return;
   throw std::runtime_error(std::string(call.kernel) + ": " + text.str());
@@ -75,12 +84,15 @@ void check(const Call& call) {
 
 void run_blocks(const Call& call) {
   Turns turns(chosen_schedule);
-  block().begin_launch(call);
+  cluster().begin_launch(call);
   const Extent3& grid = call.grid;
-  for (uint64_t i : turns.of(grid.count()))
-    block().run({static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
-                 static_cast<unsigned>(i / grid.x / grid.y)},
-                turns);
+  for (uint64_t i : turns.of(grid.count() / call.cluster_blocks)) {
+    const uint64_t first = i * call.cluster_blocks;
+    cluster().run(
+        {static_cast<unsigned>(first % grid.x), static_cast<unsigned>(first / grid.x % grid.y),
+         static_cast<unsigned>(first / grid.x / grid.y)},
+        turns);
+  }
 }
 
 }  // namespace
@@ -116,7 +128,7 @@ void wait_for_earlier_kernels() {
   if (!block().overlaps()) return;
   block().has_waited();
   if (Launching::memory_is_open()) return;
-  block().barrier({"wait_for_earlier_kernels", "", 0});
+  cluster().barrier({"wait_for_earlier_kernels", "", 0});
   Launching::open_memory();
 }
 
@@ -133,7 +145,8 @@ void wait_until(const Site& site, Ready ready, const void* what) {
 void fail(const Site& site, const char* reason) { block().fail(site, reason); }
 
 void* shared_memory(const void* declaration, size_t bytes) {
-  void* memory = block().shared.of_declaration(declaration, bytes);
+  if (void* memory = block().shared.of_declaration(declaration)) return memory;
+  void* memory = cluster().declare(declaration, bytes);
   if (!memory) block().fail({}, "declares more shared memory than a block has");
   return memory;
 }

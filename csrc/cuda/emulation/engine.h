@@ -1,4 +1,5 @@
-// Runs CUDA kernels on the host: one block at a time, a fibre for each of its threads.
+// Runs CUDA kernels on the host: one block or one cluster of blocks at a time, a fibre for each of
+// their threads.
 //
 // What hardware leaves open is chosen to be as hostile as it may be: threads run in the order of
 // the schedule, each until it must wait; shared memory starts as NaN; and a wait that can never end
@@ -42,6 +43,7 @@ std::string describe(const Site& site);
 constexpr int kWarp = 32;
 constexpr unsigned kMostThreads = 1024;
 constexpr size_t kMostStaticSharedBytes = 48 * 1024;  // of a block's declarations
+constexpr unsigned kMostClusterBlocks = 8;            // that every device with clusters can run
 
 // __syncthreads: waits for every thread of the block that has not returned. All must wait at the
 // same place.
@@ -85,7 +87,8 @@ void check_not_shared(const Site& site, const void* memory);
 // Ends the kernel with an error; the launch throws it as std::runtime_error.
 [[noreturn]] void fail(const Site& site, const char* reason);
 
-// In which order the threads of a block, and the blocks of a grid, take their turns.
+// In which order the threads of a block, the blocks of a cluster and those of a grid take their
+// turns.
 enum class Order { kForward, kReverse, kShuffled };
 struct Schedule {
   Order order = Order::kForward;
@@ -105,7 +108,7 @@ struct LaunchShape {
 // std::runtime_error for what a launch or a kernel does wrong, naming the kernel.
 void run(const LaunchShape& shape, void (*body)(void*), void* argument);
 
-// Until the first block has come here as a whole, a kernel that overlaps finds the memory of the
+// Until the first cluster has come here as a whole, a kernel that overlaps finds the memory of the
 // device closed. A thread that ends without having been here is an error.
 void wait_for_earlier_kernels();
 

@@ -31,15 +31,19 @@ unsigned char* SharedArena::take(size_t bytes) {
   return memory_ + begin;
 }
 
-void* SharedArena::of_declaration(const void* declaration, size_t bytes) {
+void* SharedArena::of_declaration(const void* declaration) const {
   for (const Array& array : declared_)
     if (array.declaration == declaration) return array.memory;
+  return nullptr;
+}
+
+bool SharedArena::declare(const void* declaration, size_t bytes) {
   declared_bytes_ += bytes;
   if (declared_.size() == kMostArrays || declared_bytes_ > kMostStaticSharedBytes ||
       declared_bytes_ + dynamic_bytes_ > most_shared_bytes())
-    return nullptr;
+    return false;
   declared_.push_back({declaration, take(bytes)});
-  return declared_.back().memory;
+  return true;
 }
 
 // Arrays lie between the end of a gap and the beginning of the next one. Not by address(), which

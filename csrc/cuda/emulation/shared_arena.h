@@ -1,4 +1,4 @@
-// The shared memory of the block that runs.
+// The shared memory of a block.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,8 @@
 
 namespace neurona::emulation {
 
-// One array for each declaration in the kernel, and one of the size given at the launch. Arrays are
+// One array for each declaration in the kernel, and one of the size given at the launch. Blocks of
+// a cluster must find each other's arrays where their own are, so they declare together. Arrays are
 // NaN when a block begins. The bytes around them belong to nobody: AddressSanitizer reports an
 // access to them, and a write is found at the end of the block in any build.
 class SharedArena {
@@ -20,8 +21,10 @@ class SharedArena {
   // False when a byte that belongs to no array was written.
   bool end_block() const;
 
-  // The same memory for every thread of the block; null when no more fits.
-  void* of_declaration(const void* declaration, size_t bytes);
+  // The same memory for every thread of the block; null when nobody has declared it.
+  void* of_declaration(const void* declaration) const;
+  // False when no more fits.
+  bool declare(const void* declaration, size_t bytes);
   void* dynamic() { return dynamic_; }
 
   // Whether the bytes lie in one array.
@@ -31,9 +34,7 @@ class SharedArena {
   uint32_t address(const void* memory) const {
     return static_cast<uint32_t>(static_cast<const unsigned char*>(memory) - memory_);
   }
-  const unsigned char* at(size_t address) const {
-    return address < kBytes ? memory_ + address : nullptr;
-  }
+  unsigned char* at(size_t address) { return address < kBytes ? memory_ + address : nullptr; }
 
  private:
   // A gap lies before the first array and behind each, and ends at a multiple of kAlignment. Most

@@ -1,9 +1,11 @@
 #include "cuda/emulation/tensor_map.h"
 
+#include <bit>
 #include <cstring>
 #include <stdexcept>
 
 #include "cuda/emulation/block.h"
+#include "cuda/emulation/cluster.h"
 
 namespace neurona {
 namespace {
@@ -89,15 +91,18 @@ void copy_patches(const MappedPatches& map, emulation::PatchPlace at, unsigned c
   }
 }
 
-// A tile's place in shared memory, poisoned until its bytes come.
-unsigned char* place_for(const emulation::Site& site, void* tile, size_t bytes) {
+// Where a tile of the running thread's block lies in the shared memory of a block, poisoned until
+// its bytes come.
+unsigned char* place_in(emulation::Block& there, const emulation::Site& site, const void* tile,
+                        size_t bytes) {
   constexpr uintptr_t kSwizzledBytes = 1024;
   emulation::Block& here = emulation::block();
   if (reinterpret_cast<uintptr_t>(tile) % kSwizzledBytes != 0)
     here.fail(site, "a swizzled tile must begin at a multiple of 1024 bytes");
   if (!here.shared.holds(tile, bytes)) here.fail(site, "the tile does not lie in a shared array");
-  std::memset(tile, emulation::kUnset, bytes);
-  return static_cast<unsigned char*>(tile);
+  unsigned char* place = there.shared.at(here.shared.address(tile));
+  std::memset(place, emulation::kUnset, bytes);
+  return place;
 }
 
 }  // namespace
@@ -133,10 +138,20 @@ namespace emulation {
 
 void load_tile(const Site& site, const TensorMap& map, uint64_t* barrier, void* tile, int depth,
                int line, int batch) {
+  load_tile_for(site, 1u << cluster_rank(), map, barrier, tile, depth, line, batch);
+}
+
+void load_tile_for(const Site& site, unsigned ranks, const TensorMap& map, uint64_t* barrier,
+                   void* tile, int depth, int line, int batch) {
   const auto lines = held<MappedLines>(site, map, Kind::kLines);
   const size_t bytes = static_cast<size_t>(lines.tile_lines) * kTileLineBytes;
-  unsigned char* to = place_for(site, tile, bytes);
-  block().mbarriers.start(site, barrier, bytes, [=] { copy_tile(lines, depth, line, batch, to); });
+  if (ranks == 0) block().fail(site, "the set of blocks is empty");
+  for (unsigned left = ranks; left; left &= left - 1) {
+    const auto rank = static_cast<unsigned>(std::countr_zero(left));
+    const Cluster::Reached there = cluster().reach(site, rank, barrier);
+    unsigned char* to = place_in(there.block, site, tile, bytes);
+    cluster().start(site, there, bytes, [=] { copy_tile(lines, depth, line, batch, to); });
+  }
 }
 
 void load_patches(const Site& site, const TensorMap& map, uint64_t* barrier, void* tile,
@@ -153,8 +168,9 @@ void load_patches(const Site& site, const TensorMap& map, uint64_t* barrier, voi
       place.offset_h > kMostPatchOffset)
     block().fail(site, "a patch is read 0 to 254 beside its pixel");
   const size_t bytes = static_cast<size_t>(patches.tile_lines) * kTileLineBytes;
-  unsigned char* to = place_for(site, tile, bytes);
-  block().mbarriers.start(site, barrier, bytes, [=] { copy_patches(patches, place, to); });
+  unsigned char* to = place_in(block(), site, tile, bytes);
+  cluster().start(site, cluster().reach(site, cluster_rank(), barrier), bytes,
+                  [=] { copy_patches(patches, place, to); });
 }
 
 }  // namespace emulation

@@ -1,4 +1,5 @@
-// In which order the threads of a block, or the blocks of a grid, take their turns.
+// In which order the threads of a block, the blocks of a cluster or those of a grid take their
+// turns.
 #pragma once
 
 #include <algorithm>
