@@ -66,8 +66,7 @@ size_t Cluster::threads_left() const {
 bool Cluster::release_barrier() {
   if (at_barrier_.threads == 0 || at_barrier_.threads < threads_left()) return false;
   if (!at_barrier_.at_same_place)
-    stop((size_ == 1 ? "threads of one block" : "threads of one cluster") +
-         (" wait at different barriers, " + waiting()));
+    stop("threads of one cluster wait at different barriers, " + waiting());
   for (size_t rank = 0; rank < size_; ++rank) blocks_[rank]->pass_cluster_barrier();
   at_barrier_ = {};
   return true;
@@ -109,6 +108,7 @@ void* Cluster::declare(const void* declaration, size_t bytes) {
 }
 
 void Cluster::barrier(const Site& site) {
+  if (size_ == 1) return block().barrier(site);
   at_barrier_.join(site);
   block().wait_for_cluster(site);
 }
