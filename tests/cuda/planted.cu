@@ -420,6 +420,8 @@ PYBIND11_MODULE(neurona_cuda_planted, m) {
   m.def("run_hopper", &run_hopper, Alone());
   m.def("patch_faults", &patch_faults);
   m.def("run_patches", &run_patches, Alone());
+  m.def("cluster_faults", &cluster_faults);
+  m.def("run_clusters", &run_clusters, Alone());
   m.def("give_pointer", &give_pointer, Alone());
   m.def("copy_wrongly", &copy_wrongly, Alone());
   m.attr("kCopies") = kCopies;

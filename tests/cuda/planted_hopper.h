@@ -1,4 +1,5 @@
-// Kernels for sm_90a that are wrong on purpose (planted_hopper.cu, planted_patches.cu).
+// Kernels for sm_90a that are wrong on purpose (planted_hopper.cu, planted_patches.cu,
+// planted_clusters.cu).
 #pragma once
 
 #include <string>
@@ -18,5 +19,9 @@ std::vector<float> run_hopper(const std::string& fault, const std::vector<float>
 std::vector<std::string> patch_faults();
 std::vector<float> run_patches(const std::string& fault, const std::vector<float>& x,
                                const std::vector<float>& dy);
+
+// The same of the sums of lines: of x (2 clusters, 64 lines, depth), 2 x 2 blocks of 64.
+std::vector<std::string> cluster_faults();
+std::vector<float> run_clusters(const std::string& fault, const std::vector<float>& x);
 
 }  // namespace neurona
