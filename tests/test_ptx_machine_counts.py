@@ -66,6 +66,18 @@ def test_sectors(
     assert counts["load_sectors"] == counts["store_sectors"] == [taken, least]
 
 
+def test_waiting_for_other_blocks_is_one_instruction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many turns of its warp it takes: each block comes while the other one waits."""
+    together = "barrier.cluster.arrive.aligned; barrier.cluster.wait.aligned;"
+    found = [
+        counts_of(body, file=tmp_path / f"{i}", monkeypatch=monkeypatch, grid=4, cluster=2)
+        for i, body in enumerate(("", "bar.sync 0;" + together * 3))
+    ]
+    assert found[1]["warp_instructions"] - found[0]["warp_instructions"] == 7 * 4
+
+
 def test_instructions_and_who_takes_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each instruction of a warp counts, also one that a guard keeps all threads from."""
     with_products = "mov.f32 f0, 0f3F800000; fma.rn.f32 f1, f0, f0, f0; fma.rn.f32 f2, f1, f0, f0;"

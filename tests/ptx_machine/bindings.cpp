@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "launch_bindings.h"
 #include "program/kernel.h"
 #include "runtime/device.h"
 #include "runtime/memory.h"
@@ -154,16 +155,17 @@ Dimensions dimensions(const std::array<unsigned, 3>& extents) {
 
 void run(const std::string& ptx, const std::string& name, const py::list& values,
          const std::array<unsigned, 3>& grid, const std::array<unsigned, 3>& block,
-         size_t dynamic_shared, bool overlaps) {
+         size_t dynamic_shared, bool overlaps, unsigned cluster) {
   const std::shared_ptr<Module> module = parse_module(ptx);
   const Kernel* kernel = find_kernel(*module, name);
   if (!kernel) throw std::runtime_error("no kernel is called " + name);
   if (block[0] * block[1] * block[2] > limits_of(*kernel).max_threads)
     throw std::runtime_error("more threads than the kernel's bounds");
   Arguments arguments(*kernel, values);
-  run_kernel(*kernel,
-             {dimensions(grid), dimensions(block), dynamic_shared, most_shared(), overlaps},
-             arguments.bytes());
+  run_kernel(
+      *kernel,
+      {dimensions(grid), dimensions(block), dynamic_shared, most_shared(), overlaps, cluster},
+      arguments.bytes());
   memory().check_red_zones();
   arguments.bring_home();
 }
@@ -213,9 +215,10 @@ PYBIND11_MODULE(neurona_ptx_machine, m) {
   m.def("run", &run, py::arg("ptx"), py::arg("name"), py::arg("arguments"),
         py::arg("grid") = std::array<unsigned, 3>{1, 1, 1},
         py::arg("block") = std::array<unsigned, 3>{32, 1, 1}, py::arg("dynamic_shared") = 0,
-        py::arg("overlaps") = false,
+        py::arg("overlaps") = false, py::arg("cluster") = 1,
         "Run a kernel. Arrays are passed as pointers to copies, which come home afterwards; bytes "
         "are passed as they are. RuntimeError for what is no kernel, or fails.");
+  bind_launches(m);
 }
 
 }  // namespace ptx_machine

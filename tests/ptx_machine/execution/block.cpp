@@ -6,11 +6,11 @@
 #include <string>
 #include <utility>
 
+#include "execution/cluster.h"
+
 namespace ptx_machine {
 namespace {
 
-// Turns without an arrival after which a block is said to wait for ever.
-constexpr int kMostIdleTurns = 10000;
 // What a float reads as NaN and an index as far outside.
 constexpr unsigned char kPoison = 0xff;
 
@@ -32,19 +32,20 @@ int warps_of(const Grid& grid) {
 
 }  // namespace
 
-Block::Block(const Grid& grid)
+Block::Block(const Grid& grid, Cluster& cluster, unsigned rank)
     : grid_(grid),
+      cluster_(cluster),
+      rank_(rank),
       shared_(kFirstSharedAddress + grid.shared_bytes),
       registers_(
           new unsigned char[static_cast<size_t>(warps_of(grid)) * grid.kernel->register_bytes]) {}
 
-void Block::run(Dimensions index) {
+void Block::start(Dimensions index) {
   index_ = index;
+  has_ended_ = false;
   std::fill(shared_.begin(), shared_.end(), kPoison);
   barriers_.clear();
   start_threads(index);
-  take_turns();
-  check_end();
 }
 
 void Block::check_end() const {
@@ -90,7 +91,9 @@ void Block::start_threads(Dimensions index) {
                                  grid_.blocks.x,
                                  grid_.blocks.y,
                                  grid_.blocks.z,
-                                 static_cast<unsigned>(lane)};
+                                 static_cast<unsigned>(lane),
+                                 rank_,
+                                 grid_.cluster_blocks};
       static_assert(std::size(values) == static_cast<size_t>(Special::kCount));
       for (size_t i = 0; i < std::size(values); ++i)
         write(static_cast<Special>(i), lane, values[i]);
@@ -99,23 +102,19 @@ void Block::start_threads(Dimensions index) {
 }
 
 void Block::take_turns() {
-  int idle = 0;
-  while (true) {
-    const uint64_t events = events_;
-    bool all_ended = true, all_wait = true;
-    for (size_t i = 0; i < warps_.size(); ++i) {
-      Warp& warp = warps_[grid_.is_reversed ? warps_.size() - 1 - i : i];
-      if (warp.has_ended()) continue;
-      if (!warp.is_at_barrier() && warp.run() == Warp::State::kEnded) ++events_;
-      all_ended = all_ended && warp.has_ended();
-      all_wait = all_wait && (warp.has_ended() || warp.is_at_barrier());
-    }
-    if (all_ended) return;
-    if (all_wait) release_barrier();
-    idle = events == events_ ? idle + 1 : 0;
-    if (idle > kMostIdleTurns)
-      throw std::runtime_error(grid_.kernel->name + ": a block waits for ever");
+  bool all_ended = true, all_wait = true;
+  for (size_t i = 0; i < warps_.size(); ++i) {
+    Warp& warp = warps_[grid_.is_reversed ? warps_.size() - 1 - i : i];
+    if (warp.has_ended()) continue;
+    if (!warp.is_at_barrier() && warp.run() == Warp::State::kEnded) ++events_;
+    all_ended = all_ended && warp.has_ended();
+    all_wait = all_wait && (warp.has_ended() || warp.is_at_barrier());
   }
+  has_ended_ = all_ended;
+  if (all_ended)
+    check_end();
+  else if (all_wait)
+    release_barrier();
 }
 
 void Block::release_barrier() {
@@ -163,6 +162,8 @@ unsigned char* Block::own(uint64_t address, size_t bytes) {
 }
 
 uint64_t Block::generic_of_shared(uint64_t address) const {
+  if (Cluster::is_mapped(address))
+    throw std::runtime_error("a generic address in another block's shared memory");
   return reinterpret_cast<uint64_t>(shared_.data()) + address;
 }
 

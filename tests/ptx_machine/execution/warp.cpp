@@ -65,12 +65,12 @@ Warp::State Warp::run() {
     Group& group = groups_[which];
     const int32_t others = which + 1 < groups_.size() ? groups_[which + 1].at : INT32_MAX;
     const bool is_alone = groups_.size() == 1;
-    try_wait_failed = false;
+    gives_up_turn = false;
     int32_t last = 0;
     do last = group.at;
     while (step(group) && (is_alone || (group.at > last && group.at < others)));
     if (at_barrier_) return State::kAtBarrier;
-    if (try_wait_failed) {
+    if (gives_up_turn) {
       behind_waiting_ = which + 1;
       return State::kTurnOver;
     }
@@ -82,7 +82,8 @@ Warp::State Warp::run() {
 bool Warp::step(Group& group) {
   const Instruction& instruction = code_[group.at];
   const LaneMask active = guarded(instruction, group.lanes);
-  if (counters) counters->note_instruction(instruction, active);
+  if (counters && !std::exchange(group.comes_again, false))
+    counters->note_instruction(instruction, active);
   switch (instruction.flow) {
     case Flow::kBranch: return take_branch(group, instruction);
     case Flow::kExit: {
@@ -115,8 +116,12 @@ bool Warp::step(Group& group) {
   } catch (const std::exception& error) {
     fail(instruction, error.what());
   }
-  ++group.at;
-  return !(instruction.flow == Flow::kTryWait && try_wait_failed);
+  const bool is_done_again = gives_up_turn && instruction.flow != Flow::kTryWait;
+  if (is_done_again)
+    group.comes_again = true;
+  else
+    ++group.at;
+  return !gives_up_turn;
 }
 
 bool Warp::take_branch(Group& group, const Instruction& instruction) {

@@ -64,6 +64,7 @@ class Warp {
   void pass_barrier();
   bool is_at_barrier() const { return at_barrier_; }
   bool has_ended() const { return groups_.empty(); }
+  LaneMask live() const;  // who has not ended
 
   template <typename Value>
   Lanes<Value> lanes(Operand operand) const {
@@ -94,14 +95,19 @@ class Warp {
   int64_t product_group = 0;
   std::vector<PendingProduct> products;
   int64_t begun_products = 0;
-  bool try_wait_failed = false;  // the last mbarrier.try_wait, which gives up the turn
+  // barrier.cluster: who has arrived and not passed, and who of these may pass.
+  LaneMask cluster_arrived = 0, cluster_released = 0;
+  // By an instruction that waits for what others do: mbarrier.try_wait, which says so to its
+  // thread, or one that is done again in the next turn.
+  bool gives_up_turn = false;
 
  private:
   // Threads at the same instruction.
   struct Group {
     int32_t at;
     LaneMask lanes;
-    bool waits;  // for the others of the warp
+    bool waits;                // for the others of the warp
+    bool comes_again = false;  // to an instruction that it was held up by
   };
 
   unsigned char* place(Operand operand) const {
@@ -114,7 +120,6 @@ class Warp {
   bool take_branch(Group& group, const Instruction& instruction);
   // Whether all threads that the active ones of these lanes wait for have come.
   bool are_together(const Instruction& instruction, LaneMask lanes, LaneMask active) const;
-  LaneMask live() const;
   [[noreturn]] void fail(const Instruction& instruction, const char* what) const;
 
   unsigned char* registers_;

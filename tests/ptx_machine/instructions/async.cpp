@@ -1,7 +1,7 @@
 // cp.async, mbarrier and the copy engine's loads.
 #include <cstring>
 
-#include "execution/block.h"
+#include "execution/cluster.h"
 #include "execution/counters.h"
 #include "instructions/decoding.h"
 #include "instructions/tile_load.h"
@@ -96,12 +96,17 @@ void init_barrier(Warp& warp, const Instruction& instruction, LaneMask lanes) {
   });
 }
 
+template <bool kInCluster>
 void arrive(Warp& warp, const Instruction& instruction, LaneMask lanes) {
   for_lanes(lanes, [&](int lane) {
     const uint32_t bytes = instruction.operands[1] == kNoOperand
                                ? 0
                                : warp.lanes<uint32_t>(instruction.operands[1])[lane];
-    warp.block.arrive(warp.lanes<uint32_t>(instruction.operands[0])[lane], bytes);
+    const uint32_t barrier = warp.lanes<uint32_t>(instruction.operands[0])[lane];
+    if (kInCluster)
+      warp.block.cluster().arrive(warp.block, barrier, bytes);
+    else
+      warp.block.arrive(barrier, bytes);
   });
 }
 
@@ -115,11 +120,17 @@ void try_wait(Warp& warp, const Instruction& instruction, LaneMask lanes) {
   });
   LaneMask& to = warp.mask(instruction.operands[0]);
   to = (to & ~lanes) | ended;
-  warp.try_wait_failed = ended != lanes;
+  warp.gives_up_turn = ended != lanes;
 }
 
+// Orders and scopes say nothing here: threads of this machine see every store at once.
 void decode_barrier(Assembler& assembler, const Statement& statement, const Parts& parts,
                     Instruction& instruction) {
+  allow(parts, {"init", "arrive", "try_wait", "expect_tx", "parity", "acquire", "release", "cta",
+                "cluster", "shared", "shared::cta", "shared::cluster"});
+  const bool in_cluster = has(parts, "shared::cluster");
+  if (in_cluster && parts[1] != "arrive")
+    throw std::runtime_error("other blocks' barriers are only arrived at");
   if (parts.at(1) == "init") {
     instruction.operands[0] = address_register(assembler, statement, 0, 4);
     instruction.operands[1] = assembler.value(statement.arguments.at(1), 4);
@@ -130,7 +141,7 @@ void decode_barrier(Assembler& assembler, const Statement& statement, const Part
       throw std::runtime_error("no such arrival");
     instruction.operands[0] = address_register(assembler, statement, 1, 4);
     if (announces) instruction.operands[1] = assembler.value(statement.arguments[2], 4);
-    instruction.execute = arrive;
+    instruction.execute = in_cluster ? arrive<true> : arrive<false>;
   } else if (parts[1] == "try_wait" && has(parts, "parity")) {
     instruction.operands[0] = assembler.predicate(statement.arguments.at(0));
     instruction.operands[1] = address_register(assembler, statement, 1, 4);

@@ -16,6 +16,7 @@ const Decode* find_decoder(std::string_view operation) {
     add_matrix_decoders(all);
     add_async_decoders(all);
     add_warpgroup_decoders(all);
+    add_cluster_decoders(all);
     return all;
   }();
   const auto found = decoders.find(operation);

@@ -99,5 +99,6 @@ void add_warp_decoders(Decoders& decoders);
 void add_matrix_decoders(Decoders& decoders);
 void add_async_decoders(Decoders& decoders);
 void add_warpgroup_decoders(Decoders& decoders);
+void add_cluster_decoders(Decoders& decoders);
 
 }  // namespace ptx_machine

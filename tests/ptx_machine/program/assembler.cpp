@@ -19,8 +19,13 @@ constexpr const char* kReturn = "ret";
 constexpr int kMostCalls = 32;
 
 constexpr const char* kSpecialNames[] = {
-    "%tid.x",   "%tid.y",   "%tid.z",    "%ntid.x",   "%ntid.y",   "%ntid.z", "%ctaid.x",
-    "%ctaid.y", "%ctaid.z", "%nctaid.x", "%nctaid.y", "%nctaid.z", "%laneid"};
+    "%tid.x",    "%tid.y",    "%tid.z",   "%ntid.x",          "%ntid.y",
+    "%ntid.z",   "%ctaid.x",  "%ctaid.y", "%ctaid.z",         "%nctaid.x",
+    "%nctaid.y", "%nctaid.z", "%laneid",  "%cluster_ctarank", "%cluster_nctarank"};
+
+// What a header may demand of a launch, and nobody would check.
+constexpr const char* kUnknownDemands[] = {".reqntid", ".reqnctapercluster", ".explicitcluster",
+                                           ".maxclusterrank"};
 
 Parts parts_of(std::string_view opcode) {
   Parts parts;
@@ -58,8 +63,9 @@ void Assembler::assemble_kernel(const Body& body) {
   declare_specials();
   declare_parameters(body);
   declare_shared(body);
-  if (body.header.find(".reqntid") != body.header.npos)
-    throw std::runtime_error("PTX: no .reqntid: " + kernel_.name);
+  for (const char* demand : kUnknownDemands)
+    if (body.header.find(demand) != body.header.npos)
+      throw std::runtime_error(std::string("PTX: no ") + demand + ": " + kernel_.name);
   const size_t bound = body.header.find(".maxntid");
   if (bound != body.header.npos) {
     const std::vector<std::string_view> words = split_words(body.header.substr(bound));

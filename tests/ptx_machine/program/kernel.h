@@ -38,14 +38,18 @@ Limits limits_of(const Kernel& kernel);
 
 struct KernelLaunch {
   Dimensions blocks, threads;
-  size_t dynamic_shared;  // bytes
-  size_t shared_limit;    // of what a block may have in all
-  bool overlaps;          // may begin before the kernel before has ended, so that it must wait
+  size_t dynamic_shared;    // bytes
+  size_t shared_limit;      // of what a block may have in all
+  bool overlaps;            // may begin before the kernel before has ended, so that it must wait
+  unsigned cluster_blocks;  // neighbours along x that run at once; 1 without clusters
 };
 
-// All blocks, until the last one has ended. With NEURONA_PTX_MACHINE_ORDER=reverse the last block
-// comes first, and the last warp of each. std::runtime_error with block, warp and line for what
-// would fail on a GPU.
+// Whether the blocks are whole clusters, of a size that every device with clusters has.
+bool are_whole_clusters(const Dimensions& blocks, unsigned cluster_blocks);
+
+// All blocks, until the last one has ended. With NEURONA_PTX_MACHINE_ORDER=reverse the last cluster
+// comes first, and the last block and warp of each. std::runtime_error with block, warp and line
+// for what would fail on a GPU.
 void run_kernel(const Kernel& kernel, const KernelLaunch& launch,
                 const std::vector<unsigned char>& arguments);
 

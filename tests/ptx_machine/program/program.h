@@ -66,6 +66,8 @@ enum class Special {
   kNctaidY,
   kNctaidZ,
   kLaneid,
+  kClusterCtarank,
+  kClusterNctarank,
   kCount
 };
 

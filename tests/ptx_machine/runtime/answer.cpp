@@ -86,6 +86,8 @@ constexpr std::array kErrors{
                   "operation not permitted on an event last recorded in a capturing stream"),
     NEURONA_ERROR(cudaErrorStreamCaptureWrongThread,
                   "attempt to terminate a thread-local capture sequence from another thread"),
+    NEURONA_ERROR(cudaErrorInvalidClusterSize,
+                  "a kernel launch error has occurred due to cluster misconfiguration"),
     NEURONA_ERROR(cudaErrorUnknown, "unknown error"),
 };
 #undef NEURONA_ERROR

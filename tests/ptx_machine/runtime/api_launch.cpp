@@ -21,6 +21,7 @@ namespace {
 struct Shape {
   dim3 grid, block;
   size_t dynamic_shared;
+  dim3 cluster{1, 1, 1};
   bool overlaps = false;
 };
 
@@ -59,10 +60,20 @@ void check_block(const std::string& kernel, const dim3& block, unsigned most_of_
     throw Refusal(cudaErrorInvalidValue, kernel + ": more threads than its launch bounds");
 }
 
+void check_cluster(const std::string& kernel, const Shape& shape) {
+  const auto [x, y, z] = shape.cluster;
+  const bool is_empty = x == 0 || y == 0 || z == 0;
+  if (!is_empty && (y > 1 || z > 1))
+    throw Refusal(cudaErrorNotSupported, kernel + ": only clusters along x are supported");
+  if (is_empty || !are_whole_clusters(dimensions(shape.grid), x))
+    throw Refusal(cudaErrorInvalidClusterSize, kernel + ": the grid has no such clusters");
+}
+
 void check_shape(Function& function, const Shape& shape) {
   const std::string kernel = function.readable_name();
   check_grid(kernel, shape.grid);
   check_block(kernel, shape.block, limits_of(function.kernel()).max_threads);
+  check_cluster(kernel, shape);
   if (shape.dynamic_shared > function.most_dynamic_shared())
     throw Refusal(cudaErrorInvalidValue,
                   kernel + ": more dynamic shared memory than it was allowed");
@@ -89,7 +100,7 @@ void launch(const void* host_function, const Shape& shape, void** arguments, cud
     try {
       run_kernel(kernel,
                  {dimensions(shape.grid), dimensions(shape.block), shape.dynamic_shared,
-                  most_shared(), shape.overlaps},
+                  most_shared(), shape.overlaps, shape.cluster.x},
                  bytes);
     } catch (const std::exception& failure) {
       throw Fault(name + ": " + failure.what());
@@ -97,16 +108,26 @@ void launch(const void* host_function, const Shape& shape, void** arguments, cud
   });
 }
 
-// Whether the attribute lets the kernel overlap with the one before. Here it begins when that one
-// has ended, which is allowed as well, but must wait as if it had not.
-bool overlaps_by(const cudaLaunchAttribute& attribute) {
-  if (attribute.id == cudaLaunchAttributeIgnore) return false;
-  if (attribute.id != cudaLaunchAttributeProgrammaticStreamSerialization)
-    throw Refusal(cudaErrorNotSupported,
-                  "launch attribute " + std::to_string(attribute.id) + " is not supported");
+// A kernel that may overlap with the one before begins here when that one has ended, which is
+// allowed as well, but must wait as if it had not.
+void take_attribute(const cudaLaunchAttribute& attribute, Shape& shape) {
+  switch (attribute.id) {
+    case cudaLaunchAttributeIgnore: return;
+    case cudaLaunchAttributeProgrammaticStreamSerialization:
+      shape.overlaps = attribute.val.programmaticStreamSerializationAllowed != 0;
+      break;
+    case cudaLaunchAttributeClusterDimension: {
+      const auto& cluster = attribute.val.clusterDim;
+      shape.cluster = dim3(cluster.x, cluster.y, cluster.z);
+      break;
+    }
+    default:
+      throw Refusal(cudaErrorNotSupported,
+                    "launch attribute " + std::to_string(attribute.id) + " is not supported");
+  }
   if (capability() < 90)
-    throw Refusal(cudaErrorNotSupported, "kernels overlap from compute capability 9.0 on");
-  return attribute.val.programmaticStreamSerializationAllowed != 0;
+    throw Refusal(cudaErrorNotSupported,
+                  "kernels overlap, and blocks make clusters, from compute capability 9.0 on");
 }
 
 }  // namespace
@@ -189,8 +210,7 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* ho
   return answer("cudaLaunchKernelExC", [&] {
     require(config);
     Shape shape{config->gridDim, config->blockDim, config->dynamicSmemBytes};
-    for (unsigned i = 0; i < config->numAttrs; ++i)
-      shape.overlaps = overlaps_by(config->attrs[i]) || shape.overlaps;
+    for (unsigned i = 0; i < config->numAttrs; ++i) take_attribute(config->attrs[i], shape);
     launch(host_function, shape, arguments, config->stream);
   });
 }
