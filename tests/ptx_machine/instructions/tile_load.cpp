@@ -3,7 +3,7 @@
 #include <array>
 #include <cstring>
 
-#include "execution/block.h"
+#include "execution/cluster.h"
 #include "runtime/tensor_map.h"
 
 namespace ptx_machine {
@@ -107,7 +107,16 @@ void check_start(const Request& request) {
   }
 }
 
-// list: coordinates, then what lies beside; operands 0 the tile, 1 the map, 2 the barrier.
+// Late, to this block.
+template <bool kIsIm2col>
+void load_later(Block& block, uint32_t barrier, const Request& request) {
+  block.load_later(barrier, [&block, request] {
+    return kIsIm2col ? load_pixels(block, request) : load_box(block, request);
+  });
+}
+
+// list: coordinates, then what lies beside; operands 0 the tile, 1 the map, 2 the barrier, 3 for
+// which blocks of the cluster.
 template <bool kIsIm2col>
 void load_tile(Warp& warp, const Instruction& instruction, LaneMask lanes) {
   for_lanes(lanes, [&](int lane) {
@@ -126,21 +135,26 @@ void load_tile(Warp& warp, const Instruction& instruction, LaneMask lanes) {
       request.beside[axis] = warp.lanes<uint16_t>(instruction.list[rank + axis])[lane];
     request.tile = warp.lanes<uint32_t>(instruction.operands[0])[lane];
     check_start(request);
-    warp.block.load_later(
-        warp.lanes<uint32_t>(instruction.operands[2])[lane], [&block = warp.block, request] {
-          return kIsIm2col ? load_pixels(block, request) : load_box(block, request);
-        });
+    const uint32_t barrier = warp.lanes<uint32_t>(instruction.operands[2])[lane];
+    if (instruction.operands[3] == kNoOperand)
+      return load_later<kIsIm2col>(warp.block, barrier, request);
+    uint32_t ranks = warp.lanes<uint16_t>(instruction.operands[3])[lane];
+    if (ranks == 0) throw std::runtime_error("a load for no block of the cluster");
+    for (; ranks; ranks &= ranks - 1)
+      load_later<kIsIm2col>(
+          warp.block.cluster().with_barrier(static_cast<uint32_t>(__builtin_ctz(ranks)), barrier),
+          barrier, request);
   });
 }
 
 }  // namespace
 
-// [tile], [map, {coordinates}], [barrier] (, {beside})
+// [tile], [map, {coordinates}], [barrier] (, {beside}) (, ranks)
 void decode_tile_load(Assembler& assembler, const Statement& statement, const Parts& parts,
                       Instruction& instruction) {
   allow(parts,
         {"async", "bulk", "tensor", "2d", "3d", "4d", "5d", "shared::cluster", "global", "tile",
-         "im2col", "mbarrier::complete_tx::bytes"},
+         "im2col", "mbarrier::complete_tx::bytes", "multicast::cluster"},
         0);
   const size_t registers[] = {4, 8, 4};
   for (size_t i = 0; i < 3; ++i) {
@@ -151,11 +165,14 @@ void decode_tile_load(Assembler& assembler, const Statement& statement, const Pa
   for (const Argument& coordinate : statement.arguments[1].items)
     instruction.list.push_back(assembler.value(coordinate, 4));
   const bool is_im2col = has(parts, "im2col");
-  if (!has(parts, "tensor") || !has(parts, "global") || (!is_im2col && !has(parts, "tile")))
+  const bool is_for_others = has(parts, "multicast::cluster");
+  if (!has(parts, "tensor") || !has(parts, "global") || (!is_im2col && !has(parts, "tile")) ||
+      statement.arguments.size() != 3u + is_im2col + is_for_others)
     throw std::runtime_error("no such load");
   if (is_im2col)
     for (const Argument& beside : statement.arguments.at(3).items)
       instruction.list.push_back(assembler.value(beside, 2));
+  if (is_for_others) instruction.operands[3] = assembler.value(statement.arguments.back(), 2);
   instruction.execute = is_im2col ? load_tile<true> : load_tile<false>;
 }
 
