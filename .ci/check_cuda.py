@@ -36,8 +36,8 @@ DIVIDED = re.compile(r"packed_product_kernelILi(\d+)E")
 FIRST_REGISTERS = {"64": "80", "128": "168", "256": "168"}
 # What the machine code of a file must hold, and for which architecture.
 INSTRUCTIONS = {
-    "gemm.cu": ("90a", ["HGMMA", "UTMALDG", "HMMA"]),
-    "conv2d_packed.cu": ("90a", ["HGMMA", "UTMALDG.3D", "UTMALDG.4D.IM2COL"]),
+    "gemm.cu": ("90a", ["HGMMA", "UTMALDG.3D", "UTMALDG.3D.MULTICAST", "UCGABAR_WAIT", "HMMA"]),
+    "conv2d_packed.cu": ("90a", ["HGMMA", "UTMALDG.3D.MULTICAST", "UTMALDG.4D.IM2COL"]),
 }
 ABSENT = "absent from the machine code: "
 # griddepcontrol.wait, and what reads or writes memory that other kernels reach.
