@@ -87,6 +87,45 @@ def test_views_and_single_elements() -> None:
     assert "device='cuda'" in repr(there)
 
 
+MAKERS: dict[str, Any] = {
+    "zeros": lambda **k: neurona.zeros(2, 3, **k),
+    "ones": lambda **k: neurona.ones((2, 3), dtype=np.int64, **k),
+    "full": lambda **k: neurona.full((2, 3), 1.5, **k),
+    "arange": lambda **k: neurona.arange(5, **k),
+    "linspace": lambda **k: neurona.linspace(0, 1, 5, **k),
+    "eye": lambda **k: neurona.eye(2, 3, **k),
+    "rand": lambda **k: neurona.rand(2, 3, generator=neurona.Generator(3), **k),
+    "randn": lambda **k: neurona.randn(2, 3, generator=neurona.Generator(3), **k),
+    "randint": lambda **k: neurona.randint(9, (4,), generator=neurona.Generator(3), **k),
+    "randperm": lambda **k: neurona.randperm(7, generator=neurona.Generator(3), **k),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_new_tensors_are_made_where_they_are_wanted(name: str) -> None:
+    """The same numbers on either device."""
+    here, there = MAKERS[name](), MAKERS[name](device="cuda")
+    assert (here.device, there.device) == ("cpu", "cuda")
+    assert here.dtype == there.dtype and np.array_equal(here.numpy(), there.cpu().numpy())
+    with pytest.raises(ValueError, match=f"{name}: device must be 'cpu' or 'cuda', got 'tpu'"):
+        MAKERS[name](device="tpu")
+
+
+def test_tensors_like_others_are_where_those_are() -> None:
+    """With their layout: those of images are channels-last."""
+    there = images(2, 3, 4, 5).to("cuda")
+    assert there.data.strides == neurona.zeros_like(there).data.strides
+    for like, value in ((neurona.zeros_like, 0), (neurona.ones_like, 1)):
+        assert like(there).device == "cuda" and (like(there).cpu().numpy() == value).all()
+        assert like(there, device="cpu").device == "cpu"
+        assert like(there.cpu(), device="cuda").device == "cuda"
+    assert (neurona.full_like(there, 7.0).cpu().numpy() == 7).all()
+    assert neurona.empty_like(there).shape == there.shape
+    assert neurona.zeros_like(there, requires_grad=True).requires_grad
+    assert neurona.ones(3, device="cuda", requires_grad=True).requires_grad
+    assert neurona.empty(3, device="cuda").device == "cuda"
+
+
 INTEGERS = ["bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))]
 
 

@@ -35,6 +35,22 @@ def _shape(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
+def _made(op: str, array: Any, device: Any, requires_grad: bool = False) -> Tensor:
+    """A tensor on a new array, which is where it was made unless a device is asked for."""
+    return Tensor(array if device is None else moved(op, array, device), requires_grad)
+
+
+def _like(op: str, fill: Any, input: Tensor, device: Any, requires_grad: bool) -> Tensor:
+    """What fill(array on the host) gives, on the device of `input` unless another is asked for."""
+    source = input.data
+    if type(source) is DeviceArray:
+        # Memory that nobody touches, for the shape and the order of the axes.
+        source = np.lib.stride_tricks.as_strided(
+            np.empty(1, source.dtype), source.shape, source.strides
+        )
+    return _made(op, fill(source), input.device if device is None else device, requires_grad)
+
+
 def tensor(
     data: Any, dtype: Any = None, requires_grad: bool = False, *, device: Any = None
 ) -> Tensor:
@@ -142,54 +158,83 @@ def from_dlpack(source: Any, *, device: Any = None, copy: bool | None = None) ->
     return Tensor(data.copy("K") if there is data and copy else there)
 
 
-def zeros(*size: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *size: Any, dtype: Any = np.float32, requires_grad: bool = False, device: Any = None
+) -> Tensor:
     """A tensor of zeros: zeros(2, 3) or zeros((2, 3))."""
-    return Tensor(np.zeros(_shape("zeros", size), dtype), requires_grad)
+    return _made("zeros", np.zeros(_shape("zeros", size), dtype), device, requires_grad)
 
 
-def ones(*size: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
+def ones(
+    *size: Any, dtype: Any = np.float32, requires_grad: bool = False, device: Any = None
+) -> Tensor:
     """A tensor of ones."""
-    return Tensor(np.ones(_shape("ones", size), dtype), requires_grad)
+    return _made("ones", np.ones(_shape("ones", size), dtype), device, requires_grad)
 
 
-def empty(*size: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
+def empty(
+    *size: Any, dtype: Any = np.float32, requires_grad: bool = False, device: Any = None
+) -> Tensor:
     """A tensor whose elements are whatever the memory holds."""
-    return Tensor(np.empty(_shape("empty", size), dtype), requires_grad)
+    return _made("empty", np.empty(_shape("empty", size), dtype), device, requires_grad)
 
 
 def full(
-    size: Sequence[int], fill_value: Any, dtype: Any = None, requires_grad: bool = False
+    size: Sequence[int],
+    fill_value: Any,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    *,
+    device: Any = None,
 ) -> Tensor:
     """A tensor of one value: float32, int64 or bool after the value, unless `dtype` says."""
     if dtype is None:
         kind = np.asarray(fill_value).dtype.kind
         dtype = {"b": np.bool_, "i": np.int64, "u": np.int64}.get(kind, np.float32)
-    return Tensor(np.full(_shape("full", (size,)), fill_value, dtype), requires_grad)
+    filled = np.full(_shape("full", (size,)), fill_value, dtype)
+    return _made("full", filled, device, requires_grad)
 
 
-def zeros_like(input: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    input: Tensor, dtype: Any = None, requires_grad: bool = False, *, device: Any = None
+) -> Tensor:
     """Zeros of the shape, layout and dtype of `input`."""
-    return Tensor(np.zeros_like(input.data, dtype=dtype), requires_grad)
+    return _like("zeros_like", lambda a: np.zeros_like(a, dtype), input, device, requires_grad)
 
 
-def ones_like(input: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    input: Tensor, dtype: Any = None, requires_grad: bool = False, *, device: Any = None
+) -> Tensor:
     """Ones of the shape, layout and dtype of `input`."""
-    return Tensor(np.ones_like(input.data, dtype=dtype), requires_grad)
+    return _like("ones_like", lambda a: np.ones_like(a, dtype), input, device, requires_grad)
 
 
-def empty_like(input: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def empty_like(
+    input: Tensor, dtype: Any = None, requires_grad: bool = False, *, device: Any = None
+) -> Tensor:
     """A tensor of the shape, layout and dtype of `input`, not filled."""
-    return Tensor(np.empty_like(input.data, dtype=dtype), requires_grad)
+    return _like("empty_like", lambda a: np.empty_like(a, dtype), input, device, requires_grad)
 
 
 def full_like(
-    input: Tensor, fill_value: Any, dtype: Any = None, requires_grad: bool = False
+    input: Tensor,
+    fill_value: Any,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    *,
+    device: Any = None,
 ) -> Tensor:
     """One value in the shape, layout and dtype of `input`."""
-    return Tensor(np.full_like(input.data, fill_value, dtype=dtype), requires_grad)
+
+    def fill(array: np.ndarray) -> np.ndarray:
+        return np.full_like(array, fill_value, dtype)
+
+    return _like("full_like", fill, input, device, requires_grad)
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, dtype: Any = None) -> Tensor:
+def arange(
+    start: Any, end: Any = None, step: Any = 1, dtype: Any = None, *, device: Any = None
+) -> Tensor:
     """start, start + step, ... below `end`; arange(n) counts from 0. int64, or float32 for floats.
 
     >>> import neurona
@@ -203,17 +248,19 @@ def arange(start: Any, end: Any = None, step: Any = 1, dtype: Any = None) -> Ten
     if dtype is None:
         whole = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
         dtype = np.int64 if whole else np.float32
-    return Tensor(np.arange(start, end, step).astype(dtype))
+    return _made("arange", np.arange(start, end, step).astype(dtype), device)
 
 
-def linspace(start: float, end: float, steps: int, dtype: Any = np.float32) -> Tensor:
+def linspace(
+    start: float, end: float, steps: int, dtype: Any = np.float32, *, device: Any = None
+) -> Tensor:
     """`steps` numbers from `start` to `end`, both included, at equal distances."""
-    return Tensor(np.linspace(start, end, steps).astype(dtype))
+    return _made("linspace", np.linspace(start, end, steps).astype(dtype), device)
 
 
-def eye(n: int, m: int | None = None, dtype: Any = np.float32) -> Tensor:
+def eye(n: int, m: int | None = None, dtype: Any = np.float32, *, device: Any = None) -> Tensor:
     """n rows and m columns (n by default) with ones on the diagonal."""
-    return Tensor(np.eye(n, m, dtype=dtype))
+    return _made("eye", np.eye(n, m, dtype=dtype), device)
 
 
 def rand(
@@ -221,6 +268,7 @@ def rand(
     generator: Generator | None = None,
     dtype: Any = np.float32,
     requires_grad: bool = False,
+    device: Any = None,
 ) -> Tensor:
     """Numbers uniform on [0, 1).
 
@@ -229,7 +277,7 @@ def rand(
     (2, 3)
     """
     draw = (generator or default_generator).uniform(_shape("rand", size))
-    return Tensor(draw.astype(dtype, copy=False), requires_grad)
+    return _made("rand", draw.astype(dtype, copy=False), device, requires_grad)
 
 
 def randn(
@@ -237,23 +285,31 @@ def randn(
     generator: Generator | None = None,
     dtype: Any = np.float32,
     requires_grad: bool = False,
+    device: Any = None,
 ) -> Tensor:
     """Normal numbers of mean 0 and standard deviation 1."""
     draw = (generator or default_generator).normal(_shape("randn", size))
-    return Tensor(draw.astype(dtype, copy=False), requires_grad)
+    return _made("randn", draw.astype(dtype, copy=False), device, requires_grad)
 
 
-def randint(low: int, high: Any, size: Any = None, *, generator: Generator | None = None) -> Tensor:
+def randint(
+    low: int,
+    high: Any,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    device: Any = None,
+) -> Tensor:
     """Integers uniform on low..high-1; randint(high, size) starts at 0."""
     if size is None:
         low, high, size = 0, low, high
     draw = (generator or default_generator).integers(low, high, _shape("randint", (size,)))
-    return Tensor(draw)
+    return _made("randint", draw, device)
 
 
-def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
+def randperm(n: int, *, generator: Generator | None = None, device: Any = None) -> Tensor:
     """0..n-1 in random order."""
-    return Tensor((generator or default_generator).permutation(n))
+    return _made("randperm", (generator or default_generator).permutation(n), device)
 
 
 def _tensors(op: str, tensors: Any) -> list[Tensor]:
