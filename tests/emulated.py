@@ -75,6 +75,12 @@ def load(name: str = MODULE) -> ModuleType:
     return _load(name, BUILD, "NEURONA_CUDA_EMULATION")
 
 
+@functools.cache
+def planted() -> ModuleType:
+    """The kernels that are wrong on purpose, each beside its right twin."""
+    return load("neurona_cuda_planted")
+
+
 def load_of_ptx_machine(name: str) -> ModuleType:
     """One of those that are linked with the PTX machine: _cuda, or the machine alone."""
     return _load(name, PTX_MACHINE, "NEURONA_CUDA", "NEURONA_PTX_MACHINE")

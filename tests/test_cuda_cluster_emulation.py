@@ -8,7 +8,6 @@ names the instruction and its place.
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import signal
@@ -23,6 +22,7 @@ import pytest
 
 import emulated
 import harness
+from emulated import planted
 
 CLUSTERS, BLOCKS, LINES = 2, 2, 64
 # Both stages of the ring three times, and once.
@@ -87,11 +87,6 @@ FAULTS = {
 }
 # A write that is found, and an access that ends the process.
 ASTRAY = ("beyond_shared", "reads_before_waiting")
-
-
-@functools.cache
-def planted() -> ModuleType:
-    return emulated.load("neurona_cuda_planted")
 
 
 @pytest.fixture(params=emulated.SCHEDULES)

@@ -7,7 +7,6 @@ it forbids is an error that names the kernel.
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import signal
@@ -22,14 +21,10 @@ import numpy as np
 import pytest
 
 import emulated
+from emulated import planted
 
 X = np.arange(64, dtype=np.float32)
 LANES = np.arange(64)
-
-
-@functools.cache
-def planted() -> ModuleType:
-    return emulated.load("neurona_cuda_planted")
 
 
 @pytest.fixture(params=emulated.SCHEDULES)

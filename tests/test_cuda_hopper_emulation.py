@@ -8,7 +8,6 @@ place.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator
 from types import ModuleType
@@ -18,6 +17,7 @@ import pytest
 
 import emulated
 import harness
+from emulated import planted
 
 ROWS, COLUMNS = 64, 128
 # Both stages of the ring three times, and once.
@@ -64,11 +64,6 @@ FAULTS = {
 
 # In the others each warp has read a tile before the thread that overwrites it gets its turn.
 ONLY_SHUFFLED = ("early_arrival",)
-
-
-@functools.cache
-def planted() -> ModuleType:
-    return emulated.load("neurona_cuda_planted")
 
 
 @pytest.fixture(params=emulated.SCHEDULES)
