@@ -140,7 +140,7 @@ def test_the_bias_of_a_narrow_convolution_takes_no_launch(
     assert_close(device.to_host(db), exact, bound=1e-5, what=f"bias of {w_shape}")
 
 
-@pytest.mark.parametrize(("name", "most"), [("mlp256", 9), ("lenet5", 23)])
+@pytest.mark.parametrize(("name", "most"), [("mlp256", 8), ("lenet5", 21)])
 def test_a_recorded_step_is_so_many_launches(device: Any, name: str, most: int) -> None:
     """With the one that brings inputs and numbers, and the one that takes the loss."""
     before = cuda.use_extension(device)
@@ -186,5 +186,59 @@ def test_a_relu_before_a_pooling_gives_the_same_bits_in_each_place(
         for other in results[1:]:
             assert all(map(np.array_equal, results[0][1:], other[1:]))
         assert results[2][0] < results[1][0] < results[0][0] or emulated.ON_A_GPU
+    finally:
+        cuda.use_extension(before)
+
+
+class Doubled(nn.Linear):
+    """A layer of one's own, which computes something else."""
+
+    def forward(self, input: neurona.Tensor) -> neurona.Tensor:
+        return 2 * super().forward(input)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: [nn.Linear(7, 9), nn.ReLU(), nn.Linear(9, 5)],
+        lambda: [nn.Linear(7, 8), nn.ReLU(), nn.Linear(8, 8, bias=False), nn.ReLU()],
+        lambda: [nn.Linear(7, 8), nn.ReLU(), Doubled(8, 6), nn.ReLU(), nn.Linear(6, 2)],
+        lambda: [nn.Tanh(), nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 4), nn.Tanh()],
+    ],
+)
+def test_linear_layers_give_the_same_bits_as_one_node(
+    device: Any, layers: Callable[[], list[nn.Module]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the gradients of the ReLUs between them, also where x needs one or a weight none."""
+    before = cuda.use_extension(device)
+    try:
+        model = nn.Sequential(*layers()).to("cuda")
+        images = neurona.randn(33, 7).to("cuda")
+        are_one_node = fusion._are_one_node
+        for frozen, wanted in itertools.product((False, True), repeat=2):
+            next(iter(model.parameters())).requires_grad_(not frozen)
+            results = []
+            for together in (False, True):
+                choice = are_one_node if together else lambda *_: False
+                monkeypatch.setattr(fusion, "_are_one_node", choice)
+                model.zero_grad()
+                x = images.detach().requires_grad_(wanted)
+                y = model(x)
+                (y * y).sum().backward()
+                gradients = [p.grad for p in (*model.parameters(), x) if p.grad is not None]
+                results.append([a.detach().cpu().numpy() for a in (y, *gradients)])
+            assert len(results[0]) == len(results[1]) >= 3
+            assert all(map(np.array_equal, *results))
+    finally:
+        cuda.use_extension(before)
+
+
+def test_linear_layers_that_do_not_fit_are_named(device: Any) -> None:
+    """Also those that would be one node."""
+    before = cuda.use_extension(device)
+    try:
+        model = nn.Sequential(nn.Linear(7, 9), nn.ReLU(), nn.Linear(8, 5)).to("cuda")
+        with pytest.raises(ValueError, match=r"Linear '2': expected input \(\*, 8\), got \(3, 9\)"):
+            model(neurona.ones(3, 7, device="cuda"))
     finally:
         cuda.use_extension(before)

@@ -102,6 +102,8 @@ def test_linear_integers(backend: Any, case: tuple[int, int, int]) -> None:
     assert backend.linear_backward_weight(dy, x, with_bias=False)[1] is None
     harness.check_exact(backend, lambda o, *a: o.linear_backward(*a), (dy, x, weight), what=what)
     assert backend.linear_backward(dy, x, weight, with_bias=False)[2] is None
+    rectified = lambda o, *a: o.linear_backward(*a, rectified=True)  # noqa: E731
+    harness.check_exact(backend, rectified, (dy, x, weight), what=what)
 
 
 @pytest.mark.parametrize("case", [(64, 10, 784), (33, 65, 257), (1, 7, 5)], ids=str)
@@ -242,6 +244,19 @@ def test_gradients() -> None:
         return reference.linear_backward(dy, x, weight)
 
     harness.check_gradient(reference.linear_forward, backward, arrays, what="linear")
+
+
+def test_the_gradient_of_a_relu_before_the_layer(backend: Any) -> None:
+    """That of the layer and then the ReLU's, also for NaN and either zero."""
+    for n, wide, out in ((9, 12, 8), (33, 7, 5), (3, 40, 300)):
+        rng = harness.rng_of("rectified", n)
+        x, weight = harness.integers(rng, (n, wide)), harness.integers(rng, (out, wide))
+        x[0, :3] = np.nan, -0.0, 0.0
+        dy = harness.integers(rng, (n, out))
+        dx = backend.linear_backward(dy, x, weight, rectified=True)[0]
+        expected = reference.relu_backward(reference.linear_backward_data(dy, weight), x)
+        assert_exact(dx, expected, what=f"linear_backward on {backend}")
+        assert (dx != reference.linear_backward_data(dy, weight)).any()
 
 
 A, B = np.ones((3, 4), np.float32), np.ones((4, 5), np.float32)

@@ -99,18 +99,20 @@ py::tuple linear_backward_weight(py::object dy_object, py::object x_object,
   py::array dw = new_floats({shape.out, shape.in}, Order::kC);
   const OptionalFloats db = new_floats_if(with_bias, shape.out);
   run_kernel([=, dy = dy.data, x = x.data, dw = floats(dw), db = db.data] {
-    linear_backward(shape, dy, x, nullptr, {nullptr, dw, db});
+    linear_backward(shape, dy, x, nullptr, false, {nullptr, dw, db});
   });
   return py::make_tuple(dw, db.array);
 }
 
 py::tuple linear_backward_binding(py::object dy_object, py::object x_object,
-                                  py::object weight_object, py::object with_bias_object) {
+                                  py::object weight_object, py::object with_bias_object,
+                                  py::object rectified_object) {
   constexpr const char* kOp = "linear_backward";
   const Input dy = input_array(kOp, "dy", dy_object, Order::kC, 2, "(N, out)");
   const Input x = input_array(kOp, "x", x_object, Order::kC, 2, "(N, in)");
   const Input weight = input_array(kOp, "weight", weight_object, Order::kC, 2, "(out, in)");
-  const bool with_bias = bool_parameter(kOp, "with_bias", with_bias_object);
+  const bool with_bias = bool_parameter(kOp, "with_bias", with_bias_object),
+             rectified = bool_parameter(kOp, "rectified", rectified_object);
   const LinearShape shape{dy.shape[0], x.shape[1], dy.shape[1]};
   if (x.shape[0] != shape.n || weight.shape[0] != shape.out || weight.shape[1] != shape.in)
     fail_value(kOp, "dy (N, out), x (N, in) and weight (out, in) do not fit, got dy ",
@@ -120,7 +122,7 @@ py::tuple linear_backward_binding(py::object dy_object, py::object x_object,
             dw = new_floats({shape.out, shape.in}, Order::kC);
   const OptionalFloats db = new_floats_if(with_bias, shape.out);
   run_kernel([=, dy = dy.data, x = x.data, weight = weight.data, dx = floats(dx), dw = floats(dw),
-              db = db.data] { linear_backward(shape, dy, x, weight, {dx, dw, db}); });
+              db = db.data] { linear_backward(shape, dy, x, weight, rectified, {dx, dw, db}); });
   return py::make_tuple(dx, dw, db.array);
 }
 
@@ -141,8 +143,9 @@ void register_gemm(py::module_& m) {
         py::kw_only(), py::arg("with_bias") = true,
         "(dy.T @ x, column sums of dy): dw (out, in), db (out,) or None.");
   m.def("linear_backward", &linear_backward_binding, py::arg("dy"), py::arg("x"), py::arg("weight"),
-        py::kw_only(), py::arg("with_bias") = true,
-        "What linear_backward_data and linear_backward_weight return: (dx, dw, db or None).");
+        py::kw_only(), py::arg("with_bias") = true, py::arg("rectified") = false,
+        "What linear_backward_data and linear_backward_weight return: (dx, dw, db or None); with "
+        "rectified dx is 0 where x, a ReLU's y, is not above 0.");
 }
 
 }  // namespace neurona

@@ -7,9 +7,53 @@
 #include "cuda/column_sums.cuh"
 #include "cuda/precision.h"
 #include "cuda/product/product.cuh"
+#include "ops/activation.h"
 
 namespace neurona {
 namespace {
+
+// Rows without gaps of c, where those of y are above 0 or NaN; everywhere if y is null.
+struct RectifiedTarget {
+  float* c;
+  const float* y;
+  int64_t stride;
+
+  using Row = int64_t;  // the place of its first element
+  template <int kRun>
+  struct Columns {
+    int64_t first;
+    int count;
+  };
+
+  __device__ Row row(int64_t, int64_t m) const { return m * stride; }
+  template <int kRun>
+  __device__ Columns<kRun> columns(int64_t, int64_t n, int count) const {
+    return {n, count};
+  }
+  template <int kRun>
+  __device__ bool stores_together() const {
+    return stride % kRun == 0 && reinterpret_cast<uintptr_t>(c) % (kRun * sizeof(float)) == 0;
+  }
+  template <int kRun>
+  __device__ void store_together(const Row& row, const Columns<kRun>& columns,
+                                 const Run<kRun>& sums) const {
+    const int64_t place = row + columns.first;
+    Run<kRun> values;
+    NEURONA_UNROLL
+    for (int i = 0; i < kRun; ++i) values.at[i] = value_of(sums.at[i], place + i);
+    neurona::store_together(c + place, values);
+  }
+  template <int kRun>
+  __device__ void store(const Row& row, const Columns<kRun>& columns, const Run<kRun>& sums) const {
+    const int64_t place = row + columns.first;
+    NEURONA_UNROLL
+    for (int i = 0; i < kRun; ++i)
+      if (i < columns.count) c[place + i] = value_of(sums.at[i], place + i);
+  }
+  __device__ float value_of(float sum, int64_t place) const {
+    return y && y[place] <= 0 ? 0.0f : sum;
+  }
+};
 
 // A product whose result is a dense matrix, and how many blocks it takes: none if it is not wanted.
 template <typename SourceA, typename SourceB>
@@ -18,23 +62,24 @@ struct SmallProduct {
   ProductGrid grid;
   SourceA a;
   SourceB b;
-  float* c;
+  RectifiedTarget target;
   unsigned blocks;
 
-  SmallProduct(const ProductShape& of, const SourceA& left, const SourceB& right, float* to)
+  SmallProduct(const ProductShape& of, const SourceA& left, const SourceB& right, float* to,
+               const float* rectified)
       : shape(of),
         grid(product_grid(of, kSmallestTile, kSmallestTile)),
         a(left),
         b(right),
-        c(to),
+        target{to, rectified, of.n},
         blocks(to ? static_cast<unsigned>(grid.tiles_m * grid.tiles_n) : 0) {}
 
-  bool is_small() const { return !c || (takes_smallest_tiles(shape) && grid.slices == 1); }
-  bool is_in_fours() const { return !c || (a.is_in_fours(shape.k) && b.is_in_fours(shape.k)); }
+  bool is_small() const { return !blocks || (takes_smallest_tiles(shape) && grid.slices == 1); }
+  bool is_in_fours() const { return !blocks || (a.is_in_fours(shape.k) && b.is_in_fours(shape.k)); }
 
   template <int kWidth>
   __device__ void multiply(unsigned number, float* memory) const {
-    const ProductOutput<RowTarget> output{{c, shape.n, 0, {}}, nullptr, nullptr};
+    const ProductOutput<RectifiedTarget> output{target, nullptr, nullptr};
     multiply_tile<kSmallestTile, kSmallestTile, kWidth>(number, memory, shape, grid, a, b, output);
   }
 };
@@ -79,13 +124,13 @@ static_assert(kProductThreads == kBlock);
 
 // Whether it was done.
 bool gradients_at_once(const LinearShape& shape, const float* dy, const float* x,
-                       const float* weight, const LinearGradients& to) {
+                       const float* weight, bool rectified, const LinearGradients& to) {
   const auto [n, in, out] = shape;
   if (n == 0 || in == 0 || out == 0) return false;
   const DataProduct dx({n, in, out, 1}, DenseSource<true>{dy, n, out, 0},
-                       DenseSource<false>{weight, in, in, 0}, to.dx);
+                       DenseSource<false>{weight, in, in, 0}, to.dx, rectified ? x : nullptr);
   const WeightProduct dw({out, in, n, 1}, DenseSource<false>{dy, out, out, 0},
-                         DenseSource<false>{x, in, in, 0}, to.dw);
+                         DenseSource<false>{x, in, in, 0}, to.dw, nullptr);
   const BiasGradient db{
       {dy, n, out, out}, to.db, to.db ? static_cast<unsigned>(divide_up(out, kSummedColumns)) : 0};
   if (product_precision() != ProductPrecision::kHighest || n > kMostRows || !dx.is_small() ||
@@ -101,10 +146,11 @@ bool gradients_at_once(const LinearShape& shape, const float* dy, const float* x
 }  // namespace
 
 void linear_backward(const LinearShape& shape, const float* dy, const float* x, const float* weight,
-                     const LinearGradients& to) {
-  if (gradients_at_once(shape, dy, x, weight, to)) return;
+                     bool rectified, const LinearGradients& to) {
+  if (gradients_at_once(shape, dy, x, weight, rectified, to)) return;
   const auto [n, in, out] = shape;
   if (to.dx) gemm({n, in, out}, {dy, out, false}, {weight, in, false}, to.dx, in, {});
+  if (to.dx && rectified) activation_backward(Activation::kRelu, to.dx, x, to.dx, n * in);
   if (to.dw) gemm({out, in, n}, {dy, out, true}, {x, in, false}, to.dw, in, {});
   if (to.db) column_sums(dy, n, out, out, to.db);
 }

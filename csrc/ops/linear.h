@@ -15,8 +15,9 @@ struct LinearGradients {
   float *dx, *dw, *db;
 };
 
-// dx = dy weight, dw = dy^T x, db = the column sums of dy. The weight is not read without dx.
+// dx = dy weight, dw = dy^T x, db = the column sums of dy. The weight is not read without dx. If x
+// is `rectified`, a ReLU's y, dx is the gradient before that: 0 unless x is above 0, or NaN.
 void linear_backward(const LinearShape& shape, const float* dy, const float* x, const float* weight,
-                     const LinearGradients& to);
+                     bool rectified, const LinearGradients& to);
 
 }  // namespace neurona

@@ -213,9 +213,9 @@ def leaky_relu_forward(x: typing.Any, negative_slope: typing.Any = 0.01) -> nump
     """
     x where x > 0, else negative_slope x -> y.
     """
-def linear_backward(dy: typing.Any, x: typing.Any, weight: typing.Any, *, with_bias: typing.Any = True) -> tuple:
+def linear_backward(dy: typing.Any, x: typing.Any, weight: typing.Any, *, with_bias: typing.Any = True, rectified: typing.Any = False) -> tuple:
     """
-    What linear_backward_data and linear_backward_weight return: (dx, dw, db or None).
+    What linear_backward_data and linear_backward_weight return: (dx, dw, db or None); with rectified dx is 0 where x, a ReLU's y, is not above 0.
     """
 def linear_backward_data(dy: typing.Any, weight: typing.Any) -> numpy.ndarray:
     """

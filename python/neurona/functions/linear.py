@@ -46,6 +46,49 @@ class Linear(Function):
         return dx, dw, db
 
 
+class LinearChain(Function):
+    """Linear layers with a ReLU between each two, and `activation` behind the last.
+
+    The arguments are x (N, in), `activation`, and each layer's weight and bias; all weights, and
+    biases unless they are None, need gradients. A layer's gradient comes with that of the ReLU
+    before it.
+    """
+
+    __slots__ = ()
+    fresh_grads = True
+
+    def forward(ctx, x: ndarray, activation: str | None, *layers: ndarray | None) -> ndarray:
+        backend = current(x.dtype)
+        weights, biases = layers[::2], layers[1::2]
+        values = [x]
+        for number, (weight, bias) in enumerate(zip(weights, biases, strict=True), start=1):
+            behind = "relu" if number < len(weights) else activation
+            values.append(backend.linear_forward(values[-1], weight, bias, activation=behind))
+        ctx.saved = (activation, *weights, *values)
+        return values[-1]
+
+    def backward(ctx, dy: ndarray) -> tuple[Any, ...]:
+        activation, *rest = ctx.saved
+        count = len(rest) // 2
+        weights, values = rest[:count], rest[count:]
+        if activation is not None:
+            dy = fused_backward(activation, dy, values[-1])
+        backend = current(dy.dtype)
+        gradient: Any = dy  # of what the layer returns, before the ReLU
+        gradients: list[Any] = []
+        for number in reversed(range(count)):
+            x, weight, with_bias = values[number], weights[number], ctx.needs[3 + 2 * number]
+            if number > 0 or ctx.needs[0]:
+                gradient, *own = backend.linear_backward(
+                    gradient, x, weight, with_bias=with_bias, rectified=number > 0
+                )
+            else:
+                own = backend.linear_backward_weight(gradient, x, with_bias=with_bias)
+                gradient = None
+            gradients = [*own, *gradients]
+        return gradient, None, *gradients
+
+
 class MatMul(Function):
     """y = a b: a (M, K), b (K, N), y (M, N)."""
 

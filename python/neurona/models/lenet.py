@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..nn import RBF, AvgPool2d, Conv2d, Linear, MaxPool2d, Module
 from ..nn import functional as F
-from ..nn.fusion import with_relu, with_relu_and_pool
+from ..nn.fusion import through_linears, with_relu_and_pool
 from ..tensor import Tensor
 from .sizes import check_choice, check_image
 
@@ -82,4 +82,4 @@ class LeNet5(Module):
             return self.fc3(F.tanh(self.fc2(F.tanh(self.fc1(x)))))
         x = with_relu_and_pool(self.conv1, self.pool1, x)
         x = with_relu_and_pool(self.conv2, self.pool2, x).flatten(1)
-        return self.fc3(with_relu(self.fc2, with_relu(self.fc1, x)))
+        return through_linears(self.fc1, self.fc2, self.fc3, x)

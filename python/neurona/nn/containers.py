@@ -6,13 +6,35 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
 from .activation import ReLU
-from .fusion import fusable, swappable, with_relu, with_relu_and_pool
+from .fusion import (
+    fusable,
+    swappable,
+    through_linears,
+    through_linears_and_relu,
+    with_relu,
+    with_relu_and_pool,
+)
+from .linear import Linear
 from .module import Module
 from .shape import Identity
 
 
 def _is_plain_relu(layer: Module) -> bool:
     return type(layer) is ReLU and layer._hooks is None
+
+
+def _linears_and_relus(layers: list[Module]) -> list[Any]:
+    """Linear layers at the beginning that have a ReLU between each two, and last whether there is
+    one behind them; empty if there is but one of them.
+    """
+    found: list[Any] = []
+    for place in range(0, len(layers), 2):
+        if type(layers[place]) is not Linear or not fusable(layers[place]):
+            break
+        found.append(layers[place])
+        if not (place + 1 < len(layers) and _is_plain_relu(layers[place + 1])):
+            return [*found, False] if len(found) > 1 else []
+    return [*found, True] if len(found) > 1 else []
 
 
 class _Chain:
@@ -27,6 +49,12 @@ class _Chain:
         self.calls: list[tuple[Callable[..., Any], tuple[Module, ...]]] = []
         left = [layer for layer in layers if type(layer) is not Identity or layer._hooks]
         while left:
+            if linears := _linears_and_relus(left):
+                *chain, ends_with_relu = linears
+                del left[: 2 * len(chain) - (not ends_with_relu)]
+                call = through_linears_and_relu if ends_with_relu else through_linears
+                self.calls.append((call, tuple(chain)))
+                continue
             layer = left.pop(0)
             if not (fusable(layer) and left and _is_plain_relu(left[0])):
                 self.calls.append((layer, ()))

@@ -8,6 +8,7 @@ from ..autograd import is_grad_enabled
 from . import functional as F
 from .conv import Conv2d
 from .functional.conv import conv2d_relu_max_pool2d
+from .functional.linear import linear_chain
 from .layer_errors import name_layer
 from .linear import Linear
 from .module import Module
@@ -96,3 +97,45 @@ def with_relu(layer: Module, input: Any) -> Any:
     except (TypeError, ValueError) as error:
         name_layer(layer, error, (input,))
         raise
+
+
+def _all_need_gradients(layer: Any) -> bool:
+    parts = (layer.weight,) if layer.bias is None else (layer.weight, layer.bias)
+    return all(part.requires_grad for part in parts)
+
+
+def _are_one_node(layers: list[Any], input: Any) -> bool:
+    """Whether linear layers and the ReLUs between them are one node of the graph: on a device,
+    where a layer's gradients come with that of the ReLU before it.
+    """
+    if not is_grad_enabled() or getattr(input, "device", "cpu") == "cpu" or input.ndim != 2:
+        return False
+    return all(
+        type(layer) is Linear and fusable(layer) and _all_need_gradients(layer) for layer in layers
+    )
+
+
+def through_linears(*layers_and_input: Any, relu_behind: bool = False) -> Any:
+    """The layers one after the other with a ReLU between each two, and behind the last one if
+    asked; the same bits.
+
+    >>> import neurona
+    >>> from neurona import nn
+    >>> through_linears(nn.Linear(4, 3), nn.Linear(3, 2), neurona.zeros(5, 4)).shape
+    (5, 2)
+    """
+    *layers, input = layers_and_input
+    if len(layers) > 1 and _are_one_node(layers, input):
+        parts = [(layer.weight, layer.bias) for layer in layers]
+        try:
+            return linear_chain(input, parts, "relu" if relu_behind else None)
+        except (TypeError, ValueError):
+            pass  # the layer says below what does not fit, by its name
+    for layer in layers[:-1]:
+        input = with_relu(layer, input)
+    return with_relu(layers[-1], input) if relu_behind else layers[-1](input)
+
+
+def through_linears_and_relu(*layers_and_input: Any) -> Any:
+    """`through_linears` with a ReLU behind the last one too."""
+    return through_linears(*layers_and_input, relu_behind=True)

@@ -149,9 +149,17 @@ def linear_backward_weight(
 
 @np.errstate(all="ignore")
 def linear_backward(
-    dy: np.ndarray, x: np.ndarray, weight: np.ndarray, *, with_bias: bool = True
+    dy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    *,
+    with_bias: bool = True,
+    rectified: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return dx, dw and db: what linear_backward_data and linear_backward_weight return.
+
+    With `rectified`, x is what a ReLU returned, and dx is the gradient before that ReLU: 0 where x
+    is not above 0 (or NaN).
 
     Raises TypeError for a wrong dtype, ValueError for shapes that do not fit.
 
@@ -169,4 +177,7 @@ def linear_backward(
             f"{op}: dy (N, out), x (N, in) and weight (out, in) do not fit, "
             f"got shapes {dy.shape}, {x.shape} and {weight.shape}"
         )
-    return linear_backward_data(dy, weight), *linear_backward_weight(dy, x, with_bias=with_bias)
+    dx = linear_backward_data(dy, weight)
+    if rectified:
+        dx = np.where(x <= 0, dx.dtype.type(0), dx)
+    return dx, *linear_backward_weight(dy, x, with_bias=with_bias)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ...autograd import mode
-from ...functions.linear import Linear
+from ...functions.linear import Linear, LinearChain
 from ...functions.shape import Reshape
 from ...tensor import Tensor
 from ...tensor.base import apply, shared
@@ -14,6 +14,15 @@ from .activation import after
 
 # Their gradients need what comes before them, which a fused call does not keep.
 NEED_INPUT = ("gelu", "silu")
+
+
+def linear_chain(
+    input: Tensor, layers: list[tuple[Tensor, Tensor | None]], activation: str | None
+) -> Tensor:
+    """`linear` with each weight and bias, ReLUs between them and `activation` behind the last, as
+    one node of the graph: x (N, in); all of them need gradients.
+    """
+    return apply(LinearChain, input, activation, *[part for layer in layers for part in layer])
 
 
 def linear(
