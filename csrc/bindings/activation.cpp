@@ -39,14 +39,12 @@ py::array backward(const char* op, Activation activation, py::handle dy_object,
   return result;
 }
 
-float finite_parameter(const char* op, const char* name, py::handle value) {
-  const double number = float_parameter(op, name, value);
-  if (!std::isfinite(number)) fail_value(op, name, " must be finite, got ", number);
-  return static_cast<float>(number);
+float finite_float(const char* op, const char* name, py::handle value) {
+  return static_cast<float>(finite_parameter(op, name, value));
 }
 
 float slope_parameter(const char* op, py::handle value) {
-  return finite_parameter(op, "negative_slope", value);
+  return finite_float(op, "negative_slope", value);
 }
 
 float positive_parameter(const char* op, const char* name, py::handle value) {
@@ -135,14 +133,14 @@ void register_activation(py::module_& m) {
   m.def(
       "elu_forward",
       [](py::object x, py::object alpha) {
-        return forward("elu", Activation::kElu, x, finite_parameter("elu", "alpha", alpha));
+        return forward("elu", Activation::kElu, x, finite_float("elu", "alpha", alpha));
       },
       py::arg("x"), py::arg("alpha") = 1.0, "x where x > 0, else alpha (exp(x) - 1) -> y.");
   m.def(
       "elu_backward",
       [](py::object dy, py::object x, py::object alpha) {
         return backward("elu_backward", Activation::kElu, dy, "x", x,
-                        finite_parameter("elu_backward", "alpha", alpha));
+                        finite_float("elu_backward", "alpha", alpha));
       },
       py::arg("dy"), py::arg("x"), py::arg("alpha") = 1.0,
       "dy where x > 0, else dy alpha exp(x) -> dx.");
@@ -151,7 +149,7 @@ void register_activation(py::module_& m) {
       [](py::object x, py::object slope, py::object shift) {
         constexpr const char* kOp = "hard_sigmoid";
         return forward(kOp, Activation::kHardSigmoid, x, positive_parameter(kOp, "slope", slope),
-                       finite_parameter(kOp, "shift", shift));
+                       finite_float(kOp, "shift", shift));
       },
       py::arg("x"), py::arg("slope") = 0.5, py::arg("shift") = 0.5,
       "min(max(slope x + shift, 0), 1) -> y.");
@@ -160,8 +158,7 @@ void register_activation(py::module_& m) {
       [](py::object dy, py::object x, py::object slope, py::object shift) {
         constexpr const char* kOp = "hard_sigmoid_backward";
         return backward(kOp, Activation::kHardSigmoid, dy, "x", x,
-                        positive_parameter(kOp, "slope", slope),
-                        finite_parameter(kOp, "shift", shift));
+                        positive_parameter(kOp, "slope", slope), finite_float(kOp, "shift", shift));
       },
       py::arg("dy"), py::arg("x"), py::arg("slope") = 0.5, py::arg("shift") = 0.5,
       "dy slope where 0 < slope x + shift < 1, else 0 -> dx.");
@@ -170,7 +167,7 @@ void register_activation(py::module_& m) {
       [](py::object x, py::object beta, py::object threshold) {
         constexpr const char* kOp = "softplus";
         return forward(kOp, Activation::kSoftplus, x, positive_parameter(kOp, "beta", beta),
-                       finite_parameter(kOp, "threshold", threshold));
+                       finite_float(kOp, "threshold", threshold));
       },
       py::arg("x"), py::arg("beta") = 1.0, py::arg("threshold") = 20.0,
       "ln(1 + exp(beta x)) / beta, and x where beta x > threshold -> y.");
@@ -180,7 +177,7 @@ void register_activation(py::module_& m) {
         constexpr const char* kOp = "softplus_backward";
         return backward(kOp, Activation::kSoftplus, dy, "x", x,
                         positive_parameter(kOp, "beta", beta),
-                        finite_parameter(kOp, "threshold", threshold));
+                        finite_float(kOp, "threshold", threshold));
       },
       py::arg("dy"), py::arg("x"), py::arg("beta") = 1.0, py::arg("threshold") = 20.0,
       "dy sigmoid(beta x), and dy where beta x > threshold -> dx.");

@@ -1,5 +1,6 @@
 #include "bindings/array.h"
 
+#include <cmath>
 #include <cstdio>
 #include <new>
 #include <utility>
@@ -301,6 +302,12 @@ double float_parameter(const char* op, const char* name, py::handle value) {
     fail_type(op, name, " must be a number, got ", type_name(value));
   }
   return result;
+}
+
+double finite_parameter(const char* op, const char* name, py::handle value) {
+  const double number = float_parameter(op, name, value);
+  if (!std::isfinite(number)) fail_value(op, name, " must be finite, got ", number);
+  return number;
 }
 
 int64_t axis_parameter(const char* op, const char* name, py::handle value, int64_t ndim) {

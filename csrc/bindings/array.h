@@ -120,6 +120,7 @@ std::array<int64_t, 2> pair_parameter(const char* op, const char* name,
 bool bool_parameter(const char* op, const char* name,
                     py::handle value);  // True or False, NumPy's too
 double float_parameter(const char* op, const char* name, py::handle value);
+double finite_parameter(const char* op, const char* name, py::handle value);
 // An axis in [-ndim, ndim), returned in [0, ndim).
 int64_t axis_parameter(const char* op, const char* name, py::handle value, int64_t ndim);
 

@@ -10,18 +10,19 @@
 namespace neurona {
 namespace {
 
-constexpr const char* kOp = "cross_entropy";
+constexpr const char* kCrossEntropy = "cross_entropy";
 
 Input probability_array(py::handle target, const Input& x, int64_t ignore_index) {
-  const Input probabilities = input_array(kOp, "target", target, Order::kC);
+  const Input probabilities = input_array(kCrossEntropy, "target", target, Order::kC);
   if (probabilities.ndim() == 1)
     fail_type(
-        kOp, "target of shape (N,) must have an integer dtype, got float32; use .astype(np.int64)");
+        kCrossEntropy,
+        "target of shape (N,) must have an integer dtype, got float32; use .astype(np.int64)");
   if (probabilities.shape != x.shape)
-    fail_value(kOp, "target must have shape ", shape_text(x.shape.data(), 2), ", got shape ",
-               shape_text(probabilities.shape.data(), probabilities.ndim()));
+    fail_value(kCrossEntropy, "target must have shape ", shape_text(x.shape.data(), 2),
+               ", got shape ", shape_text(probabilities.shape.data(), probabilities.ndim()));
   if (ignore_index >= 0)
-    fail_value(kOp, "ignore_index must be negative when target holds probabilities, got ",
+    fail_value(kCrossEntropy, "ignore_index must be negative when target holds probabilities, got ",
                ignore_index);
   return probabilities;
 }
@@ -30,18 +31,20 @@ py::tuple cross_entropy_forward(py::object x_object, py::object target_object,
                                 py::object weight_object, py::object ignore_index,
                                 py::object reduction, py::object label_smoothing,
                                 py::object with_grad) {
-  const Input x = input_array(kOp, "x", x_object, Order::kC, 2, "(N, C)");
+  const Input x = input_array(kCrossEntropy, "x", x_object, Order::kC, 2, "(N, C)");
   const int64_t n = x.shape[0], c = x.shape[1];
-  if (c == 0) fail_value(kOp, "x must have C >= 1, got shape ", shape_text(x.shape.data(), 2));
+  if (c == 0)
+    fail_value(kCrossEntropy, "x must have C >= 1, got shape ", shape_text(x.shape.data(), 2));
   CrossEntropyOptions options{};
-  options.ignore_index = int_parameter(kOp, "ignore_index", ignore_index);
-  options.reduction = reduction_parameter(kOp, reduction);
-  options.label_smoothing = float_parameter(kOp, "label_smoothing", label_smoothing);
+  options.ignore_index = int_parameter(kCrossEntropy, "ignore_index", ignore_index);
+  options.reduction = reduction_parameter(kCrossEntropy, reduction);
+  options.label_smoothing = float_parameter(kCrossEntropy, "label_smoothing", label_smoothing);
   if (!(options.label_smoothing >= 0 && options.label_smoothing <= 1))
-    fail_value(kOp, "label_smoothing must be between 0 and 1, got ", options.label_smoothing);
-  const Input weight = optional_array(kOp, "weight", weight_object, Order::kC);
+    fail_value(kCrossEntropy, "label_smoothing must be between 0 and 1, got ",
+               options.label_smoothing);
+  const Input weight = optional_array(kCrossEntropy, "weight", weight_object, Order::kC);
   if (weight.data && (weight.ndim() != 1 || weight.shape[0] != c))
-    fail_value(kOp, "weight must have shape (", c, ",), got shape ",
+    fail_value(kCrossEntropy, "weight must have shape (", c, ",), got shape ",
                shape_text(weight.shape.data(), weight.ndim()));
   options.weight = weight.data;
 
@@ -49,11 +52,11 @@ py::tuple cross_entropy_forward(py::object x_object, py::object target_object,
   py::array labels;
   Input probabilities;
   if (!py::isinstance<py::array>(target_object))
-    fail_type(kOp, "target must be a NumPy array, got ",
+    fail_type(kCrossEntropy, "target must be a NumPy array, got ",
               std::string(py::str(py::type::handle_of(target_object).attr("__name__"))));
   const auto array = py::reinterpret_borrow<py::array>(target_object);
   if (const char kind = array.dtype().kind(); kind == 'i' || kind == 'u') {
-    labels = label_array(kOp, array, n);
+    labels = label_array(kCrossEntropy, array, n);
     target = {labels.data(), static_cast<int>(labels.itemsize()), kind == 'i', nullptr};
   } else {
     probabilities = probability_array(target_object, x, options.ignore_index);
@@ -65,7 +68,7 @@ py::tuple cross_entropy_forward(py::object x_object, py::object target_object,
       new_floats(rowwise ? std::vector<int64_t>{n} : std::vector<int64_t>{}, Order::kC);
   float *loss_data = floats(loss), *dx_data = nullptr;
   py::object dx = py::none();
-  if (bool_parameter(kOp, "with_grad", with_grad)) {
+  if (bool_parameter(kCrossEntropy, "with_grad", with_grad)) {
     py::array gradient = new_floats(x.shape, Order::kC);
     dx_data = floats(gradient);
     dx = std::move(gradient);

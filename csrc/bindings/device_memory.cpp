@@ -93,18 +93,18 @@ py::array float32_of(const py::array& source) {
 }
 
 // The bytes from the first element to the last, as addresses.
-struct Span {
+struct AddressRange {
   uintptr_t begin, end;
 };
 
-Span span_of(const py::array& array) {
+AddressRange range_of(const py::array& array) {
   const auto address = reinterpret_cast<uintptr_t>(array.data());
-  Span span{address, address + static_cast<uintptr_t>(array.itemsize())};
+  AddressRange range{address, address + static_cast<uintptr_t>(array.itemsize())};
   for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
     const py::ssize_t reach = (array.shape(axis) - 1) * array.strides(axis);
-    (reach < 0 ? span.begin : span.end) += static_cast<uintptr_t>(reach);
+    (reach < 0 ? range.begin : range.end) += static_cast<uintptr_t>(reach);
   }
-  return span;
+  return range;
 }
 
 void copy_into(const py::array& to, const py::array& from) {
@@ -118,7 +118,7 @@ void copy_into(const py::array& to, const py::array& from) {
                shape_text(extents(from.shape(), from.ndim()).data(), from.ndim()));
   if (!to.writeable()) fail_value(kOp, "to must be writable, got a read-only array");
   if (to.size() == 0) return;
-  const Span target = span_of(to), source = span_of(from);
+  const AddressRange target = range_of(to), source = range_of(from);
   if (target.begin < source.end && source.begin < target.end)
     return copy_elements(to, copied(from, Order::kC));
   copy_elements(to, from);

@@ -11,41 +11,42 @@
 namespace neurona {
 namespace {
 
-constexpr const char* kOp = "focal_loss";
+constexpr const char* kFocalLoss = "focal_loss";
 
 py::tuple focal_loss_forward(py::object x_object, py::object target_object, py::object gamma,
                              py::object weight_object, py::object ignore_index,
                              py::object reduction, py::object with_grad) {
-  const Input x = input_array(kOp, "x", x_object, Order::kC, 2, "(N, C)");
+  const Input x = input_array(kFocalLoss, "x", x_object, Order::kC, 2, "(N, C)");
   const int64_t n = x.shape[0], c = x.shape[1];
-  if (c == 0) fail_value(kOp, "x must have C >= 1, got shape ", shape_text(x.shape.data(), 2));
+  if (c == 0)
+    fail_value(kFocalLoss, "x must have C >= 1, got shape ", shape_text(x.shape.data(), 2));
   FocalLossOptions options{};
-  options.gamma = float_parameter(kOp, "gamma", gamma);
+  options.gamma = float_parameter(kFocalLoss, "gamma", gamma);
   if (!(options.gamma >= 0 && std::isfinite(options.gamma)))
-    fail_value(kOp, "gamma must be finite and >= 0, got ", options.gamma);
-  options.ignore_index = int_parameter(kOp, "ignore_index", ignore_index);
-  options.reduction = reduction_parameter(kOp, reduction);
-  const Input weight = optional_array(kOp, "weight", weight_object, Order::kC);
+    fail_value(kFocalLoss, "gamma must be finite and >= 0, got ", options.gamma);
+  options.ignore_index = int_parameter(kFocalLoss, "ignore_index", ignore_index);
+  options.reduction = reduction_parameter(kFocalLoss, reduction);
+  const Input weight = optional_array(kFocalLoss, "weight", weight_object, Order::kC);
   if (weight.data && (weight.ndim() != 1 || weight.shape[0] != c))
-    fail_value(kOp, "weight must have shape (", c, ",), got shape ",
+    fail_value(kFocalLoss, "weight must have shape (", c, ",), got shape ",
                shape_text(weight.shape.data(), weight.ndim()));
   options.weight = weight.data;
   if (!py::isinstance<py::array>(target_object))
-    fail_type(kOp, "target must be a NumPy array, got ",
+    fail_type(kFocalLoss, "target must be a NumPy array, got ",
               std::string(py::str(py::type::handle_of(target_object).attr("__name__"))));
   const auto array = py::reinterpret_borrow<py::array>(target_object);
   const char kind = array.dtype().kind();
   if (kind != 'i' && kind != 'u')
-    fail_type(kOp, "target must have an integer dtype, got ", std::string(py::str(array.dtype())),
-              "; use .astype(np.int64)");
-  const py::array labels = label_array(kOp, array, n);
+    fail_type(kFocalLoss, "target must have an integer dtype, got ",
+              std::string(py::str(array.dtype())), "; use .astype(np.int64)");
+  const py::array labels = label_array(kFocalLoss, array, n);
 
   py::array loss = new_floats(
       options.reduction == Reduction::kNone ? std::vector<int64_t>{n} : std::vector<int64_t>{},
       Order::kC);
   float *loss_data = floats(loss), *dx_data = nullptr;
   py::object dx = py::none();
-  if (bool_parameter(kOp, "with_grad", with_grad)) {
+  if (bool_parameter(kFocalLoss, "with_grad", with_grad)) {
     py::array gradient = new_floats(x.shape, Order::kC);
     dx_data = floats(gradient);
     dx = std::move(gradient);

@@ -11,7 +11,7 @@
 namespace neurona {
 namespace {
 
-constexpr const char* kOp = "PackedWeight";
+constexpr const char* kPackedWeight = "PackedWeight";
 
 // The elements are kept for as long as what was made of them.
 struct Kept {
@@ -19,7 +19,7 @@ struct Kept {
   PackedWeight packed;
 
   explicit Kept(py::handle array)
-      : weight(input_array(kOp, "weight", array, Order::kC)), packed(weight.data) {}
+      : weight(input_array(kPackedWeight, "weight", array, Order::kC)), packed(weight.data) {}
 };
 
 // What was packed of `array`, or null: of its very elements, which nobody may write to.

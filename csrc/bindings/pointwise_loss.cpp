@@ -2,7 +2,6 @@
 // same to the bit whatever the strides of the inputs.
 #include "ops/pointwise_loss.h"
 
-#include <cmath>
 #include <limits>
 
 #include "bindings/array.h"
@@ -12,31 +11,30 @@
 namespace neurona {
 namespace {
 
-constexpr const char* kOp = "pointwise_loss";
-constexpr const char* kNames[kPointwiseLossCount] = {
+constexpr const char* kPointwiseLoss = "pointwise_loss";
+constexpr const char* kLossNames[kPointwiseLossCount] = {
     "mse", "l1", "huber", "smooth_l1", "hinge", "bce", "bce_with_logits", "kl_div", "kl_div_log"};
 
 PointwiseLoss loss_parameter(py::handle value) {
   const auto rule = [&] {
     std::string names;
-    for (const char* name : kNames)
+    for (const char* name : kLossNames)
       names += (names.empty() ? "'" : ", '") + std::string(name) + "'";
     return "loss must be one of " + names + ", got " + std::string(py::repr(value));
   };
-  if (!PyUnicode_Check(value.ptr())) fail_type(kOp, rule());
+  if (!PyUnicode_Check(value.ptr())) fail_type(kPointwiseLoss, rule());
   for (int i = 0; i < kPointwiseLossCount; ++i)
-    if (PyUnicode_CompareWithASCIIString(value.ptr(), kNames[i]) == 0)
+    if (PyUnicode_CompareWithASCIIString(value.ptr(), kLossNames[i]) == 0)
       return static_cast<PointwiseLoss>(i);
-  fail_value(kOp, rule());
+  fail_value(kPointwiseLoss, rule());
 }
 
 float checked_parameter(PointwiseLoss loss, py::handle object) {
-  const double value = float_parameter(kOp, "parameter", object);
-  if (!std::isfinite(value)) fail_value(kOp, "parameter must be finite, got ", value);
+  const double value = finite_parameter(kPointwiseLoss, "parameter", object);
   if (loss == PointwiseLoss::kHuber && !(value > 0))
-    fail_value(kOp, "parameter (delta) must be > 0, got ", value);
+    fail_value(kPointwiseLoss, "parameter (delta) must be > 0, got ", value);
   if (loss == PointwiseLoss::kSmoothL1 && !(value >= 0))
-    fail_value(kOp, "parameter (beta) must be >= 0, got ", value);
+    fail_value(kPointwiseLoss, "parameter (beta) must be >= 0, got ", value);
   // Out of float32's range a conversion would be undefined: nothing is larger than its largest.
   constexpr double kLargest = std::numeric_limits<float>::max();
   return static_cast<float>(value > kLargest ? kLargest : value < -kLargest ? -kLargest : value);
@@ -46,10 +44,11 @@ float checked_parameter(PointwiseLoss loss, py::handle object) {
 Input weight_array(py::handle object, const Input& x, Order order, PointwiseLoss loss) {
   if (object.is_none()) return {};
   if (loss != PointwiseLoss::kBceWithLogits)
-    fail_value(kOp, "pos_weight must be None unless loss is 'bce_with_logits', got an array");
-  Input weight = input_array(kOp, "pos_weight", object, order);
+    fail_value(kPointwiseLoss,
+               "pos_weight must be None unless loss is 'bce_with_logits', got an array");
+  Input weight = input_array(kPointwiseLoss, "pos_weight", object, order);
   if (weight.size() != 1 && weight.shape != x.shape)
-    fail_value(kOp, "pos_weight must hold one value or have the shape of x, ",
+    fail_value(kPointwiseLoss, "pos_weight must hold one value or have the shape of x, ",
                shape_text(x.shape.data(), x.ndim()), ", got shape ",
                shape_text(weight.shape.data(), weight.ndim()));
   return weight;
@@ -57,7 +56,7 @@ Input weight_array(py::handle object, const Input& x, Order order, PointwiseLoss
 
 py::object new_gradient(const Input& x, Order order, py::handle wanted, const char* name,
                         float** data) {
-  if (!bool_parameter(kOp, name, wanted)) return py::none();
+  if (!bool_parameter(kPointwiseLoss, name, wanted)) return py::none();
   py::array gradient = new_floats(x.shape, order);
   *data = floats(gradient);
   return gradient;
@@ -68,11 +67,11 @@ py::tuple pointwise_loss_forward(py::object x_object, py::object target_object,
                                  py::object pos_weight_object, py::object reduction_object,
                                  py::object with_grad, py::object with_target_grad) {
   const Order order = canonical_order(x_object);
-  const Input x = input_array(kOp, "x", x_object, order),
-              target = input_array(kOp, "target", target_object, order);
+  const Input x = input_array(kPointwiseLoss, "x", x_object, order),
+              target = input_array(kPointwiseLoss, "target", target_object, order);
   if (target.shape != x.shape)
-    fail_value(kOp, "target must have shape ", shape_text(x.shape.data(), x.ndim()), ", got shape ",
-               shape_text(target.shape.data(), target.ndim()));
+    fail_value(kPointwiseLoss, "target must have shape ", shape_text(x.shape.data(), x.ndim()),
+               ", got shape ", shape_text(target.shape.data(), target.ndim()));
   const PointwiseLoss loss = loss_parameter(loss_object);
   PointwiseLossArrays arrays{};
   arrays.x = x.data;
@@ -81,7 +80,7 @@ py::tuple pointwise_loss_forward(py::object x_object, py::object target_object,
   const Input weight = weight_array(pos_weight_object, x, order, loss);
   arrays.pos_weight = weight.data;
   arrays.pos_weight_is_a_value = weight.data && weight.size() == 1;
-  const Reduction reduction = reduction_parameter(kOp, reduction_object);
+  const Reduction reduction = reduction_parameter(kPointwiseLoss, reduction_object);
   py::object dx = new_gradient(x, order, with_grad, "with_grad", &arrays.dx),
              dtarget =
                  new_gradient(x, order, with_target_grad, "with_target_grad", &arrays.dtarget);

@@ -9,12 +9,12 @@
 namespace neurona {
 namespace {
 
-constexpr const char* kNames[] = {"highest", "high", "medium"};
+constexpr const char* kPrecisionNames[] = {"highest", "high", "medium"};
 constexpr const char* kPackings[] = {"where it pays", "always", "never"};
 
 void set_precision(const std::string& name) {
   for (int i = 0; i < 3; ++i)
-    if (name == kNames[i]) return set_product_precision(static_cast<ProductPrecision>(i));
+    if (name == kPrecisionNames[i]) return set_product_precision(static_cast<ProductPrecision>(i));
   fail_value("set_product_precision", "precision must be 'highest', 'high' or 'medium', got '",
              name, "'");
 }
@@ -34,7 +34,7 @@ void register_precision(py::module_& m) {
   m.def("set_product_precision", &set_precision, py::arg("precision"),
         "'highest' (float32), 'high' (TF32) or 'medium' (bfloat16), sums always in float32.");
   m.def(
-      "product_precision", [] { return kNames[static_cast<int>(product_precision())]; },
+      "product_precision", [] { return kPrecisionNames[static_cast<int>(product_precision())]; },
       "What set_product_precision was told.");
   m.def("set_packing", &choose_packing, py::arg("packing"),
         "Whether operands of rounded products are packed for the instructions of sm_90a, where the "

@@ -1,7 +1,6 @@
 // Philox words, uniform and normal numbers, dropout.
 #include "ops/random.h"
 
-#include <cmath>
 #include <memory>
 
 #include "bindings/array.h"
@@ -35,12 +34,6 @@ RandomStream stream_parameters(const char* op, py::handle seed, py::handle offse
 // A word from its upper and lower 32 bits, which are exact as doubles.
 uint64_t word_of(double upper, double lower) {
   return static_cast<uint64_t>(upper) << 32 | static_cast<uint64_t>(lower);
-}
-
-double finite_parameter(const char* op, const char* name, py::handle value) {
-  const double number = float_parameter(op, name, value);
-  if (!std::isfinite(number)) fail_value(op, name, " must be finite, got ", number);
-  return number;
 }
 
 int64_t extent_parameter(const char* op, const char* name, py::handle value) {
