@@ -15,7 +15,8 @@ import harness
 from conftest import DEVICES, Backend, _device
 from test_cuda_products import passes
 
-# Around 8 columns, 32 taps and channels, 128 rows, 256 pixels and several slices of them.
+# Around 8 and 16 columns, 32 taps and channels; pixels for one, two and eight groups of threads;
+# channels in ones, twos and fours; a stride that leaves pixels without a tap.
 CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((2, 1, 28, 28), (6, 1, 5, 5), {"padding": 2}),
     ((3, 6, 14, 14), (16, 6, 5, 5), {}),
@@ -25,6 +26,8 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((1, 12, 23, 24), (10, 6, 2, 3), {"groups": 2, "padding": (0, 1)}),
     ((9, 1, 16, 16), (2, 1, 2, 2), {"stride": 3}),
     ((2, 4, 40, 33), (16, 4, 4, 4), {"stride": (1, 2), "padding": 3}),
+    ((41, 2, 62, 62), (3, 2, 3, 3), {}),
+    ((19, 8, 62, 62), (9, 8, 3, 3), {}),
 ]
 # A channel or an output too many, and a pixel too few.
 OTHERS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [

@@ -65,9 +65,10 @@ __device__ inline void step_four(const Rule& rule, const StepTensor& tensor, int
   rule(g.y, s[1]);
   rule(g.z, s[2]);
   rule(g.w, s[3]);
+  // By name, since nvcc makes four stores of an assignment here.
   for (int a = 0; a < Rule::kArrays; ++a)
-    *reinterpret_cast<float4*>(tensor.arrays[a] + i) =
-        make_float4(s[0][a], s[1][a], s[2][a], s[3][a]);
+    __stwb(reinterpret_cast<float4*>(tensor.arrays[a] + i),
+           make_float4(s[0][a], s[1][a], s[2][a], s[3][a]));
 }
 
 template <typename Rule>

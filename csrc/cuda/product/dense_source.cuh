@@ -5,10 +5,19 @@
 
 namespace neurona {
 
-// Whether data and counts of elements allow copies of 4 elements.
+// Whether data and counts of elements allow copies of kWidth elements.
+template <int kWidth, typename... Counts>
+bool are_in_runs(const float* data, Counts... counts) {
+  return reinterpret_cast<uintptr_t>(data) % (kWidth * sizeof(float)) == 0 &&
+         (... && (counts % kWidth == 0));
+}
 template <typename... Counts>
 bool are_in_fours(const float* data, Counts... counts) {
-  return reinterpret_cast<uintptr_t>(data) % (4 * sizeof(float)) == 0 && (... && (counts % 4 == 0));
+  return are_in_runs<4>(data, counts...);
+}
+template <typename... Counts>
+bool are_in_pairs(const float* data, Counts... counts) {
+  return are_in_runs<2>(data, counts...);
 }
 
 // Lines of a dense matrix: line i, element k at data[i * stride + k], or, not contiguous along k,

@@ -1,12 +1,14 @@
 // The product of product.cuh for a handful of columns, where tiles of 64 would be nine parts zero:
-// a thread computes 8 columns of one row. Its row's elements come from where they lie; the columns'
-// elements, and what steps along k have in common, lie in shared memory, which all threads of a
-// block read at the same place. Each sum is one chain of fmaf() with k ascending, or where there
-// are too few rows to keep a GPU busy the sum of two: half of the threads take every other 32
-// steps.
+// a thread computes 8 columns of 4 rows, or 16 of 2. Its rows' elements come from where they lie;
+// the columns' elements, and what steps along k have in common, lie in shared memory, which all
+// threads of a group read at the same place. Each sum is one chain of fmaf() with k ascending;
+// where there are too few rows to keep a GPU busy, up to 8 groups of threads take steps of their
+// own, and their sums are added in the groups' order.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "cuda/product/patches.cuh"
 #include "cuda/product/product_grid.cuh"
@@ -14,13 +16,15 @@
 
 namespace neurona {
 
-constexpr int kNarrowRows = 128, kNarrowColumns = 8;
-// Of a multiprocessor; as many as a first layer of 128 images of 28 x 28 has for each of 132. Asked
-// for no number, ptxas takes so few registers that it spills.
-constexpr int kNarrowBlocksAtOnce = 6;
-// Steps that a block prepares at once for each group of threads, and elements of a row that are
-// under way at once.
-constexpr int kNarrowDepth = 32, kNarrowLoads = 8;
+constexpr int kNarrowThreads = 256;
+// Shared memory gives a multiprocessor 32 floats in the time of 128 multiplications: of the columns
+// a thread reads 8 or 16 floats for so many. With 8 sums it would read as many for 8, and wait.
+constexpr int kNarrowSums = 32;
+// Of a multiprocessor: 128 registers for each thread.
+constexpr int kNarrowBlocksAtOnce = 2;
+// Steps that a block prepares at once for each group of threads, at most, and elements of a row
+// that are under way at once.
+constexpr int kNarrowDepth = 32, kNarrowLoads = 4;
 
 struct alignas(16) NarrowStep {
   int words[4];
@@ -38,107 +42,174 @@ struct alignas(16) NarrowStep {
     return step;
   }
 };
-struct alignas(16) NarrowColumns {
-  float at[kNarrowColumns];
+
+// How a block of threads shares a tile, and the shared memory that it takes.
+template <int kGroupCount, int kColumnCount>
+struct NarrowTile {
+  static constexpr int kGroups = kGroupCount, kColumns = kColumnCount;
+  static constexpr int kAcross = kNarrowThreads / kGroups;  // threads of a group
+  static constexpr int kRowsOfThread = kNarrowSums / kColumns, kRows = kAcross * kRowsOfThread;
+  static constexpr int kMostDepth = kGroups * kNarrowDepth;
+  static_assert(kMostDepth <= kNarrowThreads);
+
+  struct Prepared {
+    NarrowStep steps[kMostDepth];
+    alignas(16) float columns[kMostDepth][kColumns];
+  };
+  // Four columns of all rows. The next four lie as many rows further as a warp stores at once, so
+  // that its lanes read from different banks.
+  static constexpr int kRowsOfWarp = kWarpSize / kColumns;
+  using FourColumns = float4[kRows + kRowsOfWarp];
+  struct Sums {
+    FourColumns of_groups[kGroups][kColumns / 4];
+  };
+  // First the ones, then the others.
+  static constexpr size_t kSharedFours =
+      (sizeof(Prepared) > sizeof(Sums) ? sizeof(Prepared) : sizeof(Sums)) / sizeof(float4);
 };
 
-// Adds the second group's sums to those of the first, whose threads get true.
-__device__ inline bool add_second_group(float (&sums)[kNarrowColumns]) {
-  NEURONA_SHARED(float, seconds, [kNarrowColumns][kNarrowRows]);
-  const int row = threadIdx.x % kNarrowRows;
-  const bool is_first = threadIdx.x < kNarrowRows;
-  if (!is_first) {
+struct NarrowGrid {
+  unsigned tiles_m, tiles_n;
+  int group_depth;  // steps that a block prepares for each group: a multiple of kNarrowLoads
+};
+
+// Adds what the groups have for each element of the tile, and stores it. On the way through shared
+// memory neighbouring columns, of which a thread has several, come to threads side by side.
+template <typename Tile, typename Target>
+__device__ inline void store_narrow_tile(typename Tile::Sums& memory, const ProductShape& shape,
+                                         int64_t batch, int64_t first_m, int64_t first_n,
+                                         const Target& target,
+                                         const float (&sums)[Tile::kRowsOfThread][Tile::kColumns]) {
+  constexpr int kColumns = Tile::kColumns, kAcross = Tile::kAcross;
+  const int group = threadIdx.x / kAcross, own_row = threadIdx.x % kAcross;
+  __syncthreads();
+  NEURONA_UNROLL
+  for (int i = 0; i < Tile::kRowsOfThread; ++i) {
     NEURONA_UNROLL
-    for (int j = 0; j < kNarrowColumns; ++j) seconds[j][row] = sums[j];
+    for (int j = 0; j < kColumns / 4; ++j) {
+      const float* four = sums[i] + 4 * j;
+      memory.of_groups[group][j][i * kAcross + own_row] =
+          make_float4(four[0], four[1], four[2], four[3]);
+    }
   }
   __syncthreads();
-  if (is_first) {
+  const int column = threadIdx.x % kColumns;
+  const int64_t n = first_n + column;
+  if (n >= shape.n) return;
+  const auto columns = target.template columns<1>(batch, n, 1);
+  for (int row = threadIdx.x / kColumns; row < Tile::kRows && first_m + row < shape.m;
+       row += kNarrowThreads / kColumns) {
+    float sum = 0;
     NEURONA_UNROLL
-    for (int j = 0; j < kNarrowColumns; ++j) sums[j] += seconds[j][row];
+    for (int i = 0; i < Tile::kGroups; ++i) {
+      const float4& four = memory.of_groups[i][column / 4][row];
+      const float part = reinterpret_cast<const float*>(&four)[column % 4];
+      sum = i == 0 ? part : sum + part;
+    }
+    target.store(target.row(batch, first_m + row), columns, Run<1>{{sum}});
   }
-  return is_first;
 }
 
-// Steps are kWidth neighbours along k: 4 where they lie side by side. kGroups: 1 or 2.
-template <int kGroups, int kWidth, typename SourceA, typename SourceB, typename Target>
-__global__ void __launch_bounds__(kGroups* kNarrowRows, kNarrowBlocksAtOnce / kGroups)
-    narrow_product_kernel(ProductShape shape, unsigned tiles_m, unsigned tiles_n, SourceA a,
-                          SourceB b, Target target) {
+// Steps are kWidth neighbours along k: 4 or 2 where they lie side by side.
+template <typename Tile, int kWidth, typename SourceA, typename SourceB, typename Target>
+__global__ void __launch_bounds__(kNarrowThreads, kNarrowBlocksAtOnce)
+    narrow_product_kernel(ProductShape shape, NarrowGrid grid, SourceA a, SourceB b,
+                          Target target) {
   wait_for_earlier_kernels();
-  constexpr int kThreads = kGroups * kNarrowRows, kDepth = kGroups * kNarrowDepth;
-  NEURONA_SHARED(NarrowStep, steps, [kDepth / kWidth]);
-  NEURONA_SHARED(NarrowColumns, columns, [kDepth]);
-  const int group = threadIdx.x / kNarrowRows;
-  const unsigned outer = blockIdx.x / tiles_m;
-  const int64_t batch = outer / tiles_n, first_n = int64_t{outer % tiles_n} * kNarrowColumns,
-                m = int64_t{blockIdx.x % tiles_m} * kNarrowRows + threadIdx.x % kNarrowRows;
-  const typename SourceA::Line line = a.line(batch, m);
+  constexpr int kColumns = Tile::kColumns, kAcross = Tile::kAcross;
+  NEURONA_SHARED(float4, memory, [Tile::kSharedFours]);
+  auto& [steps, columns] = *reinterpret_cast<typename Tile::Prepared*>(memory);
+  const unsigned outer = blockIdx.x / grid.tiles_m;
+  const int64_t batch = outer / grid.tiles_n, first_n = int64_t{outer % grid.tiles_n} * kColumns,
+                first_m = int64_t{blockIdx.x % grid.tiles_m} * Tile::kRows;
+  typename SourceA::Line lines[Tile::kRowsOfThread];
+  NEURONA_UNROLL
+  for (int i = 0; i < Tile::kRowsOfThread; ++i)
+    lines[i] = a.line(batch, first_m + i * kAcross + threadIdx.x % kAcross);
   // Of the columns' elements a thread brings those of one column.
-  const int own_column = threadIdx.x % kNarrowColumns, own_depth = threadIdx.x / kNarrowColumns;
+  const int own_column = threadIdx.x % kColumns, own_depth = threadIdx.x / kColumns;
   const typename SourceB::Line own_line = b.line(batch, first_n + own_column);
-  float sums[kNarrowColumns] = {};
-  for (int64_t first_k = 0; first_k < shape.k; first_k += kDepth) {
-    const auto depths = static_cast<int>(min(shape.k - first_k, int64_t{kDepth}));
+  const int depth_at_once = Tile::kGroups * grid.group_depth,
+            own_begin = static_cast<int>(threadIdx.x) / kAcross * grid.group_depth;
+  float sums[Tile::kRowsOfThread][kColumns] = {};
+  for (int64_t first_k = 0; first_k < shape.k; first_k += depth_at_once) {
+    const auto depths = static_cast<int>(min(shape.k - first_k, int64_t{depth_at_once}));
     __syncthreads();
-    if (const int depth = kWidth * static_cast<int>(threadIdx.x); depth < kDepth)
+    if (const int depth = kWidth * static_cast<int>(threadIdx.x); depth < depth_at_once)
       steps[threadIdx.x].put(depth < depths ? a.step(batch, first_k + depth)
                                             : typename SourceA::Step{});  // which leads nowhere
-    NEURONA_UNROLL
-    for (int i = 0; i < kDepth; i += kThreads / kNarrowColumns) {
-      const int depth = i + own_depth;
+    for (int depth = own_depth; depth < depth_at_once; depth += kNarrowThreads / kColumns) {
       const float* from =
           depth < depths ? b.address(own_line, b.step(batch, first_k + depth)) : nullptr;
-      columns[depth].at[own_column] = from ? *from : 0.0f;
+      columns[depth][own_column] = from ? *from : 0.0f;
     }
     __syncthreads();
-    const int end = min(depths, (group + 1) * kNarrowDepth);
-    for (int depth = group * kNarrowDepth; depth < end; depth += kNarrowLoads) {
-      float elements[kNarrowLoads];
+    const int end = min(depths, own_begin + grid.group_depth);
+    for (int depth = own_begin; depth < end; depth += kNarrowLoads) {
+      float elements[Tile::kRowsOfThread][kNarrowLoads];
       NEURONA_UNROLL
-      for (int i = 0; i < kNarrowLoads; i += kWidth)
-        elements_or_zeros<kWidth>(a, line,
-                                  steps[(depth + i) / kWidth].template as<typename SourceA::Step>(),
-                                  elements + i);
-      NEURONA_UNROLL
-      for (int i = 0; i < kNarrowLoads; ++i) {
+      for (int j = 0; j < kNarrowLoads; j += kWidth) {
+        const auto step = steps[(depth + j) / kWidth].template as<typename SourceA::Step>();
         NEURONA_UNROLL
-        for (int j = 0; j < kNarrowColumns; ++j)
-          sums[j] = fmaf(elements[i], columns[depth + i].at[j], sums[j]);
+        for (int i = 0; i < Tile::kRowsOfThread; ++i)
+          elements_or_zeros<kWidth>(a, lines[i], step, elements[i] + j);
+      }
+      NEURONA_UNROLL
+      for (int j = 0; j < kNarrowLoads; ++j) {
+        NEURONA_UNROLL
+        for (int i = 0; i < Tile::kRowsOfThread; ++i) {
+          NEURONA_UNROLL
+          for (int n = 0; n < kColumns; ++n)
+            sums[i][n] = fmaf(elements[i][j], columns[depth + j][n], sums[i][n]);
+        }
       }
     }
   }
-  if constexpr (kGroups == 2)
-    if (!add_second_group(sums)) return;
-  store_runs<4, 1, kNarrowColumns / 4>(
-      target, batch, shape, [&](int) { return m; }, [&](int j) { return first_n + 4 * j; },
-      [&](int, int j) {
-        return Run<4>{{sums[4 * j], sums[4 * j + 1], sums[4 * j + 2], sums[4 * j + 3]}};
-      });
+  store_narrow_tile<Tile>(*reinterpret_cast<typename Tile::Sums*>(memory), shape, batch, first_m,
+                          first_n, target, sums);
 }
 
-template <int kGroups, typename SourceA, typename SourceB, typename Target>
+template <typename Tile, typename SourceA, typename SourceB, typename Target>
 void narrow_product_by(const char* name, const ProductShape& shape, const SourceA& a,
                        const SourceB& b, const Target& target) {
-  const auto tiles_m = static_cast<unsigned>(divide_up(shape.m, kNarrowRows)),
-             tiles_n = static_cast<unsigned>(divide_up(shape.n, kNarrowColumns));
-  const auto blocks = static_cast<unsigned>(tiles_m * tiles_n * shape.batches);
+  constexpr int kGroups = Tile::kGroups;
+  // Without a tap the product is 0 all over.
+  const int64_t rounds = std::max(divide_up(shape.k, kGroups * kNarrowDepth), int64_t{1});
+  const int64_t group_depth = divide_up(shape.k, rounds * kGroups * kNarrowLoads) * kNarrowLoads;
+  const NarrowGrid grid{static_cast<unsigned>(divide_up(shape.m, Tile::kRows)),
+                        static_cast<unsigned>(divide_up(shape.n, Tile::kColumns)),
+                        static_cast<int>(group_depth)};
+  const auto blocks = static_cast<unsigned>(grid.tiles_m * grid.tiles_n * shape.batches);
   const auto kernel = a.is_in_fours(shape.k)
-                          ? narrow_product_kernel<kGroups, 4, SourceA, SourceB, Target>
-                          : narrow_product_kernel<kGroups, 1, SourceA, SourceB, Target>;
-  launch(name, kernel, overlapping({dim3(blocks), dim3(kGroups * kNarrowRows)}), shape, tiles_m,
-         tiles_n, a, b, target);
+                          ? narrow_product_kernel<Tile, 4, SourceA, SourceB, Target>
+                      : a.is_in_pairs() ? narrow_product_kernel<Tile, 2, SourceA, SourceB, Target>
+                                        : narrow_product_kernel<Tile, 1, SourceA, SourceB, Target>;
+  launch(name, kernel, overlapping({dim3(blocks), dim3(kNarrowThreads)}), shape, grid, a, b,
+         target);
+}
+
+// With as many groups as it takes for two blocks on each multiprocessor, which is 16 warps; less
+// than 8 steps would not pay for adding a group's sums.
+template <int kColumns, typename SourceA, typename SourceB, typename Target>
+void narrow_product_of(const char* name, const ProductShape& shape, const SourceA& a,
+                       const SourceB& b, const Target& target) {
+  constexpr int64_t kEnoughBlocks = kNarrowBlocksAtOnce * kEnoughTiles, kFewestSteps = 8;
+  const auto is_enough = [&](auto tile) {
+    const int64_t blocks =
+        divide_up(shape.m, tile.kRows) * divide_up(shape.n, kColumns) * shape.batches;
+    return blocks >= kEnoughBlocks || shape.k < 2 * tile.kGroups * kFewestSteps;
+  };
+  const auto run = [&](auto tile) { narrow_product_by<decltype(tile)>(name, shape, a, b, target); };
+  if (is_enough(NarrowTile<1, kColumns>{})) return run(NarrowTile<1, kColumns>{});
+  if (is_enough(NarrowTile<2, kColumns>{})) return run(NarrowTile<2, kColumns>{});
+  run(NarrowTile<8, kColumns>{});
 }
 
 template <typename SourceA, typename SourceB, typename Target>
 void narrow_product(const char* name, const ProductShape& shape, const SourceA& a, const SourceB& b,
                     const Target& target) {
-  // A scheduler of a multiprocessor should have four warps or more to choose from.
-  constexpr int64_t kEnoughBlocks = 4 * kEnoughTiles;
-  const int64_t blocks =
-      divide_up(shape.m, kNarrowRows) * divide_up(shape.n, kNarrowColumns) * shape.batches;
-  if (blocks < kEnoughBlocks && shape.k > kNarrowDepth)
-    return narrow_product_by<2>(name, shape, a, b, target);
-  narrow_product_by<1>(name, shape, a, b, target);
+  if (shape.n <= 8) return narrow_product_of<8>(name, shape, a, b, target);
+  narrow_product_of<16>(name, shape, a, b, target);
 }
 
 }  // namespace neurona

@@ -17,7 +17,7 @@ namespace neurona {
 constexpr unsigned kNowhere = 0x80000000u;
 
 // kWidth elements of a line from a step on, or zeros; without a branch (ptxas predicates the load),
-// so that several are under way at once. Four are one load.
+// so that several are under way at once. Two or four are one load.
 template <int kWidth, typename Source>
 __device__ inline void elements_or_zeros(const Source& source, const typename Source::Line& line,
                                          const typename Source::Step& step, float* elements) {
@@ -29,6 +29,11 @@ __device__ inline void elements_or_zeros(const Source& source, const typename So
     elements[1] = four.y;
     elements[2] = four.z;
     elements[3] = four.w;
+  } else if constexpr (kWidth == 2) {
+    float2 two = make_float2(0, 0);
+    if (is_there) two = *reinterpret_cast<const float2*>(source.place(line, step));
+    elements[0] = two.x;
+    elements[1] = two.y;
   } else {
     static_assert(kWidth == 1);
     elements[0] = 0;
@@ -114,6 +119,7 @@ class PatchSource {
   __device__ const float* first() const { return x_; }
   // Neighbours are channels of one pixel.
   bool is_in_fours(int64_t) const { return are_in_fours(x_, channels_, group_channels_); }
+  bool is_in_pairs() const { return are_in_pairs(x_, channels_, group_channels_); }
 
  private:
   __device__ Pixel pixel(int64_t index) const {
@@ -229,6 +235,7 @@ class GradientSource {
   }
   __device__ const float* first() const { return dy_; }
   bool is_in_fours(int64_t) const { return are_in_fours(dy_, channels_, group_channels_); }
+  bool is_in_pairs() const { return are_in_pairs(dy_, channels_, group_channels_); }
 
  private:
   const float* dy_;
