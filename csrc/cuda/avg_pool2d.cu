@@ -92,55 +92,62 @@ AdaptiveAxis<Index> adaptive_axis(int64_t size, int64_t windows) {
   return {static_cast<Index>(size), static_cast<Index>(windows), Divisor(size), Divisor(windows)};
 }
 
-// What with_index goes by.
+// What with_index goes by: the elements of both arrays, and what an axis computes.
+int64_t most_elements(const Pool2dShape& shape) {
+  return shape.n * shape.c * std::max(shape.h * shape.w, shape.p * shape.q);
+}
 int64_t largest_of_averages(const Pool2dShape& shape) {
   const auto& padding = shape.window.padding;
-  return std::max({shape.h, shape.w, padding[0], padding[1]});
+  return std::max({most_elements(shape), shape.h, shape.w, padding[0], padding[1]});
 }
 int64_t largest_of_adaptive(const Pool2dShape& shape) {
-  return std::max((shape.h + 1) * (shape.p + 1), (shape.w + 1) * (shape.q + 1));
+  return std::max(
+      {most_elements(shape), (shape.h + 1) * (shape.p + 1), (shape.w + 1) * (shape.q + 1)});
 }
 
 template <typename Axis, int kLanes>
-__global__ void forward_kernel(Axis height, Axis width, Places places, int64_t count,
+__global__ void forward_kernel(Axis height, Axis width, Places places, typename Axis::Index count,
                                const Lanes<float, kLanes>* x, Lanes<float, kLanes>* y) {
   wait_for_earlier_kernels();
   using Index = typename Axis::Index;
-  for (int64_t i = first_element(); i < count; i += element_stride()) {
-    const Place place = places[i];
-    const auto row = static_cast<Index>(place.row), column = static_cast<Index>(place.column);
-    const Span<Index> rows = height.pixels(row), columns = width.pixels(column);
+  const auto groups = static_cast<Index>(places.groups()),
+             stride = static_cast<Index>(element_stride());
+  for (auto i = static_cast<Index>(first_element()); i < count; i += stride) {
+    const PlaceBy<Index> place = places[i];
+    const Span<Index> rows = height.pixels(place.row), columns = width.pixels(place.column);
     Lanes<float, kLanes> total{};
     for (Index h = rows.begin; h < rows.end; ++h) {
-      const int64_t line = (place.image * height.size + h) * width.size;
+      const Index line = (place.image * height.size + h) * width.size;
       Lanes<float, kLanes> sum{};
       for (Index w = columns.begin; w < columns.end; ++w) {
-        const Lanes<float, kLanes> value = x[(line + w) * places.groups() + place.group];
+        const Lanes<float, kLanes> value = x[(line + w) * groups + place.group];
         for (int lane = 0; lane < kLanes; ++lane) sum[lane] += value[lane];
       }
       for (int lane = 0; lane < kLanes; ++lane) total[lane] += sum[lane];
     }
-    const float divisor = height.divisor(row) * width.divisor(column);
+    const float divisor = height.divisor(place.row) * width.divisor(place.column);
     for (int lane = 0; lane < kLanes; ++lane) total[lane] /= divisor;
     y[i] = total;
   }
 }
 
 template <typename Axis, int kLanes>
-__global__ void backward_kernel(Axis height, Axis width, Places places, int64_t count,
+__global__ void backward_kernel(Axis height, Axis width, Places places, typename Axis::Index count,
                                 const Lanes<float, kLanes>* dy, Lanes<float, kLanes>* dx) {
   wait_for_earlier_kernels();
   using Index = typename Axis::Index;
-  for (int64_t i = first_element(); i < count; i += element_stride()) {
-    const Place place = places[i];
-    const Span<Index> rows = height.windows_over(static_cast<Index>(place.row)),
-                      columns = width.windows_over(static_cast<Index>(place.column));
+  const auto groups = static_cast<Index>(places.groups()),
+             stride = static_cast<Index>(element_stride());
+  for (auto i = static_cast<Index>(first_element()); i < count; i += stride) {
+    const PlaceBy<Index> place = places[i];
+    const Span<Index> rows = height.windows_over(place.row),
+                      columns = width.windows_over(place.column);
     Lanes<float, kLanes> total{};
     for (Index p = rows.begin; p < rows.end; ++p) {
-      const int64_t line = (place.image * height.windows + p) * width.windows;
+      const Index line = (place.image * height.windows + p) * width.windows;
       Lanes<float, kLanes> sum{};
       for (Index q = columns.begin; q < columns.end; ++q) {
-        const Lanes<float, kLanes> value = dy[(line + q) * places.groups() + place.group];
+        const Lanes<float, kLanes> value = dy[(line + q) * groups + place.group];
         const float share = 1.0f / width.divisor(q);
         for (int lane = 0; lane < kLanes; ++lane) sum[lane] = fmaf(share, value[lane], sum[lane]);
       }
@@ -158,7 +165,8 @@ void forward(const char* name, const Pool2dShape& shape, const Axis& height, con
     constexpr int kLanes = decltype(lanes)::value;
     const int64_t groups = shape.c / kLanes, count = shape.n * shape.p * shape.q * groups;
     launch(name, forward_kernel<Axis, kLanes>, overlapping(over_elements(count)), height, width,
-           Places(shape.p, shape.q, groups), count, as_lanes<kLanes>(x), as_lanes<kLanes>(y));
+           Places(shape.p, shape.q, groups), static_cast<typename Axis::Index>(count),
+           as_lanes<kLanes>(x), as_lanes<kLanes>(y));
   });
 }
 
@@ -169,7 +177,8 @@ void backward(const char* name, const Pool2dShape& shape, const Axis& height, co
     constexpr int kLanes = decltype(lanes)::value;
     const int64_t groups = shape.c / kLanes, count = shape.n * shape.h * shape.w * groups;
     launch(name, backward_kernel<Axis, kLanes>, overlapping(over_elements(count)), height, width,
-           Places(shape.h, shape.w, groups), count, as_lanes<kLanes>(dy), as_lanes<kLanes>(dx));
+           Places(shape.h, shape.w, groups), static_cast<typename Axis::Index>(count),
+           as_lanes<kLanes>(dy), as_lanes<kLanes>(dx));
   });
 }
 

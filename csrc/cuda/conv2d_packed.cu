@@ -119,8 +119,7 @@ __global__ void store_nothing_kernel(ProductShape shape, Target target) {
   const int64_t runs = (shape.n + kRun - 1) / kRun;
   for (int64_t i = first_element(); i < shape.m * runs; i += element_stride()) {
     const int64_t n = i % runs * kRun;
-    const auto columns = target.template columns<kRun>(0, n, columns_inside<kRun>(n, shape.n));
-    target.store(target.row(0, i / runs), columns, Run<kRun>{});
+    store_run(target, target.row(0, i / runs), 0, n, shape.n, Run<kRun>{});
   }
 }
 

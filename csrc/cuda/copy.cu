@@ -1,9 +1,13 @@
-// to[i] = from[i] for arrays of one shape and any strides. Axes that both arrays walk evenly are
-// merged first; a thread then finds its element's place by dividing its number by the extents.
-// Transposed matrices go through tiles in shared memory instead.
+// to[i] = from[i] for arrays of one shape and any strides. Elements are numbered as they lie in
+// `to`, so that neighbouring threads write neighbours; axes that both arrays walk evenly are
+// merged, and a thread finds its element's place by dividing its number by the extents. Transposed
+// matrices go through tiles in shared memory instead.
 #include "cuda/copy.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <numeric>
+#include <vector>
 
 #include "core/errors.h"
 #include "cuda/axes.h"
@@ -21,10 +25,15 @@ __global__ void copy_kernel(Axes<2> axes, int64_t count, const Item* from, Item*
   }
 }
 
-// Strides in items, those of `from` first.
+// Strides in items, those of `from` first; the innermost axis of `to` comes first.
 Axes<2> merged_axes(const StridedCopy& copy) {
+  std::vector<size_t> order(copy.shape.size());
+  std::iota(order.rbegin(), order.rend(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return std::abs(copy.to_strides[a]) < std::abs(copy.to_strides[b]);
+  });
   Axes<2> axes{};
-  for (size_t axis = copy.shape.size(); axis-- > 0;)
+  for (size_t axis : order)
     axes.add("copy", copy.shape[axis],
              {copy.from_strides[axis] / copy.item_bytes, copy.to_strides[axis] / copy.item_bytes});
   return axes;

@@ -210,21 +210,24 @@ class Line {
   Share share_;
 };
 
-// Calls body with the threads that suit rows of this length, each of which holds kMostHeld elements
-// at most: 32, or 8 where two arrays are held, so that registers are left for enough threads.
-template <int kMostHeld = 32, typename Body>
+// Calls body with the threads that suit rows of this length, each of which holds 32 elements at
+// most. Where two arrays are held, a block takes rows that a warp would need so many for.
+template <int kMostOfWarp = 32, typename Body>
 void with_row_threads(int64_t length, const Body& body) {
-  constexpr int kLong = kMostHeld < 32 ? 0 : 32;
   if (length <= 16) return body(RowThreads<8, 2>{});
   if (length <= 8 * kWarpSize) return body(RowThreads<kWarpSize, 8>{});
-  if (length <= 32 * kWarpSize) return body(RowThreads<kWarpSize, kLong>{});
-  if (kLong > 0 && length <= 32 * kBlock) return body(RowThreads<kBlock, kLong>{});
+  if constexpr (kMostOfWarp < 32) {
+    if (length <= 8 * kBlock) return body(RowThreads<kBlock, 8>{});
+  } else {
+    if (length <= 32 * kWarpSize) return body(RowThreads<kWarpSize, 32>{});
+  }
+  if (length <= 32 * kBlock) return body(RowThreads<kBlock, 32>{});
   body(RowThreads<kBlock, 0>{});
 }
 
-template <int kMostHeld = 32, typename Body>
+template <int kMostOfWarp = 32, typename Body>
 void with_line_threads(const AxisView& view, const Body& body) {
-  if (view.inner == 1) return with_row_threads<kMostHeld>(view.length, body);
+  if (view.inner == 1) return with_row_threads<kMostOfWarp>(view.length, body);
   if (view.length <= 32) return body(ColumnThreads<1>{});
   body(ColumnThreads<8>{});
 }

@@ -99,9 +99,7 @@ __global__ void add_parts_kernel(ProductShape shape, ProductGrid grid,
           *reinterpret_cast<const float4*>(output.parts + part * kPackedRows * kColumns + place),
           slice == 0);
     }
-    const int count = columns_inside<kRun>(n, shape.n);
-    output.target.store(output.target.row(batch, m),
-                        output.target.template columns<kRun>(batch, n, count), total);
+    store_run(output.target, output.target.row(batch, m), batch, n, shape.n, total);
   }
 }
 

@@ -15,6 +15,18 @@ __device__ inline int columns_inside(int64_t n, int64_t end) {
   return n >= end ? 0 : static_cast<int>(min(end - n, int64_t{kRun}));
 }
 
+// Stores the sums of a row's columns from n on, before `end`.
+template <int kRun, typename Target>
+__device__ inline void store_run(const Target& target, const typename Target::Row& row,
+                                 int64_t batch, int64_t n, int64_t end, const Run<kRun>& sums) {
+  const int count = columns_inside<kRun>(n, end);
+  const auto columns = target.template columns<kRun>(batch, n, count);
+  if (count == kRun && target.template stores_together<kRun>())
+    target.store_together(row, columns, sums);
+  else
+    target.store(row, columns, sums);
+}
+
 // Stores what a thread holds of a tile: kRows rows, row(i) in the matrix, of kRuns runs of kRun
 // columns each, from column(j) on, both ascending; sums(i, j) is a Run. What can be asked once is:
 // most tiles lie inside of the matrix, and their runs where one instruction may store them. What

@@ -1,0 +1,112 @@
+"""What ops that only move memory ask of it: their bytes, each once, as nvcc compiles them.
+
+Whether four floats are stored by one instruction or by four shows in no result. The PTX machine
+counts sectors, of 32 bytes, that each instruction of a warp reaches; what is beyond the arrays'
+bytes is work for L2, which is not much faster than the memory behind it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import emulated
+import neurona
+from neurona import Tensor, optim
+
+pytestmark = pytest.mark.skipif(
+    not emulated.ON_PTX_MACHINE, reason="NEURONA_TEST_DEVICE=ptx counts sectors"
+)
+
+COUNT = 1 << 16  # floats
+SECTOR = 32
+# Of the bytes: what blocks leave of their sums for each other.
+MORE = 0.1
+
+
+@pytest.fixture
+def sectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Counts those of a call's launches, after a first one has prepared what it needs."""
+    device = emulated.device_module()
+
+    def count(call: Callable[[], Any]) -> int:
+        call()
+        device.synchronize()
+        file = tmp_path / "counts"
+        with monkeypatch.context() as patched:
+            patched.setenv("NEURONA_PTX_MACHINE_COUNTS", str(file))
+            call()
+            device.synchronize()
+        launches = [json.loads(line) for line in file.read_text().splitlines()]
+        file.unlink()
+        return sum(launch["load_sectors"][0] + launch["store_sectors"][0] for launch in launches)
+
+    return count
+
+
+def on_device(*shape: int) -> Any:
+    rng = np.random.default_rng(len(shape))
+    return emulated.device_module().to_device(rng.uniform(0.1, 0.9, shape).astype(np.float32))
+
+
+# name: (the shapes of its arrays, how many times as many floats as the first has are read and
+# written, the call on the device's ops)
+OPS: dict[str, tuple[list[tuple[int, ...]], float, Callable[..., Any]]] = {
+    "relu": ([(COUNT,)], 2, lambda o, x: o.relu_forward(x)),
+    "gelu_backward": ([(COUNT,)] * 2, 3, lambda o, dy, x: o.gelu_backward(dy, x)),
+    "add": ([(COUNT,)] * 2, 3, lambda o, a, b: o.add(a, b)),
+    "dropout": ([(COUNT,)], 2, lambda o, x: o.dropout(x, 0.5, 1, 0)),
+    "random_normal": ([(COUNT,)], 1, lambda o, x: o.random_normal(x.shape, 1, 0)),
+    "sum": ([(COUNT,)], 1, lambda o, x: o.sum(x)),
+    "sum of columns": ([(256, 256)], 1, lambda o, x: o.sum(x, 0)),
+    "softmax": ([(64, 1024)], 2, lambda o, x: o.softmax_forward(x, 1)),
+    "softmax of 8": ([(8192, 8)], 2, lambda o, x: o.softmax_forward(x, 1)),
+    "softmax_backward": ([(64, 1024)] * 2, 3, lambda o, dy, y: o.softmax_backward(dy, y, 1)),
+    "loss": ([(COUNT,)] * 2, 3, lambda o, x, y: o.pointwise_loss_forward(x, y, "mse")),
+    "max_pool": ([(2, 32, 32, 32)], 1.3125, lambda o, x: o.max_pool2d_forward(x, 2)),
+    "avg_pool": ([(2, 32, 32, 32)], 1.25, lambda o, x: o.avg_pool2d_forward(x, 2)),
+    "transposition": ([(256, 256)], 2, lambda o, x: o.copied(x.T, "C")),
+    "to channels-last": ([(2, 32, 32, 32)], 2, lambda o, x: o.reorder(x, True)),
+    "images of 3 channels": ([(4, 3, 64, 64)], 2, lambda o, x: o.reorder(x, True)),
+    "planes of 3 channels": ([(4, 64, 64, 3)], 2, lambda o, x: o.reorder(np.moveaxis(x, 3, 1), False)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_each_byte_once(name: str, sectors: Callable[..., int]) -> None:
+    device = emulated.device_module()
+    shapes, times, call = OPS[name]
+    arrays = [on_device(*shape) for shape in shapes]
+    if name.endswith("_pool"):
+        arrays = [device.reorder(array, True) for array in arrays]
+    least = times * np.prod(shapes[0]) * 4 / SECTOR
+    assert least - 1 <= sectors(lambda: call(device, *arrays)) <= (1 + MORE) * least
+
+
+# name: (class, options, arrays that a step reads and writes, the gradient aside)
+OPTIMIZERS: dict[str, tuple[str, dict[str, Any], int]] = {
+    "sgd": ("SGD", {"lr": 0.1}, 1),
+    "momentum": ("SGD", {"lr": 0.1, "momentum": 0.9}, 2),
+    "adam": ("Adam", {}, 3),
+    "rmsprop": ("RMSprop", {}, 2),
+    "adagrad": ("Adagrad", {}, 2),
+    "adadelta": ("Adadelta", {}, 3),
+    "adamax": ("Adamax", {}, 3),
+    "nadam": ("NAdam", {}, 3),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_reads_and_writes_once(name: str, sectors: Callable[..., int]) -> None:
+    kind, options, arrays = OPTIMIZERS[name]
+    emulated.device_module()
+    parameter = Tensor(np.ones(COUNT, np.float32)).to("cuda").requires_grad_()
+    parameter.grad = neurona.ones(COUNT, device="cuda")
+    optimizer = getattr(optim, kind)([parameter], **options)
+    least = (2 * arrays + 1) * COUNT * 4 // SECTOR
+    assert least <= sectors(optimizer.step) <= 1.01 * least
