@@ -27,7 +27,8 @@ struct AverageAxis {
   Index size, windows, taps, stride, padding;
   Divisor by_stride;
   bool counts_padding;
-  float override;  // 0: none
+  float override;       // 0: none
+  float share_of_each;  // 1 / divisor where that is the same for all windows; else 0
 
   // Pixels of the image that a window takes.
   __device__ Span<Index> pixels(Index window) const {
@@ -40,6 +41,9 @@ struct AverageAxis {
     if (!counts_padding) return static_cast<float>(inside.end - inside.begin);
     const Index start = window * stride - padding;
     return static_cast<float>(min(start + taps, size + padding) - start);
+  }
+  __device__ float share(Index window) const {
+    return share_of_each != 0 ? share_of_each : 1.0f / divisor(window);
   }
   // Windows that take a pixel.
   __device__ Span<Index> windows_over(Index pixel) const {
@@ -55,15 +59,22 @@ AverageAxis<Index> average_axis(const Pool2dShape& shape, const AverageDivisor& 
   const auto& window = shape.window;
   const int64_t windows = axis == 0 ? shape.p : shape.q,
                 stride = windows > 1 ? window.stride[axis] : 1,
-                override = divisor.override && axis == 1 ? 1 : divisor.override;
-  return {static_cast<Index>(axis == 0 ? shape.h : shape.w),
+                override = divisor.override && axis == 1 ? 1 : divisor.override,
+                size = axis == 0 ? shape.h : shape.w, taps = window.kernel[axis],
+                padding = window.padding[axis];
+  // Whether every window has all its taps in the image, or in the padding if that counts.
+  const bool all_whole = (windows - 1) * stride + taps <= size + 2 * padding &&
+                         (padding == 0 || divisor.count_include_pad);
+  const int64_t of_each = override != 0 ? override : all_whole ? taps : 0;
+  return {static_cast<Index>(size),
           static_cast<Index>(windows),
-          static_cast<Index>(window.kernel[axis]),
+          static_cast<Index>(taps),
           static_cast<Index>(stride),
-          static_cast<Index>(window.padding[axis]),
+          static_cast<Index>(padding),
           Divisor(stride),
           divisor.count_include_pad,
-          static_cast<float>(override)};
+          static_cast<float>(override),
+          of_each != 0 ? 1.0f / static_cast<float>(of_each) : 0.0f};
 }
 
 // Window p takes floor(p size / windows) .. ceil((p + 1) size / windows) - 1; seen from a pixel,
@@ -73,6 +84,7 @@ struct AdaptiveAxis {
   using Index = I;
   Index size, windows;
   Divisor by_size, by_windows;
+  float share_of_each;  // 1 / divisor where that is the same for all windows; else 0
 
   __device__ Span<Index> pixels(Index window) const {
     return {by_windows.quotient(window * size),
@@ -82,14 +94,19 @@ struct AdaptiveAxis {
     const Span<Index> inside = pixels(window);
     return static_cast<float>(inside.end - inside.begin);
   }
+  __device__ float share(Index window) const {
+    return share_of_each != 0 ? share_of_each : 1.0f / divisor(window);
+  }
   __device__ Span<Index> windows_over(Index pixel) const {
+    if (windows == 1) return {0, 1};
     return {by_size.quotient(pixel * windows), by_size.quotient((pixel + 1) * windows + size - 1)};
   }
 };
 
 template <typename Index>
 AdaptiveAxis<Index> adaptive_axis(int64_t size, int64_t windows) {
-  return {static_cast<Index>(size), static_cast<Index>(windows), Divisor(size), Divisor(windows)};
+  return {static_cast<Index>(size), static_cast<Index>(windows), Divisor(size), Divisor(windows),
+          size % windows == 0 ? 1.0f / static_cast<float>(size / windows) : 0.0f};
 }
 
 // What with_index goes by: the elements of both arrays, and what an axis computes.
@@ -148,10 +165,10 @@ __global__ void backward_kernel(Axis height, Axis width, Places places, typename
       Lanes<float, kLanes> sum{};
       for (Index q = columns.begin; q < columns.end; ++q) {
         const Lanes<float, kLanes> value = dy[(line + q) * groups + place.group];
-        const float share = 1.0f / width.divisor(q);
+        const float share = width.share(q);
         for (int lane = 0; lane < kLanes; ++lane) sum[lane] = fmaf(share, value[lane], sum[lane]);
       }
-      const float share = 1.0f / height.divisor(p);
+      const float share = height.share(p);
       for (int lane = 0; lane < kLanes; ++lane) total[lane] = fmaf(share, sum[lane], total[lane]);
     }
     dx[i] = total;

@@ -40,6 +40,11 @@ struct Axis {
   __device__ Index end_over(Index position) const {
     return min(windows, by_stride.quotient(position + padding) + 1);
   }
+  // Whether a position lies in one window at most, of whose start the quotient below tells.
+  bool has_disjoint_windows() const { return dilation == 1 && windows > 1 && stride >= taps; }
+  __device__ DividedBy<Index> window_and_tap(Index position) const {
+    return divide(position + padding, by_stride);
+  }
   // Which tap of one of these windows the position is, or -1 if dilation steps over it.
   __device__ Index tap(Index window, Index position) const {
     const Index distance = position - start(window), steps = by_dilation.quotient(distance);
@@ -143,7 +148,8 @@ __device__ inline bool is_right(const Geometry<Index>& geometry, Index p, Index 
   return geometry.height.holds(pixel.row) && geometry.width.holds(pixel.column);
 }
 
-template <typename Index, typename Offset, int kLanes>
+// kDisjoint: no pixel lies in two windows, so that there is nothing to look for.
+template <bool kDisjoint, typename Index, typename Offset, int kLanes>
 __global__ void backward_kernel(Geometry<Index> geometry, Places places, Index count,
                                 Divisor by_columns, const Lanes<float, kLanes>* dy,
                                 const Lanes<Offset, kLanes>* offsets,
@@ -156,32 +162,40 @@ __global__ void backward_kernel(Geometry<Index> geometry, Places places, Index c
   for (auto i = static_cast<Index>(first_element()); i < count; i += stride) {
     const PlaceBy<Index> place = places[i];
     const Index row = place.row, column = place.column;
-    const Index q_first = width.first_over(column), q_end = width.end_over(column),
-                p_end = height.end_over(row);
     Lanes<float, kLanes> sum{};
-    for (Index p = height.first_over(row); p < p_end; ++p) {
-      const Index r = height.tap(p, row);
-      if (r < 0) continue;
-      const bool is_first_row = r == 0 || row < height.dilation;
-      const Index line = (place.image * height.windows + p) * width.windows;
-      for (Index q = q_first; q < q_end; ++q) {
-        const Index s = width.tap(q, column);
-        if (s < 0) continue;
-        const auto tap = static_cast<Offset>(r * width.taps + s);
-        const Index at = (line + q) * groups + place.group;
-        const Lanes<Offset, kLanes> winner = offsets[at];
-        Lanes<float, kLanes> gradient = dy[at];
-        if (rectified) {
-          const Lanes<float, kLanes> y = rectified[at];
-          for (int lane = 0; lane < kLanes; ++lane)
-            if (y[lane] <= 0) gradient[lane] = 0;
-        }
+    const auto add_window = [&](Index p, Index r, Index q, Index s) {
+      const auto tap = static_cast<Offset>(r * width.taps + s);
+      const Index line = (place.image * height.windows + p) * width.windows,
+                  at = (line + q) * groups + place.group;
+      const Lanes<Offset, kLanes> winner = offsets[at];
+      Lanes<float, kLanes> gradient = dy[at];
+      if (rectified) {
+        const Lanes<float, kLanes> y = rectified[at];
         for (int lane = 0; lane < kLanes; ++lane)
-          if (winner[lane] == tap) sum[lane] += gradient[lane];
-        if (!is_first_row || (s > 0 && column >= width.dilation)) continue;
-        for (int lane = 0; lane < kLanes; ++lane)
-          if (!is_right(geometry, p, q, static_cast<Index>(winner[lane]), by_columns))
-            note_wrong(wrong, int64_t{at} * kLanes + lane);
+          if (y[lane] <= 0) gradient[lane] = 0;
+      }
+      for (int lane = 0; lane < kLanes; ++lane)
+        if (winner[lane] == tap) sum[lane] += gradient[lane];
+      const bool is_first =
+          (r == 0 || row < height.dilation) && (s == 0 || column < width.dilation);
+      if (!is_first) return;
+      for (int lane = 0; lane < kLanes; ++lane)
+        if (!is_right(geometry, p, q, static_cast<Index>(winner[lane]), by_columns))
+          note_wrong(wrong, int64_t{at} * kLanes + lane);
+    };
+    if constexpr (kDisjoint) {
+      const auto [p, r] = height.window_and_tap(row);
+      const auto [q, s] = width.window_and_tap(column);
+      if (p < height.windows && r < height.taps && q < width.windows && s < width.taps)
+        add_window(p, r, q, s);
+    } else {
+      const Index q_first = width.first_over(column), q_end = width.end_over(column),
+                  p_end = height.end_over(row);
+      for (Index p = height.first_over(row); p < p_end; ++p) {
+        const Index r = height.tap(p, row);
+        if (r < 0) continue;
+        for (Index q = q_first; q < q_end; ++q)
+          if (const Index s = width.tap(q, column); s >= 0) add_window(p, r, q, s);
       }
     }
     dx[i] = sum;
@@ -265,11 +279,16 @@ void select_pool2d_backward(const char* op, const Pool2dShape& shape, const floa
       constexpr int kLanes = decltype(lanes)::value;
       const int64_t groups = shape.c / kLanes, count = shape.n * shape.h * shape.w * groups;
       with_index(largest_of(shape), [&]<typename Index>(Index) {
-        launch("pool2d_backward", backward_kernel<Index, Offset, kLanes>,
-               overlapping(over_elements(count)), Geometry<Index>(shape),
-               Places(shape.h, shape.w, groups), static_cast<Index>(count),
-               Divisor(shape.window.kernel[1]), as_lanes<kLanes>(dy), as_lanes<kLanes>(winners),
-               as_lanes<kLanes>(rectified), as_lanes<kLanes>(dx), wrong.get());
+        const Geometry<Index> geometry(shape);
+        const bool disjoint =
+            geometry.height.has_disjoint_windows() && geometry.width.has_disjoint_windows();
+        launch("pool2d_backward",
+               disjoint ? backward_kernel<true, Index, Offset, kLanes>
+                        : backward_kernel<false, Index, Offset, kLanes>,
+               overlapping(over_elements(count)), geometry, Places(shape.h, shape.w, groups),
+               static_cast<Index>(count), Divisor(shape.window.kernel[1]), as_lanes<kLanes>(dy),
+               as_lanes<kLanes>(winners), as_lanes<kLanes>(rectified), as_lanes<kLanes>(dx),
+               wrong.get());
       });
     });
     wrong.check();
