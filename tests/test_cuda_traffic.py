@@ -54,6 +54,11 @@ def on_device(*shape: int) -> Any:
     return emulated.device_module().to_device(rng.uniform(0.1, 0.9, shape).astype(np.float32))
 
 
+def planes(x: Any) -> Any:
+    """The array that lies so as channels-last images (n, c, h, w)."""
+    return np.moveaxis(x, 3, 1)
+
+
 # name: (the shapes of its arrays, how many times as many floats as the first has are read and
 # written, the call on the device's ops)
 OPS: dict[str, tuple[list[tuple[int, ...]], float, Callable[..., Any]]] = {
@@ -73,7 +78,7 @@ OPS: dict[str, tuple[list[tuple[int, ...]], float, Callable[..., Any]]] = {
     "transposition": ([(256, 256)], 2, lambda o, x: o.copied(x.T, "C")),
     "to channels-last": ([(2, 32, 32, 32)], 2, lambda o, x: o.reorder(x, True)),
     "images of 3 channels": ([(4, 3, 64, 64)], 2, lambda o, x: o.reorder(x, True)),
-    "planes of 3 channels": ([(4, 64, 64, 3)], 2, lambda o, x: o.reorder(np.moveaxis(x, 3, 1), False)),
+    "planes of 3 channels": ([(4, 64, 64, 3)], 2, lambda o, x: o.reorder(planes(x), False)),
 }  # fmt: skip
 
 

@@ -3,6 +3,8 @@
 // tiles have all of them and are longer, so that what a tile holds lies in one piece in x or in y.
 #include "ops/reorder.h"
 
+#include <algorithm>
+
 #include "cuda/device.h"
 #include "cuda/divisor.cuh"
 
@@ -45,12 +47,12 @@ struct LongTiles {
   LongTiles(int64_t all_rows, int64_t all_columns) : rows(all_rows), columns(all_columns) {
     if (rows < kTile) {
       tile_rows = static_cast<int>(rows);
-      tile_columns = static_cast<int>((kSpace / rows - 1) / kSector * kSector);
-      pitch = tile_columns + 1;
+      tile_columns = static_cast<int>(std::min(columns, (kSpace / rows - 1) / kSector * kSector));
+      pitch = tile_columns | 1;
     } else {
       tile_columns = static_cast<int>(columns);
       pitch = tile_columns | 1;
-      tile_rows = static_cast<int>(kSpace / pitch / kSector * kSector);
+      tile_rows = static_cast<int>(std::min(rows, kSpace / pitch / kSector * kSector));
     }
     by_rows = Divisor(tile_rows);
     by_columns = Divisor(tile_columns);
