@@ -75,6 +75,8 @@ OPS: dict[str, tuple[list[tuple[int, ...]], float, Callable[..., Any]]] = {
     "loss": ([(COUNT,)] * 2, 3, lambda o, x, y: o.pointwise_loss_forward(x, y, "mse")),
     "max_pool": ([(2, 32, 32, 32)], 1.3125, lambda o, x: o.max_pool2d_forward(x, 2)),
     "avg_pool": ([(2, 32, 32, 32)], 1.25, lambda o, x: o.avg_pool2d_forward(x, 2)),
+    "copy": ([(COUNT,)], 2, lambda o, x: o.copied(x, "C")),
+    "copy of columns": ([(128, 512)], 1, lambda o, x: o.copied(x[:, 256:], "C")),
     "transposition": ([(256, 256)], 2, lambda o, x: o.copied(x.T, "C")),
     "to channels-last": ([(2, 32, 32, 32)], 2, lambda o, x: o.reorder(x, True)),
     "images of 3 channels": ([(4, 3, 64, 64)], 2, lambda o, x: o.reorder(x, True)),
