@@ -117,8 +117,8 @@ class LossReduction {
 };
 
 struct Logit {
-  const float* x;
-  __device__ float operator()(const Spot& at) const { return x[at.index]; }
+  const float* own_x;
+  __device__ float operator()(const Spot& at) const { return own_x[at.offset]; }
 };
 
 template <typename Logits>
@@ -131,14 +131,14 @@ struct Power {
 // The softmax of a row of logits: exp(x - maximum) / sum, power(spot) being the numerator.
 template <typename Threads>
 struct RowSoftmax {
-  using Logits = Held<Threads::kHeld, Logit>;
+  using Logits = Held<Threads, Logit>;
 
   float maximum;
-  Held<Threads::kHeld, Power<Logits>> power;
+  Held<Threads, Power<Logits>> power;
   float sum, log_sum;
 
   __device__ RowSoftmax(const Line<Threads>& line, const float* x)
-      : RowSoftmax(line, line.held(Logit{x})) {}
+      : RowSoftmax(line, line.held(Logit{line.own(x)})) {}
   __device__ RowSoftmax(const Line<Threads>& line, const Logits& logits)
       : maximum(line.maximum(logits)),
         power(line.held(Power<Logits>{logits, maximum})),

@@ -55,17 +55,18 @@ __device__ void store_gradient(const Problem& problem, const Row<Threads>& row,
   const float factor = static_cast<float>(row.total_share * scale) / softmax.sum,
               own_part = static_cast<float>(row.own_share * scale),
               every = static_cast<float>(scale);
-  const auto slope = [&](float power, int64_t i) {
-    return i == row.own ? power * factor - own_part : power * factor;
-  };
   if (problem.all_classes()) {
     row.line.for_each_from_memory([&](int64_t i) {
-      const float rising = slope(expf(problem.x[i] - softmax.maximum), i);
-      problem.dx[i] = row.counts ? rising - problem.share(i, row.begin) * every : 0.0f;
+      const float rising = expf(problem.x[i] - softmax.maximum) * factor,
+                  with_own = i == row.own ? rising - own_part : rising;
+      problem.dx[i] = row.counts ? with_own - problem.share(i, row.begin) * every : 0.0f;
     });
   } else {
+    float* dx = row.line.own(problem.dx);
+    const int64_t own_offset = row.own - row.line.first();
     row.line.for_each([&](const Spot& at) {
-      problem.dx[at.index] = row.counts ? slope(softmax.power(at), at.index) : 0.0f;
+      const float rising = softmax.power(at) * factor;
+      dx[at.offset] = !row.counts ? 0.0f : at.offset == own_offset ? rising - own_part : rising;
     });
   }
 }

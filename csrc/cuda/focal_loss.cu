@@ -64,10 +64,12 @@ __global__ void focal_loss_kernel(Problem problem) {
     const double slope = found.slope * divisor.inverse;
     const float factor = static_cast<float>(-slope),
                 of_own = static_cast<float>(slope * found.rest), share = 1.0f / softmax.sum;
+    float* dx = line.own(problem.dx);
+    const int64_t own_offset = own - line.first();
     line.for_each([&](const Spot& at) {
-      problem.dx[at.index] = !counts           ? 0.0f
-                             : at.index == own ? of_own
-                                               : softmax.power(at) * share * factor;
+      dx[at.offset] = !counts                   ? 0.0f
+                      : at.offset == own_offset ? of_own
+                                                : softmax.power(at) * share * factor;
     });
   }
   problem.losses.finish(divisor);

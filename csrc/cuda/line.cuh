@@ -19,11 +19,15 @@ struct Share {
   int64_t line;
   int member;
   int64_t first, end, step;
+
+  // From the first on; of lines whose elements registers hold, which are short.
+  __device__ int held_length() const { return static_cast<int>(end - first); }
 };
 
-// One of a thread's elements: where it is, and which of those in its registers.
+// One of a thread's elements: how far behind its first one, and which of those in its registers.
+// Offsets of elements in registers are constants, so that a load needs no address of its own.
 struct Spot {
-  int64_t index;
+  int64_t offset;
   int number;
 };
 
@@ -42,7 +46,7 @@ struct Larger {
 template <int kThreads, int kElements>
 struct RowThreads {
   static_assert(kThreads <= kWarpSize || kThreads == kBlock, "part of a warp, or a block");
-  static constexpr int kHeld = kElements;
+  static constexpr int kHeld = kElements, kStep = kThreads;
   static constexpr int kRows = kBlock / kThreads;
 
   static Launch shape(const AxisView& view) {
@@ -113,24 +117,23 @@ struct ColumnThreads {
 
 // value(spot) for a thread's elements: computed once where registers hold the results, else in each
 // use.
-template <int kHeld, typename Value>
+template <typename Threads, typename Value, bool kHolds = (Threads::kHeld > 0)>
 class Held {
  public:
   __device__ Held(const Share& share, const Value& value) {
+    const int length = share.held_length();
     NEURONA_UNROLL
-    for (int k = 0; k < kHeld; ++k) {
-      const int64_t i = share.first + k * share.step;
-      results_[k] = i < share.end ? value(Spot{i, k}) : 0.0f;
-    }
+    for (int k = 0; k < Threads::kHeld; ++k)
+      results_[k] = k * Threads::kStep < length ? value(Spot{k * Threads::kStep, k}) : 0.0f;
   }
   __device__ float operator()(const Spot& spot) const { return results_[spot.number]; }
 
  private:
-  float results_[kHeld];
+  float results_[Threads::kHeld];
 };
 
-template <typename Value>
-class Held<0, Value> {
+template <typename Threads, typename Value>
+class Held<Threads, Value, false> {
  public:
   __device__ Held(const Share&, const Value& value) : value_(value) {}
   __device__ float operator()(const Spot& spot) const { return value_(spot); }
@@ -149,21 +152,28 @@ class Line {
   __device__ int64_t number() const { return share_.line; }
   __device__ bool is_first_thread() const { return share_.member == 0; }
 
+  // The thread's first element, from which offsets count.
+  __device__ int64_t first() const { return share_.first; }
+  template <typename T>
+  __device__ T* own(T* array) const {
+    return array + share_.first;
+  }
+
   template <typename Value>
-  __device__ Held<Threads::kHeld, Value> held(const Value& value) const {
+  __device__ Held<Threads, Value> held(const Value& value) const {
     return {share_, value};
   }
 
   template <typename Body>
   __device__ void for_each(const Body& body) const {
     if constexpr (Threads::kHeld > 0) {
+      const int length = share_.held_length();
       NEURONA_UNROLL
-      for (int k = 0; k < Threads::kHeld; ++k) {
-        const int64_t i = share_.first + k * share_.step;
-        if (i < share_.end) body(Spot{i, k});
-      }
+      for (int k = 0; k < Threads::kHeld; ++k)
+        if (k * Threads::kStep < length) body(Spot{k * Threads::kStep, k});
     } else {
-      for (int64_t i = share_.first; i < share_.end; i += share_.step) body(Spot{i, 0});
+      const int64_t length = share_.end - share_.first;
+      for (int64_t offset = 0; offset < length; offset += share_.step) body(Spot{offset, 0});
     }
   }
 
@@ -181,7 +191,7 @@ class Line {
   __device__ double sum(const Term& term) const {
     static_assert(Threads::kHeld <= 64, "one run");
     if constexpr (Threads::kHeld == 0)
-      return sum_from_memory([&](int64_t i) { return term({i, 0}); });
+      return sum_from_memory([&](int64_t i) { return term({i - share_.first, 0}); });
     float run = 0;
     for_each([&](const Spot& spot) { run += term(spot); });
     return Threads::combined(0.0 + run, Add{});

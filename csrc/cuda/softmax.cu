@@ -13,41 +13,49 @@ namespace {
 template <typename Threads>
 __global__ void softmax_kernel(AxisView view, const float* x, float* y) {
   const Line<Threads> line(view);
-  const auto logit = line.held([=](const Spot& at) { return x[at.index]; });
+  const float* own_x = line.own(x);
+  float* own_y = line.own(y);
+  const auto logit = line.held([=](const Spot& at) { return own_x[at.offset]; });
   const float maximum = line.maximum(logit);
   const auto power = line.held([=](const Spot& at) { return expf(logit(at) - maximum); });
   const float factor = 1.0f / static_cast<float>(line.sum(power));
-  line.for_each([&](const Spot& at) { y[at.index] = power(at) * factor; });
+  line.for_each([&](const Spot& at) { own_y[at.offset] = power(at) * factor; });
 }
 
 template <typename Threads>
 __global__ void log_softmax_kernel(AxisView view, const float* x, float* y) {
   const Line<Threads> line(view);
-  const auto logit = line.held([=](const Spot& at) { return x[at.index]; });
+  const float* own_x = line.own(x);
+  float* own_y = line.own(y);
+  const auto logit = line.held([=](const Spot& at) { return own_x[at.offset]; });
   const float maximum = line.maximum(logit);
   const float log_sum =
       logf(static_cast<float>(line.sum([&](const Spot& at) { return expf(logit(at) - maximum); })));
-  line.for_each([&](const Spot& at) { y[at.index] = (logit(at) - maximum) - log_sum; });
+  line.for_each([&](const Spot& at) { own_y[at.offset] = (logit(at) - maximum) - log_sum; });
 }
 
 template <typename Threads>
 __global__ void softmax_backward_kernel(AxisView view, const float* dy, const float* y, float* dx) {
   const Line<Threads> line(view);
-  const auto upstream = line.held([=](const Spot& at) { return dy[at.index]; });
-  const auto value = line.held([=](const Spot& at) { return y[at.index]; });
+  const float *own_dy = line.own(dy), *own_y = line.own(y);
+  float* own_dx = line.own(dx);
+  const auto upstream = line.held([=](const Spot& at) { return own_dy[at.offset]; });
+  const auto value = line.held([=](const Spot& at) { return own_y[at.offset]; });
   const auto dot =
       static_cast<float>(line.sum([&](const Spot& at) { return upstream(at) * value(at); }));
-  line.for_each([&](const Spot& at) { dx[at.index] = value(at) * (upstream(at) - dot); });
+  line.for_each([&](const Spot& at) { own_dx[at.offset] = value(at) * (upstream(at) - dot); });
 }
 
 template <typename Threads>
 __global__ void log_softmax_backward_kernel(AxisView view, const float* dy, const float* y,
                                             float* dx) {
   const Line<Threads> line(view);
-  const auto upstream = line.held([=](const Spot& at) { return dy[at.index]; });
-  const auto value = line.held([=](const Spot& at) { return y[at.index]; });
+  const float *own_dy = line.own(dy), *own_y = line.own(y);
+  float* own_dx = line.own(dx);
+  const auto upstream = line.held([=](const Spot& at) { return own_dy[at.offset]; });
+  const auto value = line.held([=](const Spot& at) { return own_y[at.offset]; });
   const auto sum = static_cast<float>(line.sum(upstream));
-  line.for_each([&](const Spot& at) { dx[at.index] = upstream(at) - expf(value(at)) * sum; });
+  line.for_each([&](const Spot& at) { own_dx[at.offset] = upstream(at) - expf(value(at)) * sum; });
 }
 
 }  // namespace
