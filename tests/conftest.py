@@ -46,10 +46,7 @@ def _use(name: str) -> Iterator[Backend]:
         yield Backend(name, reference)
         return
     if name in DEVICES:
-        device = _device()
-        if not emulated.ON_A_GPU:
-            device.module.set_schedule(name.removeprefix("cuda-"), seed=1)
-        yield Backend(name, device)
+        yield Backend(name, emulated.DeviceOps(emulated.device_with(name)))
         return
     before = core.isa()
     core.set_isa(name)

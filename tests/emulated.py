@@ -112,6 +112,14 @@ def device_module() -> ModuleType:
     return cuda.extension()
 
 
+def device_with(name: str, seed: int = 1) -> ModuleType:
+    """The device under the schedule that is in its test's name ("cuda-forward"); a GPU has none."""
+    module = device_module()
+    if not ON_A_GPU:
+        module.set_schedule(name.removeprefix("cuda-"), seed=seed)
+    return module
+
+
 @functools.cache
 def _ptx_machine() -> ModuleType:
     return load_of_ptx_machine("_cuda")

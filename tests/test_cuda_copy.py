@@ -17,10 +17,7 @@ DTYPES = (np.uint8, np.float16, np.float32, np.int64)
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> Any:
     """The emulated device under each of its schedules, or the GPU."""
-    module = emulated.device_module()
-    if not emulated.ON_A_GPU:
-        module.set_schedule(request.param.removeprefix("cuda-"), seed=2)
-    return module
+    return emulated.device_with(request.param)
 
 
 def views(x: Any) -> Iterator[Any]:

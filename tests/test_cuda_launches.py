@@ -27,10 +27,7 @@ from neurona.nn import fusion
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> Any:
     """The emulated device under each of its schedules, or the GPU."""
-    module = emulated.device_module()
-    if not emulated.ON_A_GPU:
-        module.set_schedule(request.param.removeprefix("cuda-"), seed=1)
-    return module
+    return emulated.device_with(request.param)
 
 
 def launched(device: Any, call: Callable[..., Any], *arguments: Any) -> tuple[Any, int]:
@@ -240,5 +237,24 @@ def test_linear_layers_that_do_not_fit_are_named(device: Any) -> None:
         model = nn.Sequential(nn.Linear(7, 9), nn.ReLU(), nn.Linear(8, 5)).to("cuda")
         with pytest.raises(ValueError, match=r"Linear '2': expected input \(\*, 8\), got \(3, 9\)"):
             model(neurona.ones(3, 7, device="cuda"))
+    finally:
+        cuda.use_extension(before)
+
+
+def test_errors_of_one_node_are_not_lost(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its layers one after the other do not say is raised as it came."""
+
+    def fail(*_: Any) -> Any:
+        raise ValueError("no such luck")
+
+    for name in ("linear_chain", "conv2d_relu_max_pool2d"):
+        monkeypatch.setattr(fusion, name, fail)
+    before = cuda.use_extension(device)
+    try:
+        dense = nn.Sequential(nn.Linear(7, 9), nn.ReLU(), nn.Linear(9, 5)).to("cuda")
+        images = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2)).to("cuda")
+        for model, shape in ((dense, (3, 7)), (images, (2, 1, 9, 9))):
+            with pytest.raises(ValueError, match="no such luck"):
+                model(neurona.ones(*shape, device="cuda"))
     finally:
         cuda.use_extension(before)

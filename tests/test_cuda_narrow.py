@@ -40,10 +40,7 @@ OTHERS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
 @pytest.fixture(params=DEVICES)
 def backend(request: pytest.FixtureRequest) -> Backend:
     """The device under each schedule."""
-    device = _device()
-    if not emulated.ON_A_GPU:
-        device.module.set_schedule(request.param.removeprefix("cuda-"), seed=4)
-    return Backend(request.param, device)
+    return Backend(request.param, emulated.DeviceOps(emulated.device_with(request.param, seed=4)))
 
 
 @pytest.mark.parametrize("case", [*CASES, *OTHERS], ids=str)

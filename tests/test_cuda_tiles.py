@@ -10,7 +10,7 @@ import pytest
 
 import emulated
 import harness
-from conftest import DEVICES, Backend, _device
+from conftest import DEVICES, Backend
 from neurona.backends import cuda
 
 ORDERS = list(itertools.product((False, True), repeat=2))
@@ -29,9 +29,7 @@ CONVOLUTIONS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]]] = [
 
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    ops = _device()
-    if not emulated.ON_A_GPU:
-        ops.module.set_schedule(request.param.removeprefix("cuda-"), seed=3)
+    ops = emulated.DeviceOps(emulated.device_with(request.param, seed=3))
     ops.module.set_product_precision("highest")
     yield Backend(request.param, ops)
     ops.module.set_product_precision(cuda.product_precision)

@@ -25,8 +25,9 @@ pytestmark = pytest.mark.skipif(
 
 COUNT = 1 << 16  # floats
 SECTOR = 32
-# Of the bytes: what blocks leave of their sums for each other.
-MORE = 0.1
+# What may come on top of the bytes; of the sums of so few columns what blocks leave for each other.
+MORE = {"sum of columns": 0.1}
+LITTLE = 0.01
 
 
 @pytest.fixture
@@ -92,7 +93,8 @@ def test_each_byte_once(name: str, sectors: Callable[..., int]) -> None:
     if name.endswith("_pool"):
         arrays = [device.reorder(array, True) for array in arrays]
     least = times * np.prod(shapes[0]) * 4 / SECTOR
-    assert least - 1 <= sectors(lambda: call(device, *arrays)) <= (1 + MORE) * least
+    most = (1 + MORE.get(name, LITTLE)) * least
+    assert least <= sectors(lambda: call(device, *arrays)) <= most
 
 
 # name: (class, options, arrays that a step reads and writes, the gradient aside)
@@ -116,4 +118,4 @@ def test_a_step_reads_and_writes_once(name: str, sectors: Callable[..., int]) ->
     parameter.grad = neurona.ones(COUNT, device="cuda")
     optimizer = getattr(optim, kind)([parameter], **options)
     least = (2 * arrays + 1) * COUNT * 4 // SECTOR
-    assert least <= sectors(optimizer.step) <= 1.01 * least
+    assert least <= sectors(optimizer.step) <= (1 + LITTLE) * least

@@ -37,10 +37,8 @@ from test_recording_refusals import Odd
 @pytest.fixture(params=DEVICES, autouse=True)
 def device(request: pytest.FixtureRequest) -> Iterator[Any]:
     """The emulated device under each of its schedules, or the GPU."""
-    module = emulated.device_module()
+    module = emulated.device_with(request.param)
     before = cuda.use_extension(module)
-    if not emulated.ON_A_GPU:
-        module.set_schedule(request.param.removeprefix("cuda-"), seed=1)
     yield module
     gc.collect()
     module.synchronize()

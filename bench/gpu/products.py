@@ -107,6 +107,30 @@ def linear(direction: str, name: str) -> Case:
     return Case(works, 2.0 * rows * width**2, moved, error, BOUNDS[name], f"{tx.dtype}")
 
 
+@row(ROWS, "linear_backward_128x400x120_highest")
+def gradients() -> Case:
+    """Of all that a small layer has, and of the ReLU before it: PyTorch's are four kernels."""
+    import torch
+
+    from neurona.backends import cuda
+
+    rows, wide, out = 128, place.size(400, 40), place.size(120, 24)
+    precision("highest")
+    x, dy = np.maximum(normals(rows, wide), 0), normals(rows, out)
+    weight = normals(out, wide)
+    ours = [here(v) for v in (dy, x, weight)]
+    tdy, tx, tw = torch_operands("highest", dy, x, weight)
+    works = {
+        "neurona": lambda: cuda.linear_backward(*ours, rectified=True),
+        "torch": lambda: (torch.mm(tdy, tw).mul_(tx > 0), torch.mm(tdy.t(), tx), tdy.sum(0)),
+    }
+    exact = (dy.astype(np.float64) @ weight * (x > 0), dy.T.astype(np.float64) @ x, dy.sum(0))
+    found = works["neurona"]()
+    error = max(relative(got.numpy(), want) for got, want in zip(found, exact, strict=True))
+    moved = 4.0 * (2 * x.size + dy.size + 2 * weight.size + out)
+    return Case(works, 4.0 * rows * wide * out, moved, error, BOUNDS["highest"])
+
+
 for _direction in ("forward", "backward_data", "backward_weight"):
     for _precision in BOUNDS:
         row(ROWS, f"linear_relu_8192x4096_{_direction}_{_precision}")(

@@ -7,7 +7,6 @@
 #include "cuda/column_sums.cuh"
 #include "cuda/precision.h"
 #include "cuda/product/product.cuh"
-#include "ops/activation.h"
 
 namespace neurona {
 namespace {
@@ -147,12 +146,8 @@ bool gradients_at_once(const LinearShape& shape, const float* dy, const float* x
 
 void linear_backward(const LinearShape& shape, const float* dy, const float* x, const float* weight,
                      bool rectified, const LinearGradients& to) {
-  if (gradients_at_once(shape, dy, x, weight, rectified, to)) return;
-  const auto [n, in, out] = shape;
-  if (to.dx) gemm({n, in, out}, {dy, out, false}, {weight, in, false}, to.dx, in, {});
-  if (to.dx && rectified) activation_backward(Activation::kRelu, to.dx, x, to.dx, n * in);
-  if (to.dw) gemm({out, in, n}, {dy, out, true}, {x, in, false}, to.dw, in, {});
-  if (to.db) column_sums(dy, n, out, out, to.db);
+  if (!gradients_at_once(shape, dy, x, weight, rectified, to))
+    linear_backward_in_turn(shape, dy, x, weight, rectified, to);
 }
 
 }  // namespace neurona

@@ -2,6 +2,7 @@
 // out).
 #pragma once
 
+#include "ops/activation.h"
 #include "ops/gemm.h"
 
 namespace neurona {
@@ -19,5 +20,16 @@ struct LinearGradients {
 // is `rectified`, a ReLU's y, dx is the gradient before that: 0 unless x is above 0, or NaN.
 void linear_backward(const LinearShape& shape, const float* dy, const float* x, const float* weight,
                      bool rectified, const LinearGradients& to);
+
+// The same by one kernel after the other.
+inline void linear_backward_in_turn(const LinearShape& shape, const float* dy, const float* x,
+                                    const float* weight, bool rectified,
+                                    const LinearGradients& to) {
+  const auto [n, in, out] = shape;
+  if (to.dx) gemm({n, in, out}, {dy, out, false}, {weight, in, false}, to.dx, in, {});
+  if (to.dx && rectified) activation_backward(Activation::kRelu, to.dx, x, to.dx, n * in);
+  if (to.dw) gemm({out, in, n}, {dy, out, true}, {x, in, false}, to.dw, in, {});
+  if (to.db) column_sums(dy, n, out, out, to.db);
+}
 
 }  // namespace neurona

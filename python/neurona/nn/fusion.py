@@ -74,8 +74,10 @@ def with_relu_and_pool(layer: Module, pool: Module, input: Any) -> Any:
     if _is_one_node(layer, pool, input):
         try:
             return _at_once(layer, pool, input)
-        except (TypeError, ValueError):
-            pass  # the layer or the pooling says below what does not fit, by its name
+        except (TypeError, ValueError) as error:
+            unnamed = error
+        pool(with_relu(layer, input))  # which says what does not fit by the name of its layer
+        raise unnamed
     if swappable(pool) and not _relu_is_free(layer, input):
         return F.relu(pool(layer(input)))
     return pool(with_relu(layer, input))
@@ -129,8 +131,14 @@ def through_linears(*layers_and_input: Any, relu_behind: bool = False) -> Any:
         parts = [(layer.weight, layer.bias) for layer in layers]
         try:
             return linear_chain(input, parts, "relu" if relu_behind else None)
-        except (TypeError, ValueError):
-            pass  # the layer says below what does not fit, by its name
+        except (TypeError, ValueError) as error:
+            unnamed = error
+        _in_turn(layers, input, relu_behind)  # which says what does not fit by the layer's name
+        raise unnamed
+    return _in_turn(layers, input, relu_behind)
+
+
+def _in_turn(layers: list[Any], input: Any, relu_behind: bool) -> Any:
     for layer in layers[:-1]:
         input = with_relu(layer, input)
     return with_relu(layers[-1], input) if relu_behind else layers[-1](input)
