@@ -29,6 +29,22 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((41, 2, 62, 62), (3, 2, 3, 3), {}),
     ((19, 8, 62, 62), (9, 8, 3, 3), {}),
 ]
+# Stride 1 and 3 or 5 columns, which windows do: outputs in tiles of 4, 6 and 8, whole and not; one,
+# two and four groups of threads; images in one band and in several, which are the same for no two
+# passes; rows of runs that end within a run, at its end, and too long for a block; a padding that
+# sees nothing but zeros, and one that leaves the gradient none.
+WINDOWS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+    ((70, 4, 9, 9), (5, 4, 3, 3), {"padding": 1}),
+    ((3, 2, 30, 23), (7, 2, 4, 5), {"padding": (1, 2)}),
+    ((2, 5, 33, 38), (12, 5, 1, 3), {"padding": (0, 1)}),
+    ((1, 16, 40, 36), (16, 16, 5, 5), {"padding": 2}),
+    ((2, 12, 17, 19), (3, 12, 6, 3), {"padding": (4, 3)}),
+    ((3, 1, 17, 16), (1, 1, 7, 3), {"padding": (0, 1)}),
+    ((1, 1, 3, 420), (2, 1, 3, 3), {"padding": 1}),
+    ((1, 3, 4, 1100), (4, 3, 3, 5), {"padding": 2}),
+    ((200, 8, 3, 3), (14, 8, 3, 3), {"padding": 1}),
+    ((9, 3, 2, 50), (6, 3, 2, 3), {"padding": (3, 0)}),
+]
 # A channel or an output too many, and a pixel too few.
 OTHERS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((1, 17, 23, 23), (3, 17, 2, 2), {}),
@@ -43,7 +59,7 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     return Backend(request.param, emulated.DeviceOps(emulated.device_with(request.param, seed=4)))
 
 
-@pytest.mark.parametrize("case", [*CASES, *OTHERS], ids=str)
+@pytest.mark.parametrize("case", [*CASES, *WINDOWS, *OTHERS], ids=str)
 def test_passes_agree_with_the_reference(backend: Backend, case: Any) -> None:
     """Exactly on integers, within the bound of float32 sums on random data."""
     what = f"{backend} {case}"
@@ -101,3 +117,18 @@ def test_places_of_more_than_32_bits_are_left_to_the_naive_kernels(backend: Back
     assert "naive" in backend.conv2d_plan((1, 64, 4096, 4096), weight, padding=1)
     assert "naive" in backend.conv2d_plan((1, 64, 8, 8), weight, padding=3000)
     assert "2^30" in backend.conv2d_plan((1, 64, 8, 8), weight, padding=3000)
+
+
+@pytest.mark.parametrize("channels", [4, 6])
+def test_images_that_begin_anywhere(backend: Backend, channels: int) -> None:
+    """Memory in the order of the kernels which does not begin at a multiple of 16 bytes."""
+    case = (2, channels, 17, 18), (channels, channels, 3, 3), {"padding": 1}
+
+    def moved(images: np.ndarray) -> np.ndarray:
+        n, c, h, w = images.shape
+        flat = np.concatenate([[0], images.transpose(0, 2, 3, 1).ravel()]).astype(np.float32)
+        return flat[1:].reshape(n, h, w, c).transpose(0, 3, 1, 2)
+
+    for call, arrays, _ in passes(harness.integers, case):
+        there = [moved(array) for array in arrays]
+        harness.check_exact(backend, call, there, what=f"{backend} {channels}")

@@ -36,7 +36,7 @@ SOURCE = (np.arange(32 * 64, dtype=np.uint16).astype(np.uint8) + np.uint8(1)).re
 WAIT_FOR_ALL = "cp.async.commit_group; cp.async.wait_group 0; {show}"
 
 
-@pytest.mark.parametrize(("way", "bytes_"), [("cg", 16), ("ca", 16), ("ca", 4)])
+@pytest.mark.parametrize(("way", "bytes_"), [("cg", 16), ("ca", 16), ("ca", 8), ("ca", 4)])
 def test_copies_fill_with_zeros(way: str, bytes_: int) -> None:
     """What a thread does not read is 0; what it does not copy stays as it is."""
     reads = np.arange(32) % (bytes_ + 1)

@@ -1,11 +1,13 @@
 // The three passes where images and outputs have few channels each, as a network's first layers
 // have: the products of narrow_product.cuh, and for the gradient of the filters a kernel in which a
 // warp's lanes are taps and its threads hold all outputs of a group. Filters are read as they lie.
+// With stride 1 and filters of 3 or 5 columns it is conv2d_windows.cu's instead.
 #include <algorithm>
 
 #include "cuda/conv2d_targets.cuh"
 #include "cuda/conv2d_variants.h"
 #include "cuda/device_memory.h"
+#include "cuda/filter_slices.cuh"
 #include "cuda/last_block.cuh"
 #include "cuda/precision.h"
 #include "cuda/product/narrow_product.cuh"
@@ -83,32 +85,6 @@ struct FilterGradient {
   unsigned* counters;
 };
 
-// The gradient of a group's bias, which are sums over the pixels, in double: each thread has those
-// of its pixels for output threadIdx.x % kOutputs. This slice's go to bias_parts.
-template <int kOutputs>
-__device__ inline void store_bias_part(double* part, double own, double* of_threads) {
-  of_threads[threadIdx.x] = own;
-  __syncthreads();
-  if (threadIdx.x >= kOutputs) return;
-  double sum = 0;
-  for (int i = threadIdx.x; i < kBlock; i += kOutputs) sum += of_threads[i];
-  part[threadIdx.x] = sum;
-}
-
-// Of all slices, a warp for each output: lanes take slices, and their sums meet in one order.
-template <int kOutputs>
-__device__ inline void store_bias(const double* parts, int64_t slices, int64_t outputs, float* db) {
-  const int lane = threadIdx.x % kWarpSize;
-  for (int64_t output = threadIdx.x / kWarpSize; output < outputs; output += kWarps) {
-    double sum = 0;
-    for (int64_t slice = lane; slice < slices; slice += kWarpSize)
-      sum += parts[slice * kOutputs + output];
-    for (int distance = kWarpSize / 2; distance > 0; distance /= 2)
-      sum += __shfl_xor_sync(kAllLanes, sum, distance);
-    if (lane == 0) db[output] = static_cast<float>(sum);
-  }
-}
-
 // dw of 32 lines (tap, channel) and all outputs of a group, from a slice of the pixels; the last
 // block of these lines adds the slices in order. There are no more blocks than multiprocessors. The
 // blocks of a group's first lines have db too.
@@ -174,29 +150,20 @@ __global__ void __launch_bounds__(kBlock, 1)
   }
   if (has_bias) {
     __syncthreads();
-    store_bias_part<kOutputs>(it.bias_parts + (group * slices + blockIdx.y) * kOutputs, bias,
-                              reinterpret_cast<double*>(gradients));
+    store_bias_part(it.bias_parts + (group * slices + blockIdx.y) * kOutputs, kOutputs, bias,
+                    reinterpret_cast<double*>(gradients));
   }
   if (!is_last_block(it.counters + blockIdx.x, static_cast<unsigned>(slices))) return;
   for (int i = threadIdx.x; i < kSums; i += kBlock) {
-    constexpr int kTogether = 32;  // each round of loads takes as long as the way to L2
-    float sum = 0;
-    for (int64_t slice = 0; slice < slices; slice += kTogether) {
-      float held[kTogether];
-      NEURONA_UNROLL
-      for (int j = 0; j < kTogether; ++j)
-        held[j] = slice + j < slices ? parts[(slice + j) * kSums + i] : 0.0f;
-      NEURONA_UNROLL
-      for (int j = 0; j < kTogether; ++j) sum += held[j];
-    }
+    const float sum = sum_of_slices(parts, slices, kSums, i);
     const int64_t output = i / kWarpSize, index = tile * kWarpSize + i % kWarpSize;
     const int64_t channel = index % it.channels, tap = index / it.channels;
     if (output < it.outputs && tap < it.taps)
       it.dw[((group * it.outputs + output) * it.channels + channel) * it.taps + tap] = sum;
   }
   if (has_bias)
-    store_bias<kOutputs>(it.bias_parts + group * slices * kOutputs, slices, it.outputs,
-                         it.db + group * it.outputs);
+    store_bias(it.bias_parts + group * slices * kOutputs, slices, kOutputs, it.outputs,
+               it.db + group * it.outputs);
 }
 
 template <int kOutputs>
@@ -227,6 +194,7 @@ bool conv2d_narrow_forward(const Conv2dShape& shape, const float* x, const float
   if (!is_narrow(shape, pixels)) return false;
   RowTarget target = rows_of(y, shape.k, bias, activation);
   target.batch_columns = shape.group_k();
+  if (conv2d_windows_forward(shape, x, weight, target)) return true;
   narrow_product(
       "conv2d_forward", {pixels, shape.group_k(), taps * shape.group_c(), shape.groups},
       PatchSource<true>(shape, x),
@@ -240,6 +208,7 @@ bool conv2d_narrow_backward_data(const Conv2dShape& shape, const float* dy, cons
   if (!is_narrow(shape, shape.n * shape.h * shape.w)) return false;
   RowTarget pixels = rows_of(dx, shape.c, bias, TileActivation::kNone);
   pixels.batch_columns = shape.group_c();
+  if (conv2d_windows_backward_data(shape, dy, weight, pixels)) return true;
   for_remainders(shape, [&](const Remainder& rows, const Remainder& columns) {
     const TurnedFilterSource filters{weight,
                                      shape.group_k(),
@@ -264,6 +233,7 @@ bool conv2d_narrow_backward_weight(const Conv2dShape& shape, const float* dy, co
   const int64_t pixels = shape.n * shape.p * shape.q, taps = shape.r * shape.s;
   const int64_t tiles = divide_up(taps * shape.group_c(), kWarpSize);
   if (!is_narrow(shape, pixels) || tiles * shape.groups > kBlockCounters) return false;
+  if (conv2d_windows_backward_weight(shape, dy, x, dw, db)) return true;
   const FilterGradient gradient{
       dy,   dw,      db,    pixels,  0,       shape.group_k(), shape.group_c(),
       taps, shape.k, tiles, nullptr, nullptr, nullptr};

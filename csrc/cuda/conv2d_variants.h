@@ -32,9 +32,17 @@ bool conv2d_narrow_backward_data(const Conv2dShape& shape, const float* dy, cons
 bool conv2d_narrow_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
                                    float* dw, float* db);
 
+// Of those the ones with stride 1 and filters of 3 or 5 columns: false for the others.
+struct RowTarget;
+bool conv2d_windows_forward(const Conv2dShape& shape, const float* x, const float* weight,
+                            const RowTarget& target);
+bool conv2d_windows_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
+                                  const RowTarget& target);
+bool conv2d_windows_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
+                                    float* dw, float* db);
+
 // The same on the tensor cores of sm_90, at a lower precision than "highest": false where they are
 // not used, which leaves everything as it was. dx goes to `pixels`, with its bias if there is one.
-struct RowTarget;
 bool conv2d_packed_forward(const Conv2dShape& shape, const float* x, const float* weight,
                            const RowTarget& target);
 bool conv2d_packed_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,

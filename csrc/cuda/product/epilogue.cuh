@@ -128,33 +128,49 @@ struct BiasedRows {
   template <int kRun>
   using Columns = RowTarget::Columns<kRun>;
 
+  template <int kRun>
+  __device__ bool stores_together() const {
+    return rows.stores_together<kRun>();
+  }
   __device__ Row row(int64_t batch, int64_t m) const { return rows.row(batch, m); }
   template <int kRun>
-  __device__ Columns<kRun> columns(int64_t batch, int64_t n, int) const {
-    return rows.columns<kRun>(batch, n, kRun);
+  __device__ Columns<kRun> columns(int64_t batch, int64_t n, int count) const {
+    return rows.columns<kRun>(batch, n, count);
   }
   template <int kRun>
   __device__ void store_together(const Row& row, const Columns<kRun>& columns,
                                  const Run<kRun>& sums) const {
     Run<kRun> values;
     NEURONA_UNROLL
-    for (int i = 0; i < kRun; ++i) {
-      const float value = sums.at[i] + columns.bias[i], low = is_relu ? 0.0f : value * slope;
-      values.at[i] = value <= 0 ? low : value;
-    }
+    for (int i = 0; i < kRun; ++i) values.at[i] = value_of(sums.at[i], columns.bias[i]);
     neurona::store_together(row + columns.first, values);
+  }
+  template <int kRun>
+  __device__ void store(const Row& row, const Columns<kRun>& columns, const Run<kRun>& sums) const {
+    NEURONA_UNROLL
+    for (int i = 0; i < kRun; ++i)
+      if (i < columns.count) row[columns.first + i] = value_of(sums.at[i], columns.bias[i]);
+  }
+
+  __device__ float value_of(float sum, float bias) const {
+    const float value = sum + bias, low = is_relu ? 0.0f : value * slope;
+    return value <= 0 ? low : value;
   }
 };
 
+__host__ __device__ inline BiasedRows biased_rows(const RowTarget& rows) {
+  const bool is_leaky = rows.epilogue.activation == TileActivation::kLeakyRelu;
+  return {rows, rows.epilogue.activation == TileActivation::kRelu,
+          is_leaky ? RowTarget::kLeakySlope : 1.0f};
+}
+
 template <typename Body>
 __device__ bool RowTarget::specialised(const Body& body) const {
-  const bool is_leaky = epilogue.activation == TileActivation::kLeakyRelu,
-             is_relu = epilogue.activation == TileActivation::kRelu;
   if (epilogue.alpha != 1 || epilogue.accumulate) return false;
-  if (!epilogue.bias && !is_leaky && !is_relu)
+  if (!epilogue.bias && epilogue.activation == TileActivation::kNone)
     body(PlainRows{*this});
   else
-    body(BiasedRows{*this, is_relu, is_leaky ? kLeakySlope : 1.0f});
+    body(biased_rows(*this));
   return true;
 }
 

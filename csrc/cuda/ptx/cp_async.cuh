@@ -10,7 +10,7 @@ namespace neurona {
 
 #if defined(__CUDACC__)
 
-// kBytes, 4 or 16, to an address that is a multiple of it: those at `from` if they are to be read,
+// kBytes, 4, 8 or 16, to an address that is a multiple of it: those at `from` if they are to be read,
 // else zeros. `from` lies in an array in either case.
 template <int kBytes>
 __device__ inline void begin_copy(void* to, const void* from, bool is_read) {
@@ -40,7 +40,7 @@ __device__ inline void wait_for_copies() {
 
 template <int kBytes>
 void begin_copy(void* to, const void* from, bool is_read) {
-  static_assert(kBytes == 4 || kBytes == 16);
+  static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
   const size_t read_bytes = is_read ? kBytes : 0;
   emulation::begin_copy(NEURONA_SITE("cp.async"), {to, from, kBytes, read_bytes});
 }

@@ -82,8 +82,8 @@ void decode_copy(Assembler& assembler, const Statement& statement, const Parts& 
     instruction.operands[1] = address_register(assembler, statement, 1, 8);
     instruction.immediate = static_cast<int64_t>(statement.arguments.at(2).number);
     instruction.operands[2] = assembler.value(statement.arguments.at(3), 4);
-    const bool is_known =
-        instruction.immediate == 16 || (has(parts, "ca") && instruction.immediate == 4);
+    const bool is_small = instruction.immediate == 4 || instruction.immediate == 8;
+    const bool is_known = instruction.immediate == 16 || (has(parts, "ca") && is_small);
     if (!is_known) throw std::runtime_error("no such copy");
     instruction.execute = copy_later;
   }
