@@ -17,15 +17,17 @@ from neurona.backends import cuda
 
 # Unit roundoffs of the elements: 10 and 7 bits of mantissa behind the leading one.
 ROUNDOFF = {"high": 2.0**-11, "medium": 2.0**-8}
-# (M, N, K) around tiles of 64, parts of 32 and the 3 of them that are under way at once.
+# (M, N, K) around tiles of 16, 32 and 64, parts of 32 and 64, and the 3 to 5 of them that are under
+# way at once.
 SHAPES = [
     (1, 1, 1), (7, 5, 3), (64, 64, 16), (65, 63, 17), (63, 65, 31), (1, 67, 33), (61, 1, 95),
-    (130, 70, 300),
+    (130, 70, 300), (300, 250, 33),
 ]  # fmt: skip
 # Multiples of 4, which travel together.
 FOURS = [(4, 4, 4), (64, 64, 32), (60, 68, 36), (68, 60, 96), (4, 132, 100), (128, 64, 164)]
+FOURS += [(300, 252, 36), (16, 20, 400)]
 # Products that are cut along K.
-LONG = [(20, 10, 700), (20, 12, 700), (8, 8, 1028)]
+LONG = [(20, 10, 700), (20, 12, 700), (8, 8, 1028), (20, 35, 1100)]
 # Enough tiles of 128 for every multiprocessor, to the left of a tile's end and beyond it.
 MANY_TILES = [(1500, 1412, 36), (1540, 1412, 20)]
 CONVOLUTIONS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]]] = [

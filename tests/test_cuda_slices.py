@@ -20,7 +20,7 @@ SCHEDULES = ["forward", "reverse", "shuffled", "shuffled", "shuffled"]
 CASES: dict[str, tuple[Callable[..., Any], tuple[int, ...], tuple[int, ...]]] = {
     "one_tile": (lambda o, a, b: o.gemm(a, b), (7, 5000), (5000, 12)),
     "odd": (lambda o, a, b: o.gemm(a, b, trans_a=True), (1999, 67), (1999, 35)),
-    "linear": (lambda o, x, w: o.linear_forward(x, w), (128, 784), (256, 784)),
+    "linear": (lambda o, x, w: o.linear_forward(x, w), (128, 1200), (256, 1200)),
     "narrow": (lambda o, x, w: o.linear_forward(x, w), (128, 2000), (10, 2000)),
     "weights": (
         lambda o, x, dy: o.conv2d_backward_weight(dy, x, 5, padding=2)[0],

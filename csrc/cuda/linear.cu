@@ -55,7 +55,7 @@ struct RectifiedTarget {
 };
 
 // A product whose result is a dense matrix, and how many blocks it takes: none if it is not wanted.
-template <typename SourceA, typename SourceB>
+template <int kTile, typename SourceA, typename SourceB>
 struct SmallProduct {
   ProductShape shape;
   ProductGrid grid;
@@ -67,19 +67,19 @@ struct SmallProduct {
   SmallProduct(const ProductShape& of, const SourceA& left, const SourceB& right, float* to,
                const float* rectified)
       : shape(of),
-        grid(product_grid(of, kSmallestTile, kSmallestTile)),
+        grid(product_grid(of, kTile, kTile)),
         a(left),
         b(right),
         target{to, rectified, of.n},
         blocks(to ? static_cast<unsigned>(grid.tiles_m * grid.tiles_n) : 0) {}
 
-  bool is_small() const { return !blocks || (takes_smallest_tiles(shape) && grid.slices == 1); }
+  bool is_small() const { return !blocks || (takes_small_tiles(shape) && grid.slices == 1); }
   bool is_in_fours() const { return !blocks || (a.is_in_fours(shape.k) && b.is_in_fours(shape.k)); }
 
   template <int kWidth>
   __device__ void multiply(unsigned number, float* memory) const {
     const ProductOutput<RectifiedTarget> output{target, nullptr, nullptr};
-    multiply_tile<kSmallestTile, kSmallestTile, kWidth>(number, memory, shape, grid, a, b, output);
+    multiply_tile<kTile, kTile, kWidth>(number, memory, shape, grid, a, b, output);
   }
 };
 
@@ -104,14 +104,16 @@ struct BiasGradient {
   }
 };
 
-using DataProduct = SmallProduct<DenseSource<true>, DenseSource<false>>;
-using WeightProduct = SmallProduct<DenseSource<false>, DenseSource<false>>;
+template <int kTile>
+using DataProduct = SmallProduct<kTile, DenseSource<true>, DenseSource<false>>;
+template <int kTile>
+using WeightProduct = SmallProduct<kTile, DenseSource<false>, DenseSource<false>>;
 
-template <int kWidth>
+template <int kTile, int kWidth>
 __global__ void __launch_bounds__(kProductThreads, 2)
-    linear_gradients_kernel(DataProduct dx, WeightProduct dw, BiasGradient db) {
+    linear_gradients_kernel(DataProduct<kTile> dx, WeightProduct<kTile> dw, BiasGradient db) {
   wait_for_earlier_kernels();
-  using Tile = PlainTile<kSmallestTile, kSmallestTile>;
+  using Tile = PlainTile<kTile, kTile>;
   NEURONA_SHARED(Four, fours, [Tile::kStages * Tile::kPart / 4]);
   unsigned number = blockIdx.x;
   if (number < dx.blocks) return dx.multiply<kWidth>(number, fours[0].at);
@@ -121,25 +123,36 @@ __global__ void __launch_bounds__(kProductThreads, 2)
 }
 static_assert(kProductThreads == kBlock);
 
-// Whether it was done.
+// Whether it was done, in tiles of this size.
+template <int kTile>
 bool gradients_at_once(const LinearShape& shape, const float* dy, const float* x,
                        const float* weight, bool rectified, const LinearGradients& to) {
   const auto [n, in, out] = shape;
-  if (n == 0 || in == 0 || out == 0) return false;
-  const DataProduct dx({n, in, out, 1}, DenseSource<true>{dy, n, out, 0},
-                       DenseSource<false>{weight, in, in, 0}, to.dx, rectified ? x : nullptr);
-  const WeightProduct dw({out, in, n, 1}, DenseSource<false>{dy, out, out, 0},
-                         DenseSource<false>{x, in, in, 0}, to.dw, nullptr);
+  const DataProduct<kTile> dx({n, in, out, 1}, DenseSource<true>{dy, n, out, 0},
+                              DenseSource<false>{weight, in, in, 0}, to.dx,
+                              rectified ? x : nullptr);
+  const WeightProduct<kTile> dw({out, in, n, 1}, DenseSource<false>{dy, out, out, 0},
+                                DenseSource<false>{x, in, in, 0}, to.dw, nullptr);
+  if (!dx.is_small() || !dw.is_small()) return false;
+  // Several of the smallest tiles to a multiprocessor would bring their operands for nothing.
+  if (kTile == kSmallestPlainTile && dx.blocks + dw.blocks > 2 * kEnoughTiles) return false;
   const BiasGradient db{
       {dy, n, out, out}, to.db, to.db ? static_cast<unsigned>(divide_up(out, kSummedColumns)) : 0};
-  if (product_precision() != ProductPrecision::kHighest || n > kMostRows || !dx.is_small() ||
-      !dw.is_small())
-    return false;
-  const auto kernel = dx.is_in_fours() && dw.is_in_fours() ? linear_gradients_kernel<4>
-                                                           : linear_gradients_kernel<1>;
+  const auto kernel = dx.is_in_fours() && dw.is_in_fours() ? linear_gradients_kernel<kTile, 4>
+                                                           : linear_gradients_kernel<kTile, 1>;
   launch("linear_backward", kernel,
          overlapping({dim3(dx.blocks + dw.blocks + db.blocks), dim3(kProductThreads)}), dx, dw, db);
   return true;
+}
+
+bool gradients_at_once(const LinearShape& shape, const float* dy, const float* x,
+                       const float* weight, bool rectified, const LinearGradients& to) {
+  const auto [n, in, out] = shape;
+  if (n == 0 || in == 0 || out == 0 || n > kMostRows ||
+      product_precision() != ProductPrecision::kHighest)
+    return false;
+  return gradients_at_once<kSmallestPlainTile>(shape, dy, x, weight, rectified, to) ||
+         gradients_at_once<kSmallPlainTile>(shape, dy, x, weight, rectified, to);
 }
 
 }  // namespace

@@ -2,7 +2,8 @@
 //
 // A thread multiplies runs of 4 lines of each operand, and 4 depths of them (a quad) at a time: a
 // load of 16 bytes gives it 4 depths of a line, or 4 lines of a depth, whichever are neighbours in
-// memory and so come with one copy. Loads and copies of 8 threads meet each of the 32 banks once:
+// memory and so come with one copy. Loads and copies of 8 threads meet each of the 32 banks once
+// (of 16 lines there are but 4 runs to load, each for two of the threads):
 //
 //   [depth][line]   8 neighbouring threads read neighbouring runs: 32 words in a row.
 //   [line][depth]   They read one quad of every fourth line. So lines lie in four groups, each of
@@ -12,6 +13,8 @@
 //                   every other group, neighbours have changed places.
 #pragma once
 
+#include <bit>
+
 #include "cuda/device.h"
 #include "cuda/product/epilogue.cuh"
 #include "cuda/product/part_copier.cuh"
@@ -20,9 +23,11 @@ namespace neurona {
 
 constexpr int kRunLines = 4, kQuad = 4;
 // Of kLines lines a thread has as many runs, so many lines apart: threads are side by side 16 runs
-// long, of 64 lines or fewer 8.
+// long, of 64 lines or fewer 8, of 16 lines 4.
 template <int kLines>
-constexpr int kSpan = kLines > 64 ? 64 : 32;
+constexpr int kSpan = kLines > 64   ? 64
+                      : kLines > 16 ? 32
+                                    : 16;
 template <int kLines>
 constexpr int kRunsOfThread = kLines / kSpan<kLines>;
 
@@ -50,25 +55,27 @@ struct PlainLayout {
   }
 };
 
-// Whether the quads that 8 threads read at once are in 32 banks, and those that they copy.
+// Whether the quads that 8 threads read at once are in different banks, and those that they copy.
 template <int kLines, int kDepths>
 constexpr bool quads_meet_all_banks() {
+  constexpr int kRead = kLines < 32 ? 4 : 8;
   for (int first = 0; first < kLines * kDepths / kQuad; first += 8) {
     int read = 0, copied = 0;
     for (int i = 0; i < 8; ++i) {
-      const int run = first % (kLines / kRunLines) + i, rest = first / (kLines / kRunLines),
+      const int run = first % (kLines / kRunLines) + i % kRead, rest = first / (kLines / kRunLines),
                 within = rest % kRunLines, quad = rest / kRunLines;
       read |= 1 << plain_word<kLines, kDepths, true>(run, within, kQuad * quad) / kQuad % 8;
       const int line = (first + i) * kQuad / kDepths, depth = (first + i) * kQuad % kDepths;
       copied |= 1 << plain_word<kLines, kDepths, true>(line / kRunLines, line % kRunLines, depth) /
                          kQuad % 8;
     }
-    if (read != 0xff || copied != 0xff) return false;
+    if (std::popcount(unsigned(read)) != kRead || copied != 0xff) return false;
   }
   return true;
 }
-static_assert(quads_meet_all_banks<32, 32>() && quads_meet_all_banks<64, 32>() &&
-              quads_meet_all_banks<64, 16>() && quads_meet_all_banks<128, 16>());
+static_assert(quads_meet_all_banks<16, 64>() && quads_meet_all_banks<32, 32>() &&
+              quads_meet_all_banks<64, 32>() && quads_meet_all_banks<64, 16>() &&
+              quads_meet_all_banks<128, 16>());
 
 __device__ inline void load_four(const float* from, float (&values)[4]) {
   const float4 four = *reinterpret_cast<const float4*>(from);

@@ -11,9 +11,9 @@
 //
 // Each element of such a tile is one chain of fmaf() with k ascending: its bits do not depend on
 // the other rows and columns. Products with fewer tiles than a GPU has multiprocessors take tiles
-// of 32 rows and columns, for which 4 groups of threads multiply a quarter of k each, and are cut
-// along k into slices where that is not enough. The sums of groups and of slices are added in their
-// order, the latter by the block of a tile that comes last (slices.cuh).
+// of 32 rows and columns, for which 4 groups of threads multiply a quarter of k each, or of 16 for
+// 16 groups, and are cut along k into slices where that is not enough. The sums of groups and of
+// slices are added in their order, the latter by the block of a tile that comes last (slices.cuh).
 //
 // A source has
 //   Line line(int64_t batch, int64_t index)   what is common to row `index`; there may be no such
@@ -56,26 +56,35 @@ namespace neurona {
 template <int kM, int kN>
 struct PlainTile {
   static constexpr int kRunsM = kRunsOfThread<kM>, kRunsN = kRunsOfThread<kN>;
-  // Threads side by side, each with runs of 4 columns; a warp is 4 x 8 threads.
+  // Threads side by side, each with runs of 4 columns; a warp is 4 x 8 threads, or two groups of
+  // 4 x 4.
   static constexpr int kDown = kM / kRunsM / 4, kAcross = kN / kRunsN / 4;
   // Groups of threads that have the whole tile each, and their own quads of a part. Shared memory
   // gives a multiprocessor 32 floats in the time of 128 multiplications: a thread with 8 x 8 sums
   // needs 16 floats for 64 of them, just as many; with 4 x 4 it would wait for half of the time.
   static constexpr int kGroups = kProductThreads / (kDown * kAcross);
-  static constexpr int kDepths = kGroups > 2 ? 32 : 16;
-  // What a thread has of the tile when the groups' sums are added: so many rows, of kRunsN runs.
-  static constexpr int kRowsLeft = kM * kAcross / kProductThreads;
+  static constexpr int kDepths = kGroups > 4 ? 64 : kGroups > 2 ? 32 : 16;
+  // What a thread has of the tile when the groups' sums are added: so many rows, of kRunsN runs;
+  // of the smallest tile only the first threads have some.
+  static constexpr int kRowsLeft = divide_up(kM * kAcross, kProductThreads);
+  static constexpr int kThreadsLeft = kM * kAcross / kRowsLeft;
   static constexpr int kPart = (kM + kN) * kDepths;
   // As many parts as 48 KiB hold, which all GPUs since sm_80 have for two blocks.
   static constexpr int kStages = 48 * 1024 / (kPart * static_cast<int>(sizeof(float)));
 
   __device__ static int group() { return threadIdx.x / (kDown * kAcross); }
   // The first run of a thread's rows and columns.
-  __device__ static int row_run() { return warp() / (kAcross / 8) * 4 + threadIdx.x % 32 / 8; }
-  __device__ static int column_run() { return warp() % (kAcross / 8) * 8 + threadIdx.x % 8; }
+  __device__ static int row_run() {
+    return own() / kWarpSize / kWarpsAcross * kLanesDown + own() % kWarpSize / kLanesAcross;
+  }
+  __device__ static int column_run() {
+    return own() / kWarpSize % kWarpsAcross * kLanesAcross + own() % kLanesAcross;
+  }
 
  private:
-  __device__ static int warp() { return threadIdx.x % (kDown * kAcross) / 32; }
+  static constexpr int kLanesAcross = kAcross < 8 ? kAcross : 8, kLanesDown = 4,
+                       kWarpsAcross = kAcross / kLanesAcross;
+  __device__ static int own() { return threadIdx.x % (kDown * kAcross); }
 };
 
 // Of a tile that groups share, the sums of all groups in their order. They meet in shared memory,
@@ -100,6 +109,7 @@ __device__ inline void add_groups(float* memory,
           make_float4(sum.at[0], sum.at[1], sum.at[2], sum.at[3]);
     }
     __syncthreads();
+    if (threadIdx.x >= Tile::kThreadsLeft) continue;
     NEURONA_UNROLL
     for (int i = 0; i < kRowsAtOnce * Tile::kGroups; ++i) {
       const int group = i % Tile::kGroups, row = i / Tile::kGroups;
@@ -203,6 +213,7 @@ __device__ inline void multiply_tile(unsigned number, float* const memory,
     if (output.parts &&
         !add_slices<kRows * kRuns>(output.parts, place, grid, output.counters, memory, left_of))
       return;
+    if (threadIdx.x >= Tile::kThreadsLeft) return;
     store_runs<4, kRows, kRuns>(
         output.target, place.batch, shape,
         [&](int i) { return first_m + (i * kProductThreads + threadIdx.x) / Tile::kAcross; },
@@ -243,9 +254,16 @@ void plain_product_by(const char* name, const ProductShape& shape, const SourceA
               kTileN, shape, a, b, target);
 }
 
-constexpr int kSmallestTile = 32;
+constexpr int kSmallPlainTile = 32, kSmallestPlainTile = 16;
+inline bool takes_small_tiles(const ProductShape& shape) {
+  return shape.m <= kSmallPlainTile || shape.n <= kSmallPlainTile || !enough_tiles(shape, 64, 64);
+}
+// A multiprocessor reads as much for a multiplication of either of them from shared memory, which
+// takes it most of the time. So a few small tiles take four times as long as smallest ones on four
+// times as many multiprocessors, or a quarter as many slices.
 inline bool takes_smallest_tiles(const ProductShape& shape) {
-  return shape.m <= kSmallestTile || shape.n <= kSmallestTile || !enough_tiles(shape, 64, 64);
+  return shape.k < kShortestCutOfSmallest && takes_small_tiles(shape) &&
+         !enough_tiles(shape, kSmallPlainTile, kSmallPlainTile, kEnoughTiles / 2);
 }
 
 // Larger tiles need fewer loads for each product; they are taken where there are enough of them and
@@ -261,9 +279,11 @@ void plain_product_of(const char* name, const ProductShape& shape, const SourceA
     return plain_product_by<128, 128, kWidth>(name, shape, a, b, target);
   if (shape.m > 64 && shape.n > 32 && enough_tiles(shape, 128, 64))
     return plain_product_by<128, 64, kWidth>(name, shape, a, b, target);
-  if (!takes_smallest_tiles(shape))
-    return plain_product_by<64, 64, kWidth>(name, shape, a, b, target);
-  plain_product_by<kSmallestTile, kSmallestTile, kWidth>(name, shape, a, b, target);
+  if (!takes_small_tiles(shape)) return plain_product_by<64, 64, kWidth>(name, shape, a, b, target);
+  if (takes_smallest_tiles(shape))
+    return plain_product_by<kSmallestPlainTile, kSmallestPlainTile, kWidth>(name, shape, a, b,
+                                                                            target);
+  plain_product_by<kSmallPlainTile, kSmallPlainTile, kWidth>(name, shape, a, b, target);
 }
 
 template <typename SourceA, typename SourceB, typename Target>
