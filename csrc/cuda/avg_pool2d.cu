@@ -51,6 +51,10 @@ struct AverageAxis {
     return {missing > 0 ? by_stride.quotient(missing + stride - 1) : 0,
             min(windows, by_stride.quotient(pixel + padding) + 1)};
   }
+  // Of a window whose pixels lie in no other and, with those up to the next window, are few: a
+  // cell.
+  bool has_cells() const { return stride >= taps && stride <= 4; }
+  int64_t cells() const { return divide_up(int64_t{size} + padding, stride); }
 };
 
 // An override is put on the height. One window has no stride: 1 stands for any, however large.
@@ -175,6 +179,38 @@ __global__ void backward_kernel(Axis height, Axis width, Places places, typename
   }
 }
 
+// The same where no pixel lies in two windows: a thread has a window with all pixels up to the next
+// one, so that dy is read once. Pixels of no window are in cells without one.
+template <typename Index, int kLanes>
+__global__ void cells_kernel(AverageAxis<Index> height, AverageAxis<Index> width, Places cells,
+                             Index count, const Lanes<float, kLanes>* dy,
+                             Lanes<float, kLanes>* dx) {
+  wait_for_earlier_kernels();
+  const auto groups = static_cast<Index>(cells.groups()),
+             stride = static_cast<Index>(element_stride());
+  for (auto i = static_cast<Index>(first_element()); i < count; i += stride) {
+    const PlaceBy<Index> place = cells[i];
+    const Index p = place.row, q = place.column;
+    Lanes<float, kLanes> gradient{};
+    if (p < height.windows && q < width.windows) {
+      const Index line = (place.image * height.windows + p) * width.windows;
+      gradient = dy[(line + q) * groups + place.group];
+      const float of_column = width.share(q), of_row = height.share(p);
+      for (int lane = 0; lane < kLanes; ++lane)
+        gradient[lane] = of_row * (of_column * gradient[lane]);
+    }
+    for (Index r = 0, h = p * height.stride - height.padding; r < height.stride; ++r, ++h) {
+      if (h < 0 || h >= height.size) continue;
+      const Index line = (place.image * height.size + h) * width.size;
+      for (Index s = 0, w = q * width.stride - width.padding; s < width.stride; ++s, ++w) {
+        if (w < 0 || w >= width.size) continue;
+        const bool is_tap = r < height.taps && s < width.taps;
+        dx[(line + w) * groups + place.group] = is_tap ? gradient : Lanes<float, kLanes>{};
+      }
+    }
+  }
+}
+
 template <typename Axis>
 void forward(const char* name, const Pool2dShape& shape, const Axis& height, const Axis& width,
              const float* x, float* y) {
@@ -212,8 +248,18 @@ void avg_pool2d_forward(const Pool2dShape& shape, const AverageDivisor& divisor,
 void avg_pool2d_backward(const Pool2dShape& shape, const AverageDivisor& divisor, const float* dy,
                          float* dx) {
   with_index(largest_of_averages(shape), [&]<typename Index>(Index) {
-    backward("avg_pool2d_backward", shape, average_axis<Index>(shape, divisor, 0),
-             average_axis<Index>(shape, divisor, 1), dy, dx);
+    const auto height = average_axis<Index>(shape, divisor, 0),
+               width = average_axis<Index>(shape, divisor, 1);
+    if (!height.has_cells() || !width.has_cells())
+      return backward("avg_pool2d_backward", shape, height, width, dy, dx);
+    with_lanes(shape.c, {dy, dx}, [&](auto lanes) {
+      constexpr int kLanes = decltype(lanes)::value;
+      const int64_t groups = shape.c / kLanes,
+                    count = shape.n * height.cells() * width.cells() * groups;
+      launch("avg_pool2d_backward", cells_kernel<Index, kLanes>, overlapping(over_elements(count)),
+             height, width, Places(height.cells(), width.cells(), groups),
+             static_cast<Index>(count), as_lanes<kLanes>(dy), as_lanes<kLanes>(dx));
+    });
   });
 }
 

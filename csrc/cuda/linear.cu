@@ -116,9 +116,9 @@ __global__ void __launch_bounds__(kProductThreads, 2)
   using Tile = PlainTile<kTile, kTile>;
   NEURONA_SHARED(Four, fours, [Tile::kStages * Tile::kPart / 4]);
   unsigned number = blockIdx.x;
-  if (number < dx.blocks) return dx.multiply<kWidth>(number, fours[0].at);
+  if (number < dx.blocks) return dx.template multiply<kWidth>(number, fours[0].at);
   number -= dx.blocks;
-  if (number < dw.blocks) return dw.multiply<kWidth>(number, fours[0].at);
+  if (number < dw.blocks) return dw.template multiply<kWidth>(number, fours[0].at);
   db.sum(number - dw.blocks, *reinterpret_cast<ColumnSumsOfWarps<kSummedColumns>*>(fours[0].at));
 }
 static_assert(kProductThreads == kBlock);

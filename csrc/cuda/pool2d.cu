@@ -40,11 +40,10 @@ struct Axis {
   __device__ Index end_over(Index position) const {
     return min(windows, by_stride.quotient(position + padding) + 1);
   }
-  // Whether a position lies in one window at most, of whose start the quotient below tells.
-  bool has_disjoint_windows() const { return dilation == 1 && windows > 1 && stride >= taps; }
-  __device__ DividedBy<Index> window_and_tap(Index position) const {
-    return divide(position + padding, by_stride);
-  }
+  // Of a window whose pixels lie in no other and, with those up to the next window, are few: a
+  // cell.
+  bool has_cells() const { return dilation == 1 && stride >= taps && stride <= 4; }
+  int64_t cells() const { return divide_up(int64_t{size} + padding, stride); }
   // Which tap of one of these windows the position is, or -1 if dilation steps over it.
   __device__ Index tap(Index window, Index position) const {
     const Index distance = position - start(window), steps = by_dilation.quotient(distance);
@@ -148,8 +147,20 @@ __device__ inline bool is_right(const Geometry<Index>& geometry, Index p, Index 
   return geometry.height.holds(pixel.row) && geometry.width.holds(pixel.column);
 }
 
-// kDisjoint: no pixel lies in two windows, so that there is nothing to look for.
-template <bool kDisjoint, typename Index, typename Offset, int kLanes>
+// dy of a window, where a ReLU's y, if there was one, is above 0 or NaN.
+template <typename Index, int kLanes>
+__device__ inline Lanes<float, kLanes> gradient_of(Index window, const Lanes<float, kLanes>* dy,
+                                                   const Lanes<float, kLanes>* rectified) {
+  Lanes<float, kLanes> gradient = dy[window];
+  if (rectified) {
+    const Lanes<float, kLanes> y = rectified[window];
+    for (int lane = 0; lane < kLanes; ++lane)
+      if (y[lane] <= 0) gradient[lane] = 0;
+  }
+  return gradient;
+}
+
+template <typename Index, typename Offset, int kLanes>
 __global__ void backward_kernel(Geometry<Index> geometry, Places places, Index count,
                                 Divisor by_columns, const Lanes<float, kLanes>* dy,
                                 const Lanes<Offset, kLanes>* offsets,
@@ -163,42 +174,75 @@ __global__ void backward_kernel(Geometry<Index> geometry, Places places, Index c
     const PlaceBy<Index> place = places[i];
     const Index row = place.row, column = place.column;
     Lanes<float, kLanes> sum{};
-    const auto add_window = [&](Index p, Index r, Index q, Index s) {
-      const auto tap = static_cast<Offset>(r * width.taps + s);
-      const Index line = (place.image * height.windows + p) * width.windows,
-                  at = (line + q) * groups + place.group;
-      const Lanes<Offset, kLanes> winner = offsets[at];
-      Lanes<float, kLanes> gradient = dy[at];
-      if (rectified) {
-        const Lanes<float, kLanes> y = rectified[at];
+    const Index q_first = width.first_over(column), q_end = width.end_over(column),
+                p_end = height.end_over(row);
+    for (Index p = height.first_over(row); p < p_end; ++p) {
+      const Index r = height.tap(p, row);
+      if (r < 0) continue;
+      const Index line = (place.image * height.windows + p) * width.windows;
+      for (Index q = q_first; q < q_end; ++q) {
+        const Index s = width.tap(q, column);
+        if (s < 0) continue;
+        const auto tap = static_cast<Offset>(r * width.taps + s);
+        const Index at = (line + q) * groups + place.group;
+        const Lanes<Offset, kLanes> winner = offsets[at];
+        const Lanes<float, kLanes> gradient = gradient_of(at, dy, rectified);
         for (int lane = 0; lane < kLanes; ++lane)
-          if (y[lane] <= 0) gradient[lane] = 0;
-      }
-      for (int lane = 0; lane < kLanes; ++lane)
-        if (winner[lane] == tap) sum[lane] += gradient[lane];
-      const bool is_first =
-          (r == 0 || row < height.dilation) && (s == 0 || column < width.dilation);
-      if (!is_first) return;
-      for (int lane = 0; lane < kLanes; ++lane)
-        if (!is_right(geometry, p, q, static_cast<Index>(winner[lane]), by_columns))
-          note_wrong(wrong, int64_t{at} * kLanes + lane);
-    };
-    if constexpr (kDisjoint) {
-      const auto [p, r] = height.window_and_tap(row);
-      const auto [q, s] = width.window_and_tap(column);
-      if (p < height.windows && r < height.taps && q < width.windows && s < width.taps)
-        add_window(p, r, q, s);
-    } else {
-      const Index q_first = width.first_over(column), q_end = width.end_over(column),
-                  p_end = height.end_over(row);
-      for (Index p = height.first_over(row); p < p_end; ++p) {
-        const Index r = height.tap(p, row);
-        if (r < 0) continue;
-        for (Index q = q_first; q < q_end; ++q)
-          if (const Index s = width.tap(q, column); s >= 0) add_window(p, r, q, s);
+          if (winner[lane] == tap) sum[lane] += gradient[lane];
+        const bool is_first =
+            (r == 0 || row < height.dilation) && (s == 0 || column < width.dilation);
+        if (!is_first) continue;
+        for (int lane = 0; lane < kLanes; ++lane)
+          if (!is_right(geometry, p, q, static_cast<Index>(winner[lane]), by_columns))
+            note_wrong(wrong, int64_t{at} * kLanes + lane);
       }
     }
     dx[i] = sum;
+  }
+}
+
+// The same where no pixel lies in two windows: a thread has a window with all pixels up to the next
+// one, so that it is read once, and nothing is looked for. Pixels of no window are in cells without
+// one.
+template <typename Index, typename Offset, int kLanes>
+__global__ void cells_kernel(Geometry<Index> geometry, Places cells, Index count,
+                             Divisor by_columns, const Lanes<float, kLanes>* dy,
+                             const Lanes<Offset, kLanes>* offsets,
+                             const Lanes<float, kLanes>* rectified, Lanes<float, kLanes>* dx,
+                             Position* wrong) {
+  wait_for_earlier_kernels();
+  const Axis<Index>&height = geometry.height, &width = geometry.width;
+  const auto groups = static_cast<Index>(cells.groups()),
+             stride = static_cast<Index>(element_stride());
+  for (auto i = static_cast<Index>(first_element()); i < count; i += stride) {
+    const PlaceBy<Index> place = cells[i];
+    const Index p = place.row, q = place.column;
+    Lanes<Offset, kLanes> winner{};
+    Lanes<float, kLanes> gradient{};
+    if (p < height.windows && q < width.windows) {
+      const Index line = (place.image * height.windows + p) * width.windows,
+                  at = (line + q) * groups + place.group;
+      winner = offsets[at];
+      gradient = gradient_of(at, dy, rectified);
+      for (int lane = 0; lane < kLanes; ++lane)
+        if (!is_right(geometry, p, q, static_cast<Index>(winner[lane]), by_columns))
+          note_wrong(wrong, int64_t{at} * kLanes + lane);
+    }
+    for (Index r = 0, h = height.start(p); r < height.stride; ++r, ++h) {
+      if (!height.holds(h)) continue;
+      const Index line = (place.image * height.size + h) * width.size;
+      for (Index s = 0, w = width.start(q); s < width.stride; ++s, ++w) {
+        if (!width.holds(w)) continue;
+        // Behind the window's last tap in a row, numbers are those of the next row.
+        const bool is_tap = s < width.taps;
+        const Index tap = r * width.taps + s;
+        Lanes<float, kLanes> of_pixel;
+        for (int lane = 0; lane < kLanes; ++lane)
+          of_pixel[lane] =
+              is_tap && static_cast<Index>(winner[lane]) == tap ? gradient[lane] : 0.0f;
+        dx[(line + w) * groups + place.group] = of_pixel;
+      }
+    }
   }
 }
 
@@ -277,15 +321,17 @@ void select_pool2d_backward(const char* op, const Pool2dShape& shape, const floa
     const FirstWrong wrong = wrong_offset(op, shape, winners);
     with_even_lanes(shape.c, {dy, offsets, rectified, dx}, [&](auto lanes) {
       constexpr int kLanes = decltype(lanes)::value;
-      const int64_t groups = shape.c / kLanes, count = shape.n * shape.h * shape.w * groups;
+      const int64_t groups = shape.c / kLanes;
       with_index(largest_of(shape), [&]<typename Index>(Index) {
         const Geometry<Index> geometry(shape);
-        const bool disjoint =
-            geometry.height.has_disjoint_windows() && geometry.width.has_disjoint_windows();
+        const bool has_cells = geometry.height.has_cells() && geometry.width.has_cells();
+        const int64_t rows = has_cells ? geometry.height.cells() : shape.h,
+                      columns = has_cells ? geometry.width.cells() : shape.w,
+                      count = shape.n * rows * columns * groups;
         launch("pool2d_backward",
-               disjoint ? backward_kernel<true, Index, Offset, kLanes>
-                        : backward_kernel<false, Index, Offset, kLanes>,
-               overlapping(over_elements(count)), geometry, Places(shape.h, shape.w, groups),
+               has_cells ? cells_kernel<Index, Offset, kLanes>
+                         : backward_kernel<Index, Offset, kLanes>,
+               overlapping(over_elements(count)), geometry, Places(rows, columns, groups),
                static_cast<Index>(count), Divisor(shape.window.kernel[1]), as_lanes<kLanes>(dy),
                as_lanes<kLanes>(winners), as_lanes<kLanes>(rectified), as_lanes<kLanes>(dx),
                wrong.get());
