@@ -82,7 +82,8 @@ class LossReduction {
   LossReduction(const char* op, int64_t rows, int64_t classes, Reduction reduction,
                 const RowWeight& weight, float* loss)
       : op_(op),
-        together_(0 < rows && rows <= kTermsOfBlock && rows * classes <= kFewElements),
+        together_(0 < rows && rows <= kTermsOfBlock && rows * classes <= kFewElements &&
+                  classes <= kMostOfBlock),
         by_row_(reduction == Reduction::kNone),
         for_divisor_(reduction == Reduction::kMean && !together_ ? sizeof(MeanDivisor) : 0),
         for_losses_(by_row_ ? 0 : static_cast<size_t>(rows) * sizeof(float)),
@@ -106,7 +107,8 @@ class LossReduction {
   }
 
  private:
-  // That each block reads all labels must cost less than another launch.
+  // That each block reads all labels must cost less than another launch. Blocks have kBlock threads
+  // up to kMostOfBlock classes.
   static constexpr int64_t kFewElements = int64_t{1} << 16;
 
   const char* op_;
@@ -137,8 +139,9 @@ struct RowSoftmax {
   Held<Threads, Power<Logits>> power;
   float sum, log_sum;
 
-  __device__ RowSoftmax(const Line<Threads>& line, const float* x)
-      : RowSoftmax(line, line.held(Logit{line.own(x)})) {}
+  // own_x: the thread's elements, line.input().
+  __device__ RowSoftmax(const Line<Threads>& line, const float* own_x)
+      : RowSoftmax(line, line.held(Logit{own_x})) {}
   __device__ RowSoftmax(const Line<Threads>& line, const Logits& logits)
       : maximum(line.maximum(logits)),
         power(line.held(Power<Logits>{logits, maximum})),

@@ -32,18 +32,24 @@ struct Problem {
   // Whether classes other than the row's own enter. Where they do not, a logit of -inf among them
   // must not give 0 * inf.
   __device__ bool all_classes() const { return !labels || even > 0; }
+  // Whether they all enter alike, but for the row's own.
+  __device__ bool all_alike() const { return labels && !weight; }
 
-  // a_c of element i, c = i - begin; of a label without what its own class has beyond the others.
-  __device__ float share(int64_t i, int64_t begin) const {
-    return class_weight(i - begin) * (labels ? even : fmaf(kept, probabilities[i], even));
+  // a_c of the element, c, of the row that begins there; of a label without what its own class has
+  // beyond the others.
+  __device__ float share(int64_t begin, int64_t element) const {
+    return class_weight(element) *
+           (labels ? even : fmaf(kept, probabilities[begin + element], even));
   }
 };
 
-// What a row's loss and gradient are made of.
+// What a row's loss and gradient are made of. The thread's elements are x[offset], of which the
+// first is element `first` of the row; own is where that of the row's class is, or negative.
 template <typename Threads>
 struct Row {
   Line<Threads> line;
-  int64_t begin, own;  // the first element, and that of the row's class or -1
+  const float* x;
+  int64_t begin, first, own;
   bool counts;
   float own_share;
   double total_share;
@@ -55,49 +61,57 @@ __device__ void store_gradient(const Problem& problem, const Row<Threads>& row,
   const float factor = static_cast<float>(row.total_share * scale) / softmax.sum,
               own_part = static_cast<float>(row.own_share * scale),
               every = static_cast<float>(scale);
-  if (problem.all_classes()) {
-    row.line.for_each_from_memory([&](int64_t i) {
-      const float rising = expf(problem.x[i] - softmax.maximum) * factor,
-                  with_own = i == row.own ? rising - own_part : rising;
-      problem.dx[i] = row.counts ? with_own - problem.share(i, row.begin) * every : 0.0f;
+  float* dx = row.line.output(problem.dx);
+  if (problem.all_classes() && !problem.all_alike()) {
+    row.line.for_each_from_memory([&](int64_t offset) {
+      const float rising = expf(row.x[offset] - softmax.maximum) * factor,
+                  with_own = offset == row.own ? rising - own_part : rising,
+                  share = problem.share(row.begin, row.first + offset);
+      dx[offset] = row.counts ? with_own - share * every : 0.0f;
     });
   } else {
-    float* dx = row.line.own(problem.dx);
-    const int64_t own_offset = row.own - row.line.first();
+    const float share = problem.even * every;
     row.line.for_each([&](const Spot& at) {
-      const float rising = softmax.power(at) * factor;
-      dx[at.offset] = !row.counts ? 0.0f : at.offset == own_offset ? rising - own_part : rising;
+      const float rising = softmax.power(at) * factor,
+                  with_own = at.offset == row.own ? rising - own_part : rising;
+      dx[at.offset] = row.counts ? with_own - share : 0.0f;
     });
   }
+  row.line.finish(problem.dx);
 }
 
 template <typename Threads>
-__global__ void cross_entropy_kernel(Problem problem) {
+__global__ void __launch_bounds__(Threads::kBlockThreads, 1) cross_entropy_kernel(Problem problem) {
   wait_for_earlier_kernels();
-  const float* x = problem.x;
   const Line<Threads> line(AxisView{problem.n, problem.c, 1});
-  const int64_t number = line.number(), begin = number * problem.c;
+  const int64_t number = line.number(), begin = number * problem.c, first = line.first() - begin;
   const bool is_row = number < problem.n;
+  const float* x = line.input(problem.x);
   const RowSoftmax<Threads> softmax(line, x);
   const MeanDivisor divisor = problem.losses.mean_divisor();
 
-  const int64_t label = is_row && problem.labels ? problem.labels[number] : kIgnoredLabel,
-                own = label == kIgnoredLabel ? -1 : begin + label;
-  const bool counts = is_row && (!problem.labels || label != kIgnoredLabel);
-  const float own_share = own < 0 ? 0.0f : problem.kept * problem.class_weight(label);
-  double loss = own < 0 ? 0.0 : static_cast<double>(own_share) * softmax.minus_log(x[own]),
+  const int64_t label = is_row && problem.labels ? problem.labels[number] : kIgnoredLabel;
+  const bool has_class = label != kIgnoredLabel, counts = is_row && (!problem.labels || has_class);
+  const int64_t own = has_class ? label - first : -1;
+  const float own_share = has_class ? problem.kept * problem.class_weight(label) : 0.0f;
+  double loss = has_class ? static_cast<double>(own_share) * softmax.minus_log(x[own]) : 0.0,
          total_share = own_share;
   if (problem.all_classes()) {
-    loss += line.sum_from_memory(
-        [&](int64_t i) { return problem.share(i, begin) * softmax.minus_log(x[i]); });
+    loss += line.sum_from_memory([&](int64_t offset) {
+      return problem.share(begin, first + offset) * softmax.minus_log(x[offset]);
+    });
     if (problem.dx)
-      total_share += line.sum_from_memory([&](int64_t i) { return problem.share(i, begin); });
+      total_share += problem.all_alike() ? static_cast<double>(problem.c) * problem.even
+                                         : line.sum_from_memory([&](int64_t offset) {
+                                             return problem.share(begin, first + offset);
+                                           });
   }
   if (is_row && line.is_first_thread())
     problem.losses.losses[number] = counts ? static_cast<float>(loss) : 0.0f;
   if (problem.dx)
-    store_gradient(problem, Row<Threads>{line, begin, own, counts, own_share, total_share}, softmax,
-                   divisor.inverse);
+    store_gradient(problem,
+                   Row<Threads>{line, x, begin, first, own, counts, own_share, total_share},
+                   softmax, divisor.inverse);
   problem.losses.finish(divisor);
 }
 
@@ -119,9 +133,9 @@ void cross_entropy(const float* x, int64_t n, int64_t c, const CrossEntropyTarge
                         static_cast<float>(options.label_smoothing / static_cast<double>(c)),
                         reduction.rows(),
                         dx};
-  with_row_threads(c, [&](auto threads) {
+  with_row_threads<HeldOfRows::kSome>(c, [&](auto threads) {
     using Threads = decltype(threads);
-    launch(kOp, cross_entropy_kernel<Threads>, overlapping(Threads::shape({n, c, 1})), problem);
+    launch(kOp, cross_entropy_kernel<Threads>, overlapping(Threads::shape({n, c, 1}, 1)), problem);
   });
   reduction.finish();
   checks.check();

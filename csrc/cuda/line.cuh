@@ -5,11 +5,14 @@
 // other in the block share one when it is long. Every sum has an order that the shape alone fixes.
 //
 // A line that is not too long is read once: its threads hold their elements in registers, whose
-// number is part of the type, and which are all loaded before the first is used.
+// number is part of the type, and which are all loaded before the first is used. Rows of up to 32
+// elements are one thread's each, and pass through shared memory, so that what is read and written
+// of the device's is side by side all the same (staged_rows.cuh).
 #pragma once
 
 #include "core/axis_view.h"
 #include "cuda/device.h"
+#include "cuda/staged_rows.cuh"
 
 namespace neurona {
 
@@ -45,12 +48,14 @@ struct Larger {
 // kElements of each thread are held; 0 where a line may have more than any fixed number.
 template <int kThreads, int kElements>
 struct RowThreads {
-  static_assert(kThreads <= kWarpSize || kThreads == kBlock, "part of a warp, or a block");
+  static_assert(kThreads <= kWarpSize || kThreads >= kBlock, "part of a warp, or a block");
   static constexpr int kHeld = kElements, kStep = kThreads;
-  static constexpr int kRows = kBlock / kThreads;
+  static constexpr bool kIsStaged = false;
+  static constexpr int kBlockThreads = kThreads < kBlock ? kBlock : kThreads;
+  static constexpr int kRows = kBlockThreads / kThreads;
 
-  static Launch shape(const AxisView& view) {
-    return {dim3(static_cast<unsigned>(divide_up(view.outer, kRows))), dim3(kBlock)};
+  static Launch shape(const AxisView& view, int /* inputs */) {
+    return {dim3(static_cast<unsigned>(divide_up(view.outer, kRows))), dim3(kBlockThreads)};
   }
 
   __device__ static Share share(const AxisView& view) {
@@ -80,12 +85,36 @@ struct RowThreads {
   }
 };
 
+// A thread for each row of up to kElements.
+template <int kElements>
+struct StagedThreads {
+  static constexpr int kHeld = kElements, kStep = 1, kBlockThreads = kBlock;
+  static constexpr bool kIsStaged = true;
+
+  static Launch shape(const AxisView& view, int inputs) {
+    return {dim3(static_cast<unsigned>(divide_up(view.outer, kBlock))), dim3(kBlock),
+            inputs * StagedRows(view).bytes()};
+  }
+
+  __device__ static Share share(const AxisView& view) {
+    const int64_t row = first_element(), begin = row * view.length;
+    if (row >= view.outer) return {row, 0, 0, 0, 1};
+    return {row, 0, begin, begin + view.length, 1};
+  }
+
+  template <typename T, typename Combine>
+  __device__ static T combined(T value, const Combine&) {
+    return value;
+  }
+};
+
 template <int kThreads>
 struct ColumnThreads {
-  static constexpr int kHeld = 0;
+  static constexpr int kHeld = 0, kBlockThreads = kBlock;
+  static constexpr bool kIsStaged = false;
   static constexpr int kColumns = kBlock / kThreads;
 
-  static Launch shape(const AxisView& view) {
+  static Launch shape(const AxisView& view, int /* inputs */) {
     return {dim3(static_cast<unsigned>(divide_up(view.outer * view.inner, kColumns))),
             dim3(kColumns, kThreads)};
   }
@@ -147,21 +176,46 @@ class Held<Threads, Value, false> {
 template <typename Threads>
 class Line {
  public:
-  __device__ explicit Line(const AxisView& view) : share_(Threads::share(view)) {}
+  __device__ explicit Line(const AxisView& view) : view_(view), share_(Threads::share(view)) {}
 
   __device__ int64_t number() const { return share_.line; }
   __device__ bool is_first_thread() const { return share_.member == 0; }
 
   // The thread's first element, from which offsets count.
   __device__ int64_t first() const { return share_.first; }
-  template <typename T>
-  __device__ T* own(T* array) const {
-    return array + share_.first;
+
+  // Where the thread's elements of the number-th input are read, and those of an output written,
+  // which takes the place of the first input. Every thread asks for them.
+  __device__ const float* input(const float* array, int number = 0) const {
+    if constexpr (Threads::kIsStaged) {
+      float* const place = StagedRows(view_).place(number);
+      StagedRows(view_).bring(array, place);
+      return StagedRows(view_).own(place);
+    } else {
+      return array + share_.first;
+    }
+  }
+  __device__ float* output(float* array) const {
+    if constexpr (Threads::kIsStaged)
+      return StagedRows(view_).own(StagedRows(view_).place(0));
+    else
+      return array + share_.first;
+  }
+  // When all of an output is written.
+  __device__ void finish(float* array) const {
+    if constexpr (Threads::kIsStaged) StagedRows(view_).take(StagedRows(view_).place(0), array);
   }
 
   template <typename Value>
   __device__ Held<Threads, Value> held(const Value& value) const {
     return {share_, value};
+  }
+  // For another array than the one that is held. A block that holds a long row has registers for
+  // one; of the other L2 still has what few blocks to a multiprocessor ask for again.
+  template <typename Value>
+  __device__ auto held_beside(const Value& value) const {
+    constexpr bool kHolds = Threads::kHeld > 0 && Threads::kBlockThreads == kBlock;
+    return Held<Threads, Value, kHolds>{share_, value};
   }
 
   template <typename Body>
@@ -191,53 +245,72 @@ class Line {
   __device__ double sum(const Term& term) const {
     static_assert(Threads::kHeld <= 64, "one run");
     if constexpr (Threads::kHeld == 0)
-      return sum_from_memory([&](int64_t i) { return term({i - share_.first, 0}); });
+      return sum_from_memory([&](int64_t offset) { return term({offset, 0}); });
     float run = 0;
     for_each([&](const Spot& spot) { run += term(spot); });
     return Threads::combined(0.0 + run, Add{});
   }
 
-  // The same for what is in no registers, and would only crowd them: one element after the other.
+  // The same for what is in no registers, and would only crowd them: one element after the other,
+  // by their offsets.
   template <typename Body>
   __device__ void for_each_from_memory(const Body& body) const {
+    const int64_t length = share_.end - share_.first;
     NEURONA_NO_UNROLL
-    for (int64_t i = share_.first; i < share_.end; i += share_.step) body(i);
+    for (int64_t offset = 0; offset < length; offset += share_.step) body(offset);
   }
   template <typename Term>
   __device__ double sum_from_memory(const Term& term) const {
+    const int64_t length = share_.end - share_.first;
     double total = 0;
-    for (int64_t i = share_.first; i < share_.end;) {
-      const int64_t rest = share_.end - i,
-                    stop = i + (rest < 64 * share_.step ? rest : 64 * share_.step);
+    for (int64_t offset = 0; offset < length;) {
+      const int64_t stop = min(length, offset + 64 * share_.step);
       float run = 0;
-      for (; i < stop; i += share_.step) run += term(i);
+      for (; offset < stop; offset += share_.step) run += term(offset);
       total += run;
     }
     return Threads::combined(total, Add{});
   }
 
  private:
+  AxisView view_;
   Share share_;
 };
 
-// Calls body with the threads that suit rows of this length, each of which holds 32 elements at
-// most. Where two arrays are held, a block takes rows that a warp would need so many for.
-template <int kMostOfWarp = 32, typename Body>
+// What a block of kBlock threads holds of a row, at most.
+constexpr int64_t kMostOfBlock = 32 * kBlock;
+
+// What a kernel has registers for beside its own: most of them; few enough to hold 32 elements of
+// the longest rows instead of 64; or two arrays, of which a block takes rows that a warp would need
+// so many for.
+enum class HeldOfRows { kMost, kSome, kTwoArrays };
+
+// Calls body with the threads that suit rows of this length.
+template <HeldOfRows kHeld = HeldOfRows::kMost, typename Body>
 void with_row_threads(int64_t length, const Body& body) {
-  if (length <= 16) return body(RowThreads<8, 2>{});
+  constexpr int kLongThreads = 512;
+  if (length <= 4) return body(StagedThreads<4>{});
+  if (length <= 10) return body(StagedThreads<10>{});
+  if (length <= 16) return body(StagedThreads<16>{});
+  if (length <= 24) return body(StagedThreads<24>{});
+  if (length <= 32) return body(StagedThreads<32>{});
+  if (length <= 128) return body(RowThreads<16, 8>{});
   if (length <= 8 * kWarpSize) return body(RowThreads<kWarpSize, 8>{});
-  if constexpr (kMostOfWarp < 32) {
+  if constexpr (kHeld == HeldOfRows::kTwoArrays) {
     if (length <= 8 * kBlock) return body(RowThreads<kBlock, 8>{});
   } else {
     if (length <= 32 * kWarpSize) return body(RowThreads<kWarpSize, 32>{});
   }
-  if (length <= 32 * kBlock) return body(RowThreads<kBlock, 32>{});
+  if (length <= kMostOfBlock) return body(RowThreads<kBlock, 32>{});
+  if (length <= 32 * kLongThreads) return body(RowThreads<kLongThreads, 32>{});
+  if constexpr (kHeld == HeldOfRows::kMost)
+    if (length <= 64 * kLongThreads) return body(RowThreads<kLongThreads, 64>{});
   body(RowThreads<kBlock, 0>{});
 }
 
-template <int kMostOfWarp = 32, typename Body>
+template <HeldOfRows kHeld = HeldOfRows::kMost, typename Body>
 void with_line_threads(const AxisView& view, const Body& body) {
-  if (view.inner == 1) return with_row_threads<kMostOfWarp>(view.length, body);
+  if (view.inner == 1) return with_row_threads<kHeld>(view.length, body);
   if (view.length <= 32) return body(ColumnThreads<1>{});
   body(ColumnThreads<8>{});
 }

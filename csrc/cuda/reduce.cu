@@ -77,8 +77,18 @@ struct Largest {
   __device__ static Result nothing() { return {-INFINITY, INT64_MAX}; }
   __device__ static Result of(const Lane& lane, int64_t number) {
     if (lane.first >= lane.end) return nothing();
+    constexpr int kTogether = 8;  // loads that are under way together
     Result best{lane.at(lane.first), lane.first};
-    for (int64_t i = lane.first + lane.step; i < lane.end; i += lane.step) {
+    int64_t i = lane.first + lane.step;
+    for (; i + (kTogether - 1) * lane.step < lane.end; i += kTogether * lane.step) {
+      float values[kTogether];
+      NEURONA_UNROLL
+      for (int k = 0; k < kTogether; ++k) values[k] = lane.at(i + k * lane.step);
+      NEURONA_UNROLL
+      for (int k = 0; k < kTogether; ++k)
+        if (beats(values[k], best.value)) best = {values[k], i + k * lane.step};
+    }
+    for (; i < lane.end; i += lane.step) {
       const float v = lane.at(i);
       if (beats(v, best.value)) best = {v, i};
     }

@@ -14,93 +14,135 @@ namespace {
 constexpr int kTile = 32;
 constexpr int kTileRows = kBlock / kTile;  // rows of a tile that the block moves at once
 
-__global__ void reorder_kernel(const float* x, int64_t n, int64_t rows, int64_t columns, float* y) {
+// The tiles of all images, row by row.
+struct Tiles {
+  int64_t rows, columns, down, across;  // the first two of x
+  Divisor by_down, by_across;
+
+  Tiles(int64_t all_rows, int64_t all_columns, int64_t tile_rows, int64_t tile_columns)
+      : rows(all_rows),
+        columns(all_columns),
+        down(divide_up(rows, tile_rows)),
+        across(divide_up(columns, tile_columns)),
+        by_down(down),
+        by_across(across) {}
+
+  struct Place {
+    int64_t first, down, across;  // element of the image, and which tile of it
+  };
+  __device__ Place operator[](int64_t number) const {
+    const auto row = divide(number, by_across), image = divide(row.quotient, by_down);
+    return {image.quotient * rows * columns, image.remainder, row.remainder};
+  }
+};
+
+__global__ void reorder_kernel(const float* x, int64_t count, Tiles tiles, float* y) {
   wait_for_earlier_kernels();
+  constexpr int kOwn = kTile / kTileRows;  // elements of a thread
   // One column more, so that a column's elements lie in different banks.
   NEURONA_SHARED(float, tile, [kTile][kTile + 1]);
-  const int64_t down = (rows + kTile - 1) / kTile, across = (columns + kTile - 1) / kTile;
-  for (int64_t task = blockIdx.x; task < n * down * across; task += gridDim.x) {
-    const int64_t rest = task / across, image = rest / down;
-    const int64_t row = (rest - image * down) * kTile, column = (task - rest * across) * kTile;
-    const float* from = x + image * rows * columns;
-    float* to = y + image * rows * columns;
-    for (int i = threadIdx.y; i < kTile; i += kTileRows)
-      if (row + i < rows && column + threadIdx.x < columns)
-        tile[i][threadIdx.x] = from[(row + i) * columns + column + threadIdx.x];
+  const int64_t rows = tiles.rows, columns = tiles.columns;
+  const int lane = threadIdx.x, line = threadIdx.y;
+  for (int64_t number = blockIdx.x; number < count; number += gridDim.x) {
+    const auto place = tiles[number];
+    const int64_t row = place.down * kTile, column = place.across * kTile;
+    const float* from = x + place.first + (row + line) * columns + column + lane;
+    float* to = y + place.first + (column + line) * rows + row + lane;
+    const bool is_whole = row + kTile <= rows && column + kTile <= columns;
+    NEURONA_UNROLL
+    for (int i = 0; i < kOwn; ++i, from += kTileRows * columns) {
+      const int at = line + i * kTileRows;
+      if (is_whole || (row + at < rows && column + lane < columns)) tile[at][lane] = *from;
+    }
     __syncthreads();
-    for (int j = threadIdx.y; j < kTile; j += kTileRows)
-      if (column + j < columns && row + threadIdx.x < rows)
-        to[(column + j) * rows + row + threadIdx.x] = tile[threadIdx.x][j];
+    NEURONA_UNROLL
+    for (int i = 0; i < kOwn; ++i, to += kTileRows * rows) {
+      const int at = line + i * kTileRows;
+      if (is_whole || (column + at < columns && row + lane < rows)) *to = tile[lane][at];
+    }
     __syncthreads();  // before the next tile is written
   }
 }
 
-// Tiles that hold all rows of x, or all columns. In shared memory their rows are an odd number of
-// elements apart, so that a column's elements lie in different banks; in x and in y tiles begin at
-// multiples of 8 elements, as sectors of memory do.
-struct LongTiles {
+// Tiles that hold all rows of x, and so one piece of y, or all columns. In shared memory their rows
+// are an odd number of elements apart, so that a column's elements lie in different banks; in x and
+// in y tiles begin at multiples of 8 elements, as sectors of memory do.
+struct LongTile {
   static constexpr int64_t kSpace = kTile * (kTile + 1), kSector = 8;
-  int64_t rows, columns;  // of x
-  int tile_rows, tile_columns, pitch;
-  Divisor by_rows, by_columns;  // of a tile
+  int rows, columns, pitch;
+  Divisor by_rows, by_columns;
 
-  LongTiles(int64_t all_rows, int64_t all_columns) : rows(all_rows), columns(all_columns) {
-    if (rows < kTile) {
-      tile_rows = static_cast<int>(rows);
-      tile_columns = static_cast<int>(std::min(columns, (kSpace / rows - 1) / kSector * kSector));
-      pitch = tile_columns | 1;
+  LongTile(int64_t all_rows, int64_t all_columns) {
+    if (all_rows < kTile) {
+      rows = static_cast<int>(all_rows);
+      columns =
+          static_cast<int>(std::min(all_columns, (kSpace / all_rows - 1) / kSector * kSector));
+      pitch = columns | 1;
     } else {
-      tile_columns = static_cast<int>(columns);
-      pitch = tile_columns | 1;
-      tile_rows = static_cast<int>(std::min(rows, kSpace / pitch / kSector * kSector));
+      columns = static_cast<int>(all_columns);
+      pitch = columns | 1;
+      rows = static_cast<int>(std::min(all_rows, kSpace / pitch / kSector * kSector));
     }
-    by_rows = Divisor(tile_rows);
-    by_columns = Divisor(tile_columns);
+    by_rows = Divisor(rows);
+    by_columns = Divisor(columns);
   }
-  __host__ __device__ int64_t down() const { return (rows + tile_rows - 1) / tile_rows; }
-  __host__ __device__ int64_t across() const { return (columns + tile_columns - 1) / tile_columns; }
 };
 
-__global__ void reorder_long_kernel(const float* x, int64_t n, LongTiles tiles, float* y) {
+template <bool kAllRows>
+__global__ void reorder_long_kernel(const float* x, int64_t count, Tiles tiles, float* y,
+                                    LongTile shape) {
   wait_for_earlier_kernels();
-  NEURONA_SHARED(float, tile, [LongTiles::kSpace]);
-  const int64_t down = tiles.down(), across = tiles.across();
-  const int elements = tiles.tile_rows * tiles.tile_columns, pitch = tiles.pitch;
-  for (int64_t task = blockIdx.x; task < n * down * across; task += gridDim.x) {
-    const int64_t rest = task / across, image = rest / down;
-    const int64_t row = (rest - image * down) * tiles.tile_rows,
-                  column = (task - rest * across) * tiles.tile_columns;
-    const float* from = x + image * tiles.rows * tiles.columns;
-    float* to = y + image * tiles.rows * tiles.columns;
-    for (int e = threadIdx.x; e < elements; e += kBlock) {
-      const auto [i, j] = divide(e, tiles.by_columns);
-      if (row + i < tiles.rows && column + j < tiles.columns)
-        tile[i * pitch + j] = from[(row + i) * tiles.columns + column + j];
+  NEURONA_SHARED(float, tile, [LongTile::kSpace]);
+  const int pitch = shape.pitch;
+  for (int64_t number = blockIdx.x; number < count; number += gridDim.x) {
+    const auto place = tiles[number];
+    const int64_t row = place.down * shape.rows, column = place.across * shape.columns;
+    const int own_rows = static_cast<int>(min(int64_t{shape.rows}, tiles.rows - row)),
+              own_columns = static_cast<int>(min(int64_t{shape.columns}, tiles.columns - column));
+    const float* from = x + place.first + row * tiles.columns + column;
+    float* to = y + place.first + column * tiles.rows + row;
+    // What lies in one piece ends with the last of its rows or columns; of the others each does.
+    const int read = kAllRows ? own_rows * shape.columns : own_rows * own_columns;
+    for (int e = threadIdx.x; e < read; e += kBlock) {
+      const auto [i, j] = divide(e, shape.by_columns);
+      if (!kAllRows)
+        tile[i * pitch + j] = from[e];
+      else if (j < own_columns)
+        tile[i * pitch + j] = from[i * tiles.columns + j];
     }
     __syncthreads();
-    for (int e = threadIdx.x; e < elements; e += kBlock) {
-      const auto [j, i] = divide(e, tiles.by_rows);
-      if (row + i < tiles.rows && column + j < tiles.columns)
-        to[(column + j) * tiles.rows + row + i] = tile[i * pitch + j];
+    const int written = kAllRows ? own_rows * own_columns : shape.rows * own_columns;
+    for (int e = threadIdx.x; e < written; e += kBlock) {
+      const auto [j, i] = divide(e, shape.by_rows);
+      if (kAllRows)
+        to[e] = tile[i * pitch + j];
+      else if (i < own_rows)
+        to[j * tiles.rows + i] = tile[i * pitch + j];
     }
     __syncthreads();  // before the next tile is written
   }
+}
+
+template <typename... Arguments>
+void launch_tiles(void (*kernel)(const float*, int64_t, Tiles, float*, Arguments...), dim3 threads,
+                  const float* x, int64_t n, const Tiles& tiles, float* y,
+                  const Arguments&... arguments) {
+  const int64_t count = n * tiles.down * tiles.across;
+  Launch shape = overlapping(over_elements(count * kBlock));
+  shape.threads = threads;
+  launch("reorder_images", kernel, shape, x, count, tiles, y, arguments...);
 }
 
 }  // namespace
 
 void reorder_images(const float* x, int64_t n, int64_t rows, int64_t columns, float* y) {
   if (n == 0 || rows == 0 || columns == 0) return;
-  if (rows < kTile || columns < kTile) {
-    const LongTiles tiles(rows, columns);
-    const int64_t blocks = n * tiles.down() * tiles.across();
-    return launch("reorder_images", reorder_long_kernel,
-                  overlapping(over_elements(blocks * kBlock)), x, n, tiles, y);
-  }
-  const int64_t tiles = n * divide_up(rows, kTile) * divide_up(columns, kTile);
-  Launch shape = overlapping(over_elements(tiles * kBlock));
-  shape.threads = dim3(kTile, kTileRows);
-  launch("reorder_images", reorder_kernel, shape, x, n, rows, columns, y);
+  if (rows >= kTile && columns >= kTile)
+    return launch_tiles(reorder_kernel, dim3(kTile, kTileRows), x, n,
+                        Tiles(rows, columns, kTile, kTile), y);
+  const LongTile tile(rows, columns);
+  launch_tiles(rows < kTile ? reorder_long_kernel<true> : reorder_long_kernel<false>, dim3(kBlock),
+               x, n, Tiles(rows, columns, tile.rows, tile.columns), y, tile);
 }
 
 }  // namespace neurona

@@ -11,51 +11,58 @@ namespace neurona {
 namespace {
 
 template <typename Threads>
-__global__ void softmax_kernel(AxisView view, const float* x, float* y) {
+__global__ void __launch_bounds__(Threads::kBlockThreads, 1)
+    softmax_kernel(AxisView view, const float* x, float* y) {
   const Line<Threads> line(view);
-  const float* own_x = line.own(x);
-  float* own_y = line.own(y);
+  const float* own_x = line.input(x);
+  float* own_y = line.output(y);
   const auto logit = line.held([=](const Spot& at) { return own_x[at.offset]; });
   const float maximum = line.maximum(logit);
   const auto power = line.held([=](const Spot& at) { return expf(logit(at) - maximum); });
   const float factor = 1.0f / static_cast<float>(line.sum(power));
   line.for_each([&](const Spot& at) { own_y[at.offset] = power(at) * factor; });
+  line.finish(y);
 }
 
 template <typename Threads>
-__global__ void log_softmax_kernel(AxisView view, const float* x, float* y) {
+__global__ void __launch_bounds__(Threads::kBlockThreads, 1)
+    log_softmax_kernel(AxisView view, const float* x, float* y) {
   const Line<Threads> line(view);
-  const float* own_x = line.own(x);
-  float* own_y = line.own(y);
+  const float* own_x = line.input(x);
+  float* own_y = line.output(y);
   const auto logit = line.held([=](const Spot& at) { return own_x[at.offset]; });
   const float maximum = line.maximum(logit);
   const float log_sum =
       logf(static_cast<float>(line.sum([&](const Spot& at) { return expf(logit(at) - maximum); })));
   line.for_each([&](const Spot& at) { own_y[at.offset] = (logit(at) - maximum) - log_sum; });
+  line.finish(y);
 }
 
 template <typename Threads>
-__global__ void softmax_backward_kernel(AxisView view, const float* dy, const float* y, float* dx) {
+__global__ void __launch_bounds__(Threads::kBlockThreads, 1)
+    softmax_backward_kernel(AxisView view, const float* dy, const float* y, float* dx) {
   const Line<Threads> line(view);
-  const float *own_dy = line.own(dy), *own_y = line.own(y);
-  float* own_dx = line.own(dx);
+  const float *own_dy = line.input(dy, 0), *own_y = line.input(y, 1);
+  float* own_dx = line.output(dx);
   const auto upstream = line.held([=](const Spot& at) { return own_dy[at.offset]; });
-  const auto value = line.held([=](const Spot& at) { return own_y[at.offset]; });
+  const auto value = line.held_beside([=](const Spot& at) { return own_y[at.offset]; });
   const auto dot =
       static_cast<float>(line.sum([&](const Spot& at) { return upstream(at) * value(at); }));
   line.for_each([&](const Spot& at) { own_dx[at.offset] = value(at) * (upstream(at) - dot); });
+  line.finish(dx);
 }
 
 template <typename Threads>
-__global__ void log_softmax_backward_kernel(AxisView view, const float* dy, const float* y,
-                                            float* dx) {
+__global__ void __launch_bounds__(Threads::kBlockThreads, 1)
+    log_softmax_backward_kernel(AxisView view, const float* dy, const float* y, float* dx) {
   const Line<Threads> line(view);
-  const float *own_dy = line.own(dy), *own_y = line.own(y);
-  float* own_dx = line.own(dx);
+  const float *own_dy = line.input(dy, 0), *own_y = line.input(y, 1);
+  float* own_dx = line.output(dx);
   const auto upstream = line.held([=](const Spot& at) { return own_dy[at.offset]; });
-  const auto value = line.held([=](const Spot& at) { return own_y[at.offset]; });
+  const auto value = line.held_beside([=](const Spot& at) { return own_y[at.offset]; });
   const auto sum = static_cast<float>(line.sum(upstream));
   line.for_each([&](const Spot& at) { own_dx[at.offset] = upstream(at) - expf(value(at)) * sum; });
+  line.finish(dx);
 }
 
 }  // namespace
@@ -63,30 +70,30 @@ __global__ void log_softmax_backward_kernel(AxisView view, const float* dy, cons
 void softmax_forward(const AxisView& view, const float* x, float* y) {
   with_line_threads(view, [&](auto threads) {
     using Threads = decltype(threads);
-    launch("softmax_forward", softmax_kernel<Threads>, Threads::shape(view), view, x, y);
+    launch("softmax_forward", softmax_kernel<Threads>, Threads::shape(view, 1), view, x, y);
   });
 }
 
 void log_softmax_forward(const AxisView& view, const float* x, float* y) {
   with_line_threads(view, [&](auto threads) {
     using Threads = decltype(threads);
-    launch("log_softmax_forward", log_softmax_kernel<Threads>, Threads::shape(view), view, x, y);
+    launch("log_softmax_forward", log_softmax_kernel<Threads>, Threads::shape(view, 1), view, x, y);
   });
 }
 
 void softmax_backward(const AxisView& view, const float* dy, const float* y, float* dx) {
-  with_line_threads<8>(view, [&](auto threads) {
+  with_line_threads<HeldOfRows::kTwoArrays>(view, [&](auto threads) {
     using Threads = decltype(threads);
-    launch("softmax_backward", softmax_backward_kernel<Threads>, Threads::shape(view), view, dy, y,
-           dx);
+    launch("softmax_backward", softmax_backward_kernel<Threads>, Threads::shape(view, 2), view, dy,
+           y, dx);
   });
 }
 
 void log_softmax_backward(const AxisView& view, const float* dy, const float* y, float* dx) {
-  with_line_threads<8>(view, [&](auto threads) {
+  with_line_threads<HeldOfRows::kTwoArrays>(view, [&](auto threads) {
     using Threads = decltype(threads);
-    launch("log_softmax_backward", log_softmax_backward_kernel<Threads>, Threads::shape(view), view,
-           dy, y, dx);
+    launch("log_softmax_backward", log_softmax_backward_kernel<Threads>, Threads::shape(view, 2),
+           view, dy, y, dx);
   });
 }
 
