@@ -15,6 +15,7 @@
 // Outputs are overwritten. The comparisons are written so that NaN passes through.
 #include "ops/activation.h"
 
+#include "cuda/log1p.cuh"
 #include "cuda/map.cuh"
 
 namespace neurona {
@@ -58,7 +59,8 @@ struct Gelu {
   float first, second;
   static constexpr float kRootOfHalf = 0.707106781f;  // sqrt(1 / 2)
   static constexpr float kBell = 0.398942280f;        // 1 / sqrt(2 pi)
-  __device__ static float cdf(float x) { return 0.5f * erfcf(-x * kRootOfHalf); }
+  // Not by erfcf(), whose small values are exact: its instructions would take as long as the bytes.
+  __device__ static float cdf(float x) { return fmaf(0.5f, erff(x * kRootOfHalf), 0.5f); }
   __device__ float operator()(float x) const { return x * cdf(x); }
   __device__ float operator()(float dy, float x) const {
     return dy * (cdf(x) + x * (expf(-0.5f * x * x) * kBell));
@@ -116,7 +118,8 @@ struct Softplus {
   __device__ float operator()(float x) const {
     const float z = x * beta;
     // Chosen so that NaN, for which both comparisons are false, stays.
-    return z > threshold ? x : ((z < 0 ? 0.0f : z) + log1pf(expf(-fabsf(z)))) / beta;
+    const float of_z = (z < 0 ? 0.0f : z) + log1p_of_unit(expf(-fabsf(z)));
+    return z > threshold ? x : beta == 1 ? of_z : of_z / beta;
   }
   __device__ float operator()(float dy, float x) const {
     const float z = x * beta;

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "cuda/log1p.cuh"
 #include "cuda/total.cuh"
 
 namespace neurona {
@@ -81,7 +82,7 @@ template <bool kWeighted>
 struct BceWithLogits {
   __device__ static Terms terms(float x, float target, float weight, float) {
     const float e = expf(-fabsf(x)), large = 1.0f / (e + 1.0f), small = e * large;
-    const float softplus = log1pf(e) + (x < 0 ? -x : 0.0f), p = x < 0 ? small : large;
+    const float softplus = log1p_of_unit(e) + (x < 0 ? -x : 0.0f), p = x < 0 ? small : large;
     if constexpr (!kWeighted) return {(1.0f - target) * x + softplus, p - target, -x};
     const float rest = x < 0 ? large : small;
     return {(1.0f - target) * x + softplus * (1.0f + (weight - 1.0f) * target),

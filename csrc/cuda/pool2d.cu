@@ -44,6 +44,7 @@ struct Axis {
   // cell.
   bool has_cells() const { return dilation == 1 && stride >= taps && stride <= 4; }
   int64_t cells() const { return divide_up(int64_t{size} + padding, stride); }
+  bool has_quads() const { return dilation == 1 && stride == 2; }
   // Which tap of one of these windows the position is, or -1 if dilation steps over it.
   __device__ Index tap(Index window, Index position) const {
     const Index distance = position - start(window), steps = by_dilation.quotient(distance);
@@ -246,6 +247,58 @@ __global__ void cells_kernel(Geometry<Index> geometry, Places cells, Index count
   }
 }
 
+// The same where windows overlap and begin at every second row and column: a thread has 2 x 2
+// pixels, and reads each of their windows once.
+template <typename Index, typename Offset, int kLanes>
+__global__ void quads_kernel(Geometry<Index> geometry, Places quads, Index count,
+                             Divisor by_columns, const Lanes<float, kLanes>* dy,
+                             const Lanes<Offset, kLanes>* offsets,
+                             const Lanes<float, kLanes>* rectified, Lanes<float, kLanes>* dx,
+                             Position* wrong) {
+  wait_for_earlier_kernels();
+  const Axis<Index>&height = geometry.height, &width = geometry.width;
+  const auto groups = static_cast<Index>(quads.groups()),
+             stride = static_cast<Index>(element_stride());
+  for (auto i = static_cast<Index>(first_element()); i < count; i += stride) {
+    const PlaceBy<Index> place = quads[i];
+    const Index top = 2 * place.row, left = 2 * place.column;
+    Lanes<float, kLanes> sums[2][2] = {};
+    const Index q_first = width.first_over(left),
+                q_end = width.end_over(min(left + 1, width.size - 1)),
+                p_end = height.end_over(min(top + 1, height.size - 1));
+    for (Index p = height.first_over(top); p < p_end; ++p) {
+      const Index line = (place.image * height.windows + p) * width.windows;
+      const bool is_first_row = max(height.start(p), Index{0}) >= top;
+      for (Index q = q_first; q < q_end; ++q) {
+        const Index at = (line + q) * groups + place.group;
+        const Lanes<Offset, kLanes> winner = offsets[at];
+        const Lanes<float, kLanes> gradient = gradient_of(at, dy, rectified);
+        NEURONA_UNROLL
+        for (int pixel = 0; pixel < 4; ++pixel) {
+          const int down = pixel / 2, across = pixel % 2;
+          const Index r = top + down - height.start(p), s = left + across - width.start(q);
+          const bool is_tap = r >= 0 && r < height.taps && s >= 0 && s < width.taps;
+          const Index tap = is_tap ? r * width.taps + s : -1;
+          NEURONA_UNROLL
+          for (int lane = 0; lane < kLanes; ++lane)
+            if (static_cast<Index>(winner[lane]) == tap) sums[down][across][lane] += gradient[lane];
+        }
+        if (!is_first_row || max(width.start(q), Index{0}) < left) continue;
+        for (int lane = 0; lane < kLanes; ++lane)
+          if (!is_right(geometry, p, q, static_cast<Index>(winner[lane]), by_columns))
+            note_wrong(wrong, int64_t{at} * kLanes + lane);
+      }
+    }
+    NEURONA_UNROLL
+    for (int pixel = 0; pixel < 4; ++pixel) {
+      const Index h = top + pixel / 2, w = left + pixel % 2;
+      if (h < height.size && w < width.size)
+        dx[((place.image * height.size + h) * width.size + w) * groups + place.group] =
+            sums[pixel / 2][pixel % 2];
+    }
+  }
+}
+
 // The offsets are known to point into the image.
 template <typename Offset>
 __global__ void indices_kernel(Geometry<int64_t> geometry, Places places, Divisor by_columns,
@@ -324,17 +377,20 @@ void select_pool2d_backward(const char* op, const Pool2dShape& shape, const floa
       const int64_t groups = shape.c / kLanes;
       with_index(largest_of(shape), [&]<typename Index>(Index) {
         const Geometry<Index> geometry(shape);
-        const bool has_cells = geometry.height.has_cells() && geometry.width.has_cells();
-        const int64_t rows = has_cells ? geometry.height.cells() : shape.h,
-                      columns = has_cells ? geometry.width.cells() : shape.w,
-                      count = shape.n * rows * columns * groups;
-        launch("pool2d_backward",
-               has_cells ? cells_kernel<Index, Offset, kLanes>
-                         : backward_kernel<Index, Offset, kLanes>,
-               overlapping(over_elements(count)), geometry, Places(rows, columns, groups),
-               static_cast<Index>(count), Divisor(shape.window.kernel[1]), as_lanes<kLanes>(dy),
-               as_lanes<kLanes>(winners), as_lanes<kLanes>(rectified), as_lanes<kLanes>(dx),
-               wrong.get());
+        const auto& [height, width] = geometry;
+        const auto run = [&](auto kernel, int64_t rows, int64_t columns) {
+          const int64_t count = shape.n * rows * columns * groups;
+          launch("pool2d_backward", kernel, overlapping(over_elements(count)), geometry,
+                 Places(rows, columns, groups), static_cast<Index>(count),
+                 Divisor(shape.window.kernel[1]), as_lanes<kLanes>(dy), as_lanes<kLanes>(winners),
+                 as_lanes<kLanes>(rectified), as_lanes<kLanes>(dx), wrong.get());
+        };
+        if (height.has_cells() && width.has_cells())
+          run(cells_kernel<Index, Offset, kLanes>, height.cells(), width.cells());
+        else if (height.has_quads() && width.has_quads())
+          run(quads_kernel<Index, Offset, kLanes>, divide_up(shape.h, 2), divide_up(shape.w, 2));
+        else
+          run(backward_kernel<Index, Offset, kLanes>, shape.h, shape.w);
       });
     });
     wrong.check();
