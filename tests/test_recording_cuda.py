@@ -307,6 +307,42 @@ def test_of_any_number_of_checks_the_first_is_named(device: Any) -> None:
             device.synchronize()
 
 
+# What a step notes: an optimizer's kernel (o), which takes the result out when it is the last one,
+# or losses and their check (l).
+@pytest.mark.parametrize("order", ["lo", "ol", "lol", "loo", "o", "l"])
+@pytest.mark.parametrize("rows", [3, 1025])
+def test_the_result_is_taken_out_whatever_ends_the_step(device: Any, order: str, rows: int) -> None:
+    """By the optimizer's kernel, by one behind it, and of results too large for one block."""
+    rng = np.random.default_rng(rows)
+    right = np.arange(rows) % 4
+    wrong = np.where(np.arange(rows) == 2, 7, right)
+    x = device.to_device(rng.standard_normal((rows, 4)).astype(np.float32))
+    labels = device.to_device(right)
+    weight, gradient = (device.to_device(np.full(9, value, np.float32)) for value in (8, 1))
+    recording, results = device.Recording(), []
+    recording.start()
+    for kind in order:
+        if kind == "o":
+            device.sgd_step([weight], [gradient], None, lr=1.0)
+        else:
+            results.append(device.cross_entropy_forward(x, labels, reduction="none"))
+    recording.stop()
+    assert recording.refusal == ""
+    losses = [device.to_host(result[0]) for result in results]
+    graph = recording.capture([], *[result[0] for result in results[-1:]])
+    for given in (right, wrong, right):
+        device.copy_into(labels, device.to_device(given))
+        result = graph.launch([])
+        if given is wrong and results:
+            with pytest.raises(ValueError, match="got 7 at position 2"):
+                device.synchronize()
+        device.synchronize()
+        if results:
+            expected = np.where(given == 7, 0, losses[-1])
+            assert np.array_equal(device.to_host(result), expected)
+    assert (device.to_host(weight) == 8 - 4 * order.count("o")).all()
+
+
 class Both(nn.Module):
     """A layer on the device and an addition on the host."""
 

@@ -62,6 +62,12 @@ __device__ inline void wait_for_earlier_kernels() {
 #endif
 }
 
+// How many kernels this thread has launched, for who must know whether one is the last.
+inline int64_t& launches_of_thread() {
+  static thread_local int64_t count = 0;
+  return count;
+}
+
 // Blocks of kBlock threads that loop over `count` elements, each thread taking every
 // (blocks * kBlock)-th: enough to fill the largest GPU (132 multiprocessors of 2048 threads), and
 // no more, so that the work of starting a thread is spread over many elements.
@@ -85,6 +91,7 @@ template <typename... Parameters, typename... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), const Launch& shape,
             Arguments... arguments) {
   if (shape.blocks.x == 0 || shape.blocks.y == 0 || shape.blocks.z == 0) return;
+  ++launches_of_thread();
   cudaError_t status = cudaSuccess;
   // What a kernel declares counts too: all of it may be over 48 KiB. Of two threads that launch it
   // with less, none may lower what the other one needs.
@@ -122,6 +129,7 @@ template <typename... Parameters, typename... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), const Launch& shape,
             Arguments... arguments) {
   if (shape.blocks.x == 0 || shape.blocks.y == 0 || shape.blocks.z == 0) return;
+  ++launches_of_thread();
   emulation::submit([=] {
     (emulation::check_argument<Parameters>(name, arguments), ...);
     auto body = [&] { kernel(static_cast<Parameters>(arguments)...); };

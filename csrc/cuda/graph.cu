@@ -59,6 +59,7 @@ Graph::Graph(const std::function<void()>& work, const GraphResult& result)
   capturing_ = nullptr;
   for (const Check& check : checks_)
     fill_on_device(check.first, kNoPositionByte, sizeof *check.first);
+  fill_finishers();
   const std::lock_guard<std::mutex> lock(living().mutex);
   living().graphs.insert(this);
 }
@@ -114,11 +115,21 @@ void Graph::prepare(const std::vector<DeviceCopy>& copies) {
   run();
 }
 
+bool Graph::is_finished_by_last_kernel(const GraphResult& result) const {
+  return !finishers_.empty() && finishers_.back().launch == launches_of_thread() &&
+         finishers_.back().checks == checks_.size() && checks_.size() <= kMostReported &&
+         result.bytes <= kMostTakenByBlock;
+}
+
 void Graph::finish(const GraphResult& result) {
   FinishTable table{};
   const auto run = [&] {
-    neurona::launch("finish_step", finish_kernel,
-                    overlapping(over_bytes(table.result.bytes, kMostReported)), table);
+    if (is_finished_by_last_kernel(result)) {
+      of_last_kernel_ = std::make_unique<FinishTable>(table);
+    } else {
+      neurona::launch("finish_step", finish_kernel,
+                      overlapping(over_bytes(table.result.bytes, kMostReported)), table);
+    }
     table.result = {};
   };
   table.record = record_;
@@ -138,6 +149,19 @@ void Graph::finish(const GraphResult& result) {
     run();
   }
   if (table.result.bytes > 0) run();
+}
+
+const FinishTable* Graph::finished_by_next_kernel() {
+  finishers_.push_back({keep(sizeof(FinishTable)), launches_of_thread() + 1, checks_.size()});
+  return static_cast<const FinishTable*>(finishers_.back().table);
+}
+
+void Graph::fill_finishers() {
+  for (const Finisher& finisher : finishers_) {
+    const bool is_last = of_last_kernel_ && &finisher == &finishers_.back();
+    const FinishTable table = is_last ? *of_last_kernel_ : FinishTable{};
+    copy_to_device(finisher.table, &table, sizeof table);
+  }
 }
 
 void Graph::raise_late_error() {

@@ -69,6 +69,8 @@ struct GraphResult {
   size_t bytes;
 };
 
+struct FinishTable;
+
 class Graph {
  public:
   // Captures what `work` enqueues. Its kernels must have run before, so that they are loaded.
@@ -100,6 +102,10 @@ class Graph {
   // it is to see into kMostChangingBytes that are zero.
   const void* changing(std::function<void(void*)> write);
 
+  // For the next kernel that is launched, which has a block more for finish_by_block(): where that
+  // finds what it is to take out, which is nothing unless the kernel is the step's last.
+  const FinishTable* finished_by_next_kernel();
+
   // Where kernels note the first wrong one of the values, which starts as kNoPosition. Of several
   // checks the one that was asked for first is raised.
   Position* late_check(const CheckedValues& values, FailLate fail);
@@ -118,8 +124,17 @@ class Graph {
     FailLate fail;
   };
 
+  // A kernel that may finish the step: its number among this thread's, and the checks before it.
+  struct Finisher {
+    void* table;
+    int64_t launch;
+    size_t checks;
+  };
+
   void prepare(const std::vector<DeviceCopy>& copies);
   void finish(const GraphResult& result);
+  bool is_finished_by_last_kernel(const GraphResult& result) const;
+  void fill_finishers();
   void release() noexcept;
 
   static inline thread_local Graph* capturing_ = nullptr;
@@ -127,6 +142,8 @@ class Graph {
   std::vector<Check> checks_;
   std::map<void*, size_t> blocks_;            // all of them, with their sizes
   std::multimap<size_t, void*> free_blocks_;  // by size
+  std::vector<Finisher> finishers_;
+  std::unique_ptr<FinishTable> of_last_kernel_;  // null if a kernel of its own finishes the step
   LateRecord* record_;
   void* result_copy_ = nullptr;  // of the next launch
   std::unique_ptr<Playback> playback_;

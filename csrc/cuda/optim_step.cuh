@@ -3,7 +3,8 @@
 //
 // A rule says what happens to one element: kArrays is the number of arrays that it changes, and
 // rule(g, s) is given the gradient and s[0], the parameter, with s[1] ..., its state. A rule may
-// have a prepare(), which each thread calls first. Every array is read once and written once, four
+// have a prepare(), which each thread calls first. Of a captured step it is the last kernel, as a
+// rule, and has a block that finishes the step. Every array is read once and written once, four
 // elements at a time where all of a tensor's arrays allow it; the results are the same.
 #pragma once
 
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "cuda/device.h"
+#include "cuda/step_finish.cuh"
 
 namespace neurona {
 
@@ -80,10 +82,12 @@ __device__ inline void step_one(const Rule& rule, const StepTensor& tensor, int6
 }
 
 template <typename Rule>
-__global__ void step_kernel(Rule rule, StepTable table) {
+__global__ void step_kernel(Rule rule, StepTable table, const FinishTable* finish) {
   wait_for_earlier_kernels();
+  const unsigned blocks = finish ? gridDim.x - 1 : gridDim.x;
+  if (blockIdx.x == blocks) return finish_by_block(*finish);
   if constexpr (requires { rule.prepare(); }) rule.prepare();
-  for (int64_t chunk = blockIdx.x; chunk < table.end[table.count - 1]; chunk += gridDim.x) {
+  for (int64_t chunk = blockIdx.x; chunk < table.end[table.count - 1]; chunk += blocks) {
     const int number = table.tensor_of(chunk);
     const StepTensor tensor = table.tensor[number];
     uintptr_t places = reinterpret_cast<uintptr_t>(tensor.g);
@@ -101,12 +105,16 @@ __global__ void step_kernel(Rule rule, StepTable table) {
 
 template <typename Rule>
 void step_all(const char* name, const Rule& rule, const std::vector<StepTensor>& tensors) {
-  static_assert(Rule::kArrays <= kMostStepArrays && sizeof(Rule) + sizeof(StepTable) <= 4096);
+  static_assert(Rule::kArrays <= kMostStepArrays &&
+                sizeof(Rule) + sizeof(StepTable) + sizeof(void*) <= 4096);
   StepTable table{};
   const auto run = [&] {
     if (table.count == 0) return;
-    const int64_t chunks = table.end[table.count - 1];
-    launch(name, step_kernel<Rule>, overlapping(over_elements(chunks * kBlock)), rule, table);
+    Launch shape = overlapping(over_elements(table.end[table.count - 1] * kBlock));
+    const FinishTable* finish =
+        Graph::capturing() ? Graph::capturing()->finished_by_next_kernel() : nullptr;
+    if (finish) ++shape.blocks.x;
+    launch(name, step_kernel<Rule>, shape, rule, table, finish);
     table.count = 0;
   };
   for (const StepTensor& tensor : tensors) {
