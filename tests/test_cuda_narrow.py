@@ -31,8 +31,8 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
 ]
 # Stride 1 and 3 or 5 columns, which windows do: outputs in tiles of 4, 6 and 8, whole and not; one,
 # two and four groups of threads; images in one band and in several, which are the same for no two
-# passes; rows of runs that end within a run, at its end, and too long for a block; a padding that
-# sees nothing but zeros, and one that leaves the gradient none.
+# passes; rows of runs that end within a run, at its end, and too long for a block; filters too
+# high; a padding that sees nothing but zeros, and one that leaves the gradient none.
 WINDOWS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((70, 4, 9, 9), (5, 4, 3, 3), {"padding": 1}),
     ((3, 2, 30, 23), (7, 2, 4, 5), {"padding": (1, 2)}),
@@ -44,6 +44,7 @@ WINDOWS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((1, 3, 4, 1100), (4, 3, 3, 5), {"padding": 2}),
     ((200, 8, 3, 3), (14, 8, 3, 3), {"padding": 1}),
     ((9, 3, 2, 50), (6, 3, 2, 3), {"padding": (3, 0)}),
+    ((1, 1, 70, 9), (2, 1, 65, 3), {"padding": (40, 1)}),
 ]
 # A channel or an output too many, and a pixel too few.
 OTHERS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [

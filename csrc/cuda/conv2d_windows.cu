@@ -307,11 +307,8 @@ bool run_by_outputs(const char* name, const Windows& it, int64_t images, const R
 
 bool run_by_taps(const char* name, const Conv2dShape& shape, const Windows& it,
                  const RowTarget& target) {
-  if (shape.stride[0] * shape.stride[1] * shape.dilation[0] * shape.dilation[1] * shape.groups != 1)
-    return false;
   if (shape.s == 3) return run_by_outputs<3>(name, it, shape.n, target);
-  if (shape.s == 5) return run_by_outputs<5>(name, it, shape.n, target);
-  return false;
+  return run_by_outputs<5>(name, it, shape.n, target);
 }
 
 Windows windows(const float* image, const float* weight) {
@@ -325,6 +322,7 @@ Windows windows(const float* image, const float* weight) {
 
 bool conv2d_windows_forward(const Conv2dShape& shape, const float* x, const float* weight,
                             const RowTarget& target) {
+  if (!have_windows(shape)) return false;
   Windows it = windows(x, weight);
   it.channels = static_cast<int>(shape.c);
   it.height = static_cast<int>(shape.h);
@@ -340,6 +338,7 @@ bool conv2d_windows_forward(const Conv2dShape& shape, const float* x, const floa
 
 bool conv2d_windows_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
                                   const RowTarget& target) {
+  if (!have_windows(shape)) return false;
   Windows it = windows(dy, weight);
   it.channels = static_cast<int>(shape.k);
   it.height = static_cast<int>(shape.p);

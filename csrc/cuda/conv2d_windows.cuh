@@ -2,6 +2,7 @@
 // outputs, 4, 6 or 8, are a tile.
 #pragma once
 
+#include "core/conv2d_shape.h"
 #include "cuda/device.h"
 
 namespace neurona {
@@ -11,6 +12,16 @@ constexpr int kRunPixels = 4;
 // What a tile of outputs takes in shared memory: 6 are read as four and two.
 template <int kOutputs>
 constexpr int kPadded = kOutputs == 6 ? 8 : kOutputs;
+
+// Whether windows slide: with stride 1 and filters of 3 or 5 columns, and where rows of images and
+// of filters are no longer than shared memory holds of any, so that places there are small numbers.
+inline bool have_windows(const Conv2dShape& shape) {
+  constexpr int64_t kMostColumns = 1024, kMostTapsDown = 64;
+  return shape.stride[0] * shape.stride[1] * shape.dilation[0] * shape.dilation[1] * shape.groups ==
+             1 &&
+         (shape.s == 3 || shape.s == 5) && shape.r <= kMostTapsDown && shape.w <= kMostColumns &&
+         shape.q <= kMostColumns;
+}
 
 // With as few instructions as the number of floats allows.
 template <int kCount>

@@ -342,11 +342,9 @@ bool run_by_outputs(const Conv2dShape& shape, const float* dy, const float* x, f
 
 bool conv2d_windows_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
                                     float* dw, float* db) {
-  if (shape.stride[0] * shape.stride[1] * shape.dilation[0] * shape.dilation[1] * shape.groups != 1)
-    return false;
+  if (!have_windows(shape)) return false;
   if (shape.s == 3) return run_by_outputs<3>(shape, dy, x, dw, db);
-  if (shape.s == 5) return run_by_outputs<5>(shape, dy, x, dw, db);
-  return false;
+  return run_by_outputs<5>(shape, dy, x, dw, db);
 }
 
 }  // namespace neurona

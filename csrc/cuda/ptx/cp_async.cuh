@@ -10,8 +10,8 @@ namespace neurona {
 
 #if defined(__CUDACC__)
 
-// kBytes, 4, 8 or 16, to an address that is a multiple of it: those at `from` if they are to be read,
-// else zeros. `from` lies in an array in either case.
+// kBytes, 4, 8 or 16, to an address that is a multiple of it: those at `from` if they are to be
+// read, else zeros. `from` lies in an array in either case.
 template <int kBytes>
 __device__ inline void begin_copy(void* to, const void* from, bool is_read) {
   const auto place = static_cast<unsigned>(__cvta_generic_to_shared(to));
