@@ -6,6 +6,7 @@
 // round alike.
 #include "ops/resample.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <string>
@@ -125,22 +126,26 @@ __device__ inline Lanes<float, kLanes> mixed(const Lanes<float, kLanes>& below,
 }
 
 // A column of x between two rows.
-template <int kLanes>
-__device__ inline Lanes<float, kLanes> read_rows(const Taps& rows, int64_t row, int64_t line,
+template <typename Index, int kLanes>
+__device__ inline Lanes<float, kLanes> read_rows(const Taps& rows, Index row, Index line,
                                                  const Lanes<float, kLanes>* x) {
   const Lanes<float, kLanes> below = x[rows.below[row] * line];
   return rows.above ? mixed(below, x[rows.above[row] * line], rows.part[row]) : below;
 }
 
-template <int kLanes>
-__global__ void forward_kernel(Taps rows, Taps columns, Places places, int64_t count,
+template <typename Index, int kLanes>
+__global__ void forward_kernel(Taps rows, Taps columns, Places places, Index count,
                                const Lanes<float, kLanes>* x, Lanes<float, kLanes>* y) {
-  const int64_t groups = places.groups(), line = columns.length * groups;
-  for (int64_t i = first_element(); i < count; i += element_stride()) {
-    const Place place = places[i];
-    const Lanes<float, kLanes>* image = x + place.image * rows.length * line + place.group;
+  wait_for_earlier_kernels();
+  const auto groups = static_cast<Index>(places.groups()),
+             length = static_cast<Index>(columns.length), line = length * groups,
+             image_size = static_cast<Index>(rows.length) * line,
+             stride = static_cast<Index>(element_stride());
+  for (auto i = static_cast<Index>(first_element()); i < count; i += stride) {
+    const PlaceBy<Index> place = places[i];
+    const Lanes<float, kLanes>* image = x + place.image * image_size + place.group;
     const auto read = [&](int32_t column) {
-      return read_rows(rows, place.row, line, image + column * groups);
+      return read_rows<Index>(rows, place.row, line, image + column * groups);
     };
     const Lanes<float, kLanes> below = read(columns.below[place.column]);
     y[i] = columns.above
@@ -149,20 +154,26 @@ __global__ void forward_kernel(Taps rows, Taps columns, Places places, int64_t c
   }
 }
 
-template <int kLanes>
-__global__ void backward_kernel(Readers rows, Readers columns, Places places, int64_t count,
+template <typename Index, int kLanes>
+__global__ void backward_kernel(Readers rows, Readers columns, Places places, Index count,
                                 const Lanes<float, kLanes>* dy, Lanes<float, kLanes>* dx) {
-  const int64_t groups = places.groups(), line = columns.count * groups;
-  for (int64_t i = first_element(); i < count; i += element_stride()) {
-    const Place place = places[i];
-    const Lanes<float, kLanes>* image = dy + place.image * rows.count * line + place.group;
-    const int64_t row_begin = rows.start[place.row], row_end = rows.start[place.row + 1];
-    const int64_t begin = columns.start[place.column], end = columns.start[place.column + 1];
+  wait_for_earlier_kernels();
+  const auto groups = static_cast<Index>(places.groups()),
+             line = static_cast<Index>(columns.count) * groups,
+             image_size = static_cast<Index>(rows.count) * line,
+             stride = static_cast<Index>(element_stride());
+  for (auto i = static_cast<Index>(first_element()); i < count; i += stride) {
+    const PlaceBy<Index> place = places[i];
+    const Lanes<float, kLanes>* image = dy + place.image * image_size + place.group;
+    const auto row_begin = static_cast<Index>(rows.start[place.row]),
+               row_end = static_cast<Index>(rows.start[place.row + 1]),
+               begin = static_cast<Index>(columns.start[place.column]),
+               end = static_cast<Index>(columns.start[place.column + 1]);
     Lanes<float, kLanes> total{};
-    for (int64_t k = begin; k < end; ++k) {
+    for (Index k = begin; k < end; ++k) {
       const Lanes<float, kLanes>* column = image + columns.source[k] * groups;
       Lanes<float, kLanes> sum{};
-      for (int64_t j = row_begin; j < row_end; ++j) {
+      for (Index j = row_begin; j < row_end; ++j) {
         const Lanes<float, kLanes> value = column[rows.source[j] * line];
         for (int lane = 0; lane < kLanes; ++lane) sum[lane] += value[lane] * rows.weight[j];
       }
@@ -170,6 +181,16 @@ __global__ void backward_kernel(Readers rows, Readers columns, Places places, in
     }
     dx[i] = total;
   }
+}
+
+// What with_index goes by: the elements of both arrays, and of the tables, whose entries are as
+// many as those of the longer side of an axis, twice.
+int64_t largest_of(int64_t images, int64_t channels, const ResampleAxis& rows,
+                   const ResampleAxis& columns) {
+  const int64_t tables = 2 * (rows.length + rows.count() + columns.length + columns.count());
+  return std::max(
+      {images * channels * std::max(rows.length * columns.length, rows.count() * columns.count()),
+       tables});
 }
 
 }  // namespace
@@ -183,10 +204,12 @@ void resample2d_forward(int64_t images, int64_t channels, const ResampleAxis& ro
     constexpr int kLanes = decltype(lanes)::value;
     const int64_t groups = channels / kLanes,
                   count = images * rows.count() * columns.count() * groups;
-    launch("resample2d_forward", forward_kernel<kLanes>, over_elements(count),
-           row_places.on(on_device, rows), column_places.on(on_device, columns),
-           Places(rows.count(), columns.count(), groups), count, as_lanes<kLanes>(x),
-           as_lanes<kLanes>(y));
+    with_index(largest_of(images, channels, rows, columns), [&]<typename Index>(Index) {
+      launch("resample2d_forward", forward_kernel<Index, kLanes>, overlapping(over_elements(count)),
+             row_places.on(on_device, rows), column_places.on(on_device, columns),
+             Places(rows.count(), columns.count(), groups), static_cast<Index>(count),
+             as_lanes<kLanes>(x), as_lanes<kLanes>(y));
+    });
   });
 }
 
@@ -200,10 +223,12 @@ void resample2d_backward(int64_t images, int64_t channels, const ResampleAxis& r
     constexpr int kLanes = decltype(lanes)::value;
     const int64_t groups = channels / kLanes,
                   count = images * rows.length * columns.length * groups;
-    launch("resample2d_backward", backward_kernel<kLanes>, over_elements(count),
-           row_places.on(on_device, rows), column_places.on(on_device, columns),
-           Places(rows.length, columns.length, groups), count, as_lanes<kLanes>(dy),
-           as_lanes<kLanes>(dx));
+    with_index(largest_of(images, channels, rows, columns), [&]<typename Index>(Index) {
+      launch("resample2d_backward", backward_kernel<Index, kLanes>,
+             overlapping(over_elements(count)), row_places.on(on_device, rows),
+             column_places.on(on_device, columns), Places(rows.length, columns.length, groups),
+             static_cast<Index>(count), as_lanes<kLanes>(dy), as_lanes<kLanes>(dx));
+    });
   });
 }
 
