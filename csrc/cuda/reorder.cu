@@ -68,9 +68,8 @@ __global__ void reorder_kernel(const float* x, int64_t count, Tiles tiles, float
 // are an odd number of elements apart, so that a column's elements lie in different banks; in x and
 // in y tiles begin at multiples of 8 elements, as sectors of memory do.
 struct LongTile {
-  static constexpr int64_t kSpace = kTile * (kTile + 1), kSector = 8;
+  static constexpr int64_t kSpace = 4096, kSector = 8;
   int rows, columns, pitch;
-  Divisor by_rows, by_columns;
 
   LongTile(int64_t all_rows, int64_t all_columns) {
     if (all_rows < kTile) {
@@ -83,9 +82,30 @@ struct LongTile {
       pitch = columns | 1;
       rows = static_cast<int>(std::min(all_rows, kSpace / pitch / kSector * kSector));
     }
-    by_rows = Divisor(rows);
-    by_columns = Divisor(columns);
   }
+};
+
+// The elements of lines of this length that a thread of the block has, every kBlock-th, without a
+// division for each.
+struct Walk {
+  int length, line, within;
+
+  __device__ explicit Walk(int of_line)
+      : length(of_line),
+        line(static_cast<int>(threadIdx.x) / length),
+        within(static_cast<int>(threadIdx.x) % length),
+        lines_(kBlock / length),
+        rest_(kBlock % length) {}
+
+  __device__ void go_on() {
+    within += rest_;
+    const bool is_beyond = within >= length;
+    line += lines_ + (is_beyond ? 1 : 0);
+    within -= is_beyond ? length : 0;
+  }
+
+ private:
+  int lines_, rest_;
 };
 
 template <bool kAllRows>
@@ -94,6 +114,7 @@ __global__ void reorder_long_kernel(const float* x, int64_t count, Tiles tiles, 
   wait_for_earlier_kernels();
   NEURONA_SHARED(float, tile, [LongTile::kSpace]);
   const int pitch = shape.pitch;
+  const Walk along_x(shape.columns), along_y(shape.rows);
   for (int64_t number = blockIdx.x; number < count; number += gridDim.x) {
     const auto place = tiles[number];
     const int64_t row = place.down * shape.rows, column = place.across * shape.columns;
@@ -101,24 +122,19 @@ __global__ void reorder_long_kernel(const float* x, int64_t count, Tiles tiles, 
               own_columns = static_cast<int>(min(int64_t{shape.columns}, tiles.columns - column));
     const float* from = x + place.first + row * tiles.columns + column;
     float* to = y + place.first + column * tiles.rows + row;
-    // What lies in one piece ends with the last of its rows or columns; of the others each does.
-    const int read = kAllRows ? own_rows * shape.columns : own_rows * own_columns;
-    for (int e = threadIdx.x; e < read; e += kBlock) {
-      const auto [i, j] = divide(e, shape.by_columns);
-      if (!kAllRows)
-        tile[i * pitch + j] = from[e];
-      else if (j < own_columns)
-        tile[i * pitch + j] = from[i * tiles.columns + j];
-    }
+    // Of x these are own_rows lines of shape.columns, which lie in one piece if they are all; of y
+    // own_columns lines of shape.rows.
+    Walk at = along_x;
+    for (int e = threadIdx.x; e < own_rows * shape.columns; e += kBlock, at.go_on())
+      if (at.within < own_columns)
+        tile[at.line * pitch + at.within] =
+            from[kAllRows ? at.line * tiles.columns + at.within : int64_t{e}];
     __syncthreads();
-    const int written = kAllRows ? own_rows * own_columns : shape.rows * own_columns;
-    for (int e = threadIdx.x; e < written; e += kBlock) {
-      const auto [j, i] = divide(e, shape.by_rows);
-      if (kAllRows)
-        to[e] = tile[i * pitch + j];
-      else if (i < own_rows)
-        to[j * tiles.rows + i] = tile[i * pitch + j];
-    }
+    at = along_y;
+    for (int e = threadIdx.x; e < own_columns * shape.rows; e += kBlock, at.go_on())
+      if (at.within < own_rows)
+        to[kAllRows ? int64_t{e} : at.line * tiles.rows + at.within] =
+            tile[at.within * pitch + at.line];
     __syncthreads();  // before the next tile is written
   }
 }
