@@ -80,6 +80,15 @@ def test_bias_and_activation(backend: Backend) -> None:
     assert np.array_equal(got, np.maximum(plain + bias[:, None, None], 0))
 
 
+def test_nan_beside_the_last_pixels_stays_with_the_taps_that_see_it(backend: Backend) -> None:
+    """Rows of 22 pixels, of which the last run of four has two."""
+    x, dy = np.ones((2, 1, 24, 24), np.float32), np.ones((2, 3, 22, 22), np.float32)
+    x[0, 0, 12, 23] = np.nan
+    dw = np.asarray(backend.conv2d_backward_weight(dy, x, (3, 3), with_bias=False)[0])
+    assert np.isnan(dw[..., 2]).all()
+    assert np.array_equal(dw[..., :2], np.full((3, 1, 3, 2), 2 * 22 * 22))
+
+
 def test_nan_stays_with_those_who_read_it(backend: Backend) -> None:
     """A pixel's, an output's and a filter's."""
     x, weight = np.ones((1, 2, 24, 24), np.float32), np.ones((3, 2, 3, 3), np.float32)

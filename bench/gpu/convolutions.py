@@ -42,6 +42,7 @@ class Convolution(NamedTuple):
 
 CONVOLUTIONS = {
     "lenet_c1": Convolution(128, 1, 28, 28, 6, 5, 1, 2),
+    "lenet_c2": Convolution(128, 6, 14, 14, 16, 5),
     "stem7x7": Convolution(32, 3, 224, 224, 64, 7, 2, 3),
     "res2_3x3": Convolution(32, 64, 56, 56, 64, 3, 1, 1),
     "res3_3x3": Convolution(32, 128, 28, 28, 128, 3, 1, 1),
@@ -55,8 +56,8 @@ CONVOLUTIONS = {
 
 
 def small(shape: Convolution) -> Convolution:
-    """Its shape in a rehearsal."""
-    limits = {"n": 2, "c": 20, "k": 20, "h": 14, "w": 14, "groups": 20}
+    """Its shape in a rehearsal: of few channels with the 512 pixels that their kernels want."""
+    limits = {"n": 6, "c": 20, "k": 20, "h": 14, "w": 14, "groups": 20}
     return shape._replace(**{key: place.size(getattr(shape, key), v) for key, v in limits.items()})
 
 

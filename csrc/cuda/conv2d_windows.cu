@@ -311,10 +311,22 @@ bool run_by_taps(const char* name, const Conv2dShape& shape, const Windows& it,
   return run_by_outputs<5>(name, it, shape.n, target);
 }
 
-Windows windows(const float* image, const float* weight) {
+// The images on one side of a convolution.
+struct Side {
+  int64_t channels, height, width;
+};
+
+Windows windows(const Side& read, const Side& written, int64_t taps_down, const Pair& padding) {
   Windows it{};
-  it.image = image;
-  it.weight = weight;
+  it.channels = static_cast<int>(read.channels);
+  it.height = static_cast<int>(read.height);
+  it.width = static_cast<int>(read.width);
+  it.outputs = static_cast<int>(written.channels);
+  it.rows = static_cast<int>(written.height);
+  it.columns = static_cast<int>(written.width);
+  it.taps_down = static_cast<int>(taps_down);
+  it.padding_h = static_cast<int>(padding[0]);
+  it.padding_w = static_cast<int>(padding[1]);
   return it;
 }
 
@@ -323,32 +335,20 @@ Windows windows(const float* image, const float* weight) {
 bool conv2d_windows_forward(const Conv2dShape& shape, const float* x, const float* weight,
                             const RowTarget& target) {
   if (!have_windows(shape)) return false;
-  Windows it = windows(x, weight);
-  it.channels = static_cast<int>(shape.c);
-  it.height = static_cast<int>(shape.h);
-  it.width = static_cast<int>(shape.w);
-  it.outputs = static_cast<int>(shape.k);
-  it.rows = static_cast<int>(shape.p);
-  it.columns = static_cast<int>(shape.q);
-  it.taps_down = static_cast<int>(shape.r);
-  it.padding_h = static_cast<int>(shape.padding[0]);
-  it.padding_w = static_cast<int>(shape.padding[1]);
+  Windows it =
+      windows({shape.c, shape.h, shape.w}, {shape.k, shape.p, shape.q}, shape.r, shape.padding);
+  it.image = x;
+  it.weight = weight;
   return run_by_taps("conv2d_forward", shape, it, target);
 }
 
 bool conv2d_windows_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
                                   const RowTarget& target) {
   if (!have_windows(shape)) return false;
-  Windows it = windows(dy, weight);
-  it.channels = static_cast<int>(shape.k);
-  it.height = static_cast<int>(shape.p);
-  it.width = static_cast<int>(shape.q);
-  it.outputs = static_cast<int>(shape.c);
-  it.rows = static_cast<int>(shape.h);
-  it.columns = static_cast<int>(shape.w);
-  it.taps_down = static_cast<int>(shape.r);
-  it.padding_h = static_cast<int>(shape.r - 1 - shape.padding[0]);
-  it.padding_w = static_cast<int>(shape.s - 1 - shape.padding[1]);
+  Windows it = windows({shape.k, shape.p, shape.q}, {shape.c, shape.h, shape.w}, shape.r,
+                       {shape.r - 1 - shape.padding[0], shape.s - 1 - shape.padding[1]});
+  it.image = dy;
+  it.weight = weight;
   it.is_turned = true;
   return run_by_taps("conv2d_backward_data", shape, it, target);
 }

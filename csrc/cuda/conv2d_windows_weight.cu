@@ -3,15 +3,13 @@
 //
 //   dw[k, c, r, s] = sum over n, p, q of dy[n, p, q, k] x[n, p + r - padding, q + s - padding, c]
 //
-// A block has one row r of all filters and a slice of the images, in bands of rows. The rows of a
-// band and of its x come by cp.async, while the band before is multiplied. A thread has a channel
-// and 4, 6 or 8 outputs, of which it reads 4 pixels side by side: 4 + S - 1 elements and 4
-// gradients of each output, for 4 x S x outputs multiplications. 8 threads side by side have
-// neighbouring runs of pixels, so that gradients are read by several threads at once. In the end
-// the threads' sums are added in their order, and by the last block those of all slices.
-//
-// Of a row's last run, the pixels beyond the image have the gradient 0: a NaN of x, which there
-// meets 0, may spread to more taps of its channel than those that see it.
+// A block has one row r of all filters, or all rows where those are few, and a slice of the images,
+// in bands of rows. The rows of a band and of its x come by cp.async, while the band before is
+// multiplied. A thread has a row of the filters, a channel and 4, 6 or 8 outputs, of which it reads
+// 4 pixels side by side: 4 + S - 1 elements and 4 gradients of each output, for 4 x S x outputs
+// multiplications. 8 threads side by side have neighbouring runs of pixels, so that gradients are
+// read by several threads at once. In the end the threads' sums are added in their order, and by
+// the last block those of all slices.
 #include <algorithm>
 
 #include "cuda/conv2d_variants.h"
@@ -29,8 +27,8 @@ namespace {
 constexpr int kMostThreads = 256;
 constexpr int kLanes = 8;  // threads side by side with runs of their own: 128 bytes of quads
 
-// Rows of pixels in shared memory, and how they get there. Runs of kRunPixels lie kGap floats apart
-// where that keeps what is copied together aligned, and neighbouring runs in different banks.
+// Rows of pixels in shared memory, and how they get there. Runs of kRunPixels lie `gap` floats
+// apart where that keeps what is copied together aligned, and neighbouring runs in different banks.
 struct Rows {
   int channels, pieces;   // of a row in the device's memory: floats of a pixel, pieces of a row
   int piece;              // floats that are copied at once: 1, 2 or 4
@@ -139,6 +137,8 @@ __device__ inline void add_item(const WindowGradient& it, const Band& band, cons
     }
     NEURONA_UNROLL
     for (int i = 0; i < kRunPixels; ++i, dy += it.of_dy.pixel) {
+      // The gradient 0 of a pixel beyond the image would make NaN of a NaN that others see.
+      if (i > 0 && kRunPixels * place.remainder + i >= it.columns) break;
       float gradients[kOutputs];
       read_wide(dy, gradients);
       NEURONA_UNROLL
