@@ -8,21 +8,31 @@ waits for earlier ones must not touch the device's memory before.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pybind11
+
 ROOT = Path(__file__).parents[1]
-ARCHITECTURES = ["80", "90a", "120"]
-PROCESSES = 2
-COMMAND = [
-    "nvcc", "-std=c++20", "-O3", "--fmad=false", f"-I{ROOT / 'csrc'}", "-Werror", "all-warnings",
-    "-Xptxas", "-v", "-c",
-]  # fmt: skip
+# Where the PTX machine's tests find their extension: what they interpret and what a GPU would run
+# come of one compilation, which takes minutes.
+BUILD = ROOT / "build" / "ptx_machine"
+OBJECTS = BUILD / "CMakeFiles" / "_cuda.dir" / "csrc" / "cuda"
+OPTIONS = {
+    "NEURONA_CUDA": "ON",
+    "NEURONA_PTX_MACHINE": "ON",
+    "CMAKE_CUDA_ARCHITECTURES": "80-real;90a;120-real",
+    "CMAKE_CUDA_FLAGS": "-Werror all-warnings -Xptxas -v",
+    "CMAKE_CUDA_COMPILER_LAUNCHER": ROOT / ".ci" / "nvcc_said",
+    "SKBUILD_PROJECT_NAME": "neurona",
+    "SKBUILD_PROJECT_VERSION": "0",
+    "pybind11_DIR": pybind11.get_cmake_dir(),
+    "Python_EXECUTABLE": sys.executable,
+}
 
 ENTRY = re.compile(r"Compiling entry function '(\S+)' for '(\S+)'")
 STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
@@ -45,22 +55,34 @@ HOST_CALL = "calls a function of the device from the host: nvcc makes that call 
 FUNCTION, WAIT = re.compile(r"Function : (\S+)"), "ACQBULK"
 ACCESS = re.compile(r"\b(LDG|STG|LD|ST|ATOM|ATOMG|RED|REDG|LDGSTS|UTMALDG|UTMASTG)\b")
 EARLY = "touches memory before it waits for earlier kernels: "
+# Fences that wait for all that a thread has under way in the device's memory, hundreds of cycles:
+# one where blocks count themselves, two where clusters meet (when a block begins and when it ends),
+# none in a loop.
+FENCE = re.compile(r"\bMEMBAR\.\w+\.GPU\b")
+TOO_MANY_FENCES = "waits too often for all of its memory accesses: "
+FAULTS = (ABSENT, EARLY, HOST_CALL, TOO_MANY_FENCES)
 SHARED = re.compile(r"(\d+) bytes smem")
 
 
-def compile_all_architectures(file: Path) -> tuple[int, str]:
-    """nvcc's exit status and what it and ptxas say."""
-    targets = [f"-gencode=arch=compute_{name},code=sm_{name}" for name in ARCHITECTURES]
-    with tempfile.TemporaryDirectory() as folder:
-        built = Path(folder) / "object.o"
+def compile_all_architectures(objects: list[Path]) -> str:
+    """Whatever the build says if it fails, else nothing."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    configure = ["cmake", "-G", "Ninja", "-S", ROOT, "-B", BUILD]
+    configure += [f"-D{name}={value}" for name, value in OPTIONS.items()]
+    targets = [str(file.relative_to(BUILD)) for file in objects]
+    build = ["cmake", "--build", BUILD, f"-j{os.cpu_count()}", "--target", *targets, "--", "-k0"]
+    for command in (configure, build):
         done = subprocess.run(
-            [*COMMAND, *targets, "-o", str(built), str(file)],
+            [str(part) for part in command],
+            env={**os.environ, "PATH": path},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        faults = [] if done.returncode else faults_of_code(file.name, built)
-    return done.returncode, done.stdout + "".join(f"{fault}\n" for fault in faults)
+        if done.returncode:
+            lines = [line for line in done.stdout.splitlines() if "ptxas info" not in line]
+            return "\n".join(lines[-80:])
+    return ""
 
 
 def faults_of_code(name: str, built: Path) -> list[str]:
@@ -84,6 +106,9 @@ def faults_of_code(name: str, built: Path) -> list[str]:
         before, waits, _ = text.partition(WAIT)
         if waits and ACCESS.search(before):
             faults.append(f"{EARLY}{demangled(kernel)}")
+        fences, most = len(FENCE.findall(text)), 2 if DIVIDED.search(kernel) else 1
+        if fences > most:
+            faults.append(f"{TOO_MANY_FENCES}{fences}, at most {most} in {demangled(kernel)}")
     return faults
 
 
@@ -108,7 +133,7 @@ def examine(file: Path, output: str) -> list[str]:
             if any(int(number) for number in found.groups()):
                 where = f"{file.name}, {architecture}, {demangled(entry)}"
                 problems.append(f"{where}: {found.group(0).strip()}")
-        elif (found := IGNORED.search(line)) or line.startswith((ABSENT, EARLY, HOST_CALL)):
+        elif (found := IGNORED.search(line)) or line.startswith(FAULTS):
             problems.append(f"{file.name}: {found.group(0) if found else line}")
         elif found := REGISTERS.search(line):
             registers = max(registers, int(found.group(1)))
@@ -133,14 +158,15 @@ def main() -> int:
     files = sorted([*folder.glob("*.cu"), *folder.glob("runtime/*.cu")])
     if sys.argv[1:]:
         files = [file for file in files if file.stem in sys.argv[1:]]
+    objects = [OBJECTS / file.relative_to(folder).with_suffix(".cu.o") for file in files]
+    if said := compile_all_architectures(objects):
+        print(said)
+        return 1
     problems: list[str] = []
-    with ThreadPoolExecutor(PROCESSES) as pool:
-        results = pool.map(compile_all_architectures, files)
-        for file, (status, output) in zip(files, results, strict=True):
-            problems += examine(file, output)
-            if status:
-                errors = [line for line in output.splitlines() if "ptxas info" not in line]
-                problems.append(f"{file.name} does not compile:\n" + "\n".join(errors[-40:]))
+    for file, built in zip(files, objects, strict=True):
+        faults = faults_of_code(file.name, built)
+        output = built.with_suffix(".o.said").read_text()
+        problems += examine(file, output + "".join(f"{fault}\n" for fault in faults))
     print("\n".join(problems) or f"{len(files)} files: no warning, no spill, no stack frame")
     return 1 if problems else 0
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "cuda/device.h"
+#include "cuda/ptx/atomic.cuh"
 
 namespace neurona {
 
@@ -23,11 +24,7 @@ unsigned* block_counters();
 __device__ inline bool is_last_block(unsigned* counter, unsigned blocks, unsigned* word) {
   __syncthreads();
   if (blocks == 1) return true;
-  if (threadIdx.x == 0) {
-    __threadfence();  // what the block wrote is seen before its number
-    *word = atomicInc(counter, blocks - 1) == blocks - 1 ? 1 : 0;
-    __threadfence();  // and nobody reads what the others wrote before they had counted
-  }
+  if (threadIdx.x == 0) *word = increment_in_order(counter, blocks - 1) == blocks - 1 ? 1 : 0;
   __syncthreads();
   return *word != 0;
 }

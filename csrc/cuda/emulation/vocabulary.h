@@ -139,7 +139,6 @@ inline unsigned atomicInc(unsigned* address, unsigned most) {
   return old;
 }
 
-inline void __threadfence() {}
 inline void __threadfence_system() {}
 
 // -- Vectors --------------------------------------------------------------------------------------

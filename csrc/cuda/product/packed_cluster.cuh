@@ -48,10 +48,10 @@ class TilesOfBlock {
   unsigned number_;
 };
 
-// Of the columns of B that a cluster needs, those that one block loads for all.
+// Of the columns of B that a cluster of one or two needs, those that one block loads for all.
 template <int kColumns>
 __host__ __device__ constexpr int own_columns(int cluster_blocks) {
-  return kColumns / cluster_blocks;
+  return cluster_blocks == 1 ? kColumns : kColumns / 2;
 }
 
 // Columns of B whose elements follow each other along the depth, to all blocks of the cluster: each

@@ -135,11 +135,13 @@ __device__ inline void multiply_slice(int steps, int group, const PackedGrid& gr
                                       WarpgroupSums<kColumns>& sums) {
   using Order = typename Tiles::Order;
   constexpr int kProducts = kTileLineBytes / 32;
+  // By a shuffle nvcc learns that a warp's threads agree, and computes addresses once for all.
+  const int own_rows = __shfl_sync(kAllLanes, group, 0) * kRowsOfGroup;
   int previous = 0;
   for (int step = 0; step < steps; ++step, turn.advance()) {
     wait(ring.full[turn.stage], turn.parity);
     const unsigned char* stage = ring.stage(turn.stage);
-    const uint64_t a = Order::descriptor(stage + group * kRowsOfGroup * kTileLineBytes),
+    const uint64_t a = Order::descriptor(stage + own_rows * kTileLineBytes),
                    b = Order::descriptor(stage + kPackedRows * kTileLineBytes);
     begin_products();
     NEURONA_UNROLL
@@ -165,7 +167,6 @@ __global__ void __launch_bounds__(kPackedThreads, kPackedBlocksAtOnce<kColumns>)
   static_assert(kLoadingRegisters<kColumns> +
                     kMultiplyingGroups * kMultiplyingRegisters<kColumns> ==
                 (1 + kMultiplyingGroups) * kFirstRegisters<kColumns>);
-  wait_for_earlier_kernels();
   NEURONA_DYNAMIC_SHARED(unsigned char, memory);
   NEURONA_SHARED(Barrier, full, [kStages]);
   NEURONA_SHARED(Barrier, empty, [kStages]);
@@ -180,6 +181,7 @@ __global__ void __launch_bounds__(kPackedThreads, kPackedBlocksAtOnce<kColumns>)
     publish_barriers();
   }
   wait_for_cluster(grid);
+  wait_for_earlier_kernels();
   const int group = static_cast<int>(threadIdx.x) / kGroupThreads - 1;
   if (group < 0) {
     release_registers<kLoadingRegisters<kColumns>>();
@@ -198,6 +200,9 @@ __global__ void __launch_bounds__(kPackedThreads, kPackedBlocksAtOnce<kColumns>)
   }
   // Until the other block's last stage is empty, arrivals there reach this one's memory.
   if (grid.cluster_blocks > 1) cluster_barrier();
+#elif __CUDA_ARCH__ / 100 == 9
+  // For sm_90 without its own features the kernel would be empty, and D what its memory held.
+  __trap();
 #endif
 }
 
