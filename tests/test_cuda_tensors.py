@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -386,6 +387,19 @@ def test_what_is_missing_is_said_in_one_sentence(
     assert main(["train", "digits", "--device", "cuda"]) == 1
     message = capsys.readouterr().err
     assert message.count("\n") == 1 and "cuda" in message and "Traceback" not in message
+
+
+def test_a_driver_that_finds_no_gpu_is_quoted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from neurona.cli import main
+
+    blind = types.SimpleNamespace(device_count=lambda: 0, device_problem=lambda: "not yet ready")
+    monkeypatch.setattr(cuda, "_loaded", None)
+    monkeypatch.setitem(sys.modules, "neurona._cuda", blind)
+    assert main(["train", "digits", "--device", "cuda"]) == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "no CUDA device was found (not yet ready)" in message
 
 
 def test_transposed_copies() -> None:

@@ -14,6 +14,7 @@ import pytest
 import emulated
 import neurona
 from conftest import DEVICES
+from lenders import Lender, on_device
 from neurona import nn, optim
 from neurona.backends import cuda
 from test_recording import (
@@ -180,6 +181,22 @@ def test_wrong_labels_raise_at_once_while_recording() -> None:
                 training.step(data[0][0], neurona.tensor(np.full(7, 99)))
         assert_same(plain, fast)
         train_both(plain, fast, data[position:])
+
+
+def test_a_loan_given_back_keeps_the_error() -> None:
+    """Dropping another library's array waits for the kernels, and nobody hears of it."""
+    _, fast = pair(mlp, sgd, "cuda")
+    x, y = batches(1, 7, 20)[0]
+    wrong = y.numpy().copy()
+    wrong[2] = 99
+    for _ in range(3):
+        fast.step(x, y).item()
+    borrowed = neurona.from_dlpack(Lender(on_device(5)))
+    fast.step(x, neurona.tensor(wrong))
+    del borrowed
+    gc.collect()
+    with pytest.raises(ValueError, match="got 99 at position 2"):
+        neurona.cuda.synchronize()
 
 
 def test_class_weights_are_checked_late() -> None:

@@ -6,6 +6,7 @@ kernel that hangs, nothing more is to be had from a process.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import select
@@ -18,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from . import place, rows, timing
+from .deadline import Deadline
 
 ROW_LIMIT_S = 120
 COMPILING_LIMIT_S = 300  # of networks that torch.compile takes minutes for
 
 ROOT = Path(__file__).parents[2]
+NEVER = Deadline(None)
 
 
 def limit_of(name: str) -> int:
@@ -40,25 +43,32 @@ def measure(name: str) -> dict[str, Any]:
     return result | {"status": "ok", "times": times, "flops": case.flops, "bytes": case.bytes}
 
 
-def serve() -> None:
-    """Measure the rows that standard input names, one JSON object for each on standard output."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is no answer
-    for line in sys.stdin:
-        try:
-            result = measure(line.strip())
-        except Exception as error:
-            traceback.print_exc()
-            lines = [type(error).__name__, *str(error).strip().splitlines()]
-            result = {"status": "failed", "note": ": ".join(dict.fromkeys([lines[0], lines[-1]]))}
-        print(json.dumps(result), file=answers, flush=True)
-        if result["status"] == "failed":
-            return
+def answer(name: str) -> dict[str, Any]:
+    """What `measure` returns, or what went wrong, also in clearing up behind it."""
+    try:
+        result = measure(name)
         gc.collect()
         if not place.rehearsal:
             import torch
 
             torch.compiler.reset()
             torch.cuda.empty_cache()
+            torch.cuda.synchronize()  # an error of CUDA is this row's, and not the next one's
+        return result
+    except Exception as error:
+        traceback.print_exc()
+        lines = [type(error).__name__, *str(error).strip().splitlines()]
+        return {"status": "failed", "note": ": ".join(dict.fromkeys([lines[0], lines[-1]]))}
+
+
+def serve() -> None:
+    """Measure the rows that standard input names, one JSON object for each on standard output."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is no answer
+    for line in sys.stdin:
+        result = answer(line.strip())
+        print(json.dumps(result), file=answers, flush=True)
+        if result["status"] == "failed":
+            return
 
 
 class Runner:
@@ -72,6 +82,8 @@ class Runner:
         self._errors = tempfile.TemporaryFile("w+")
 
     def _started(self) -> subprocess.Popen[str]:
+        if self._process is not None and self._process.poll() is not None:
+            self.stop()
         if self._process is None:
             self._process = subprocess.Popen(
                 self._command, cwd=ROOT, env=self._environment, text=True,
@@ -86,20 +98,24 @@ class Runner:
             self._process.communicate()
             self._process = None
 
+    def close(self) -> None:
+        """End it for good."""
+        self.stop()
+        self._errors.close()
+
     def _last_words(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read().strip().splitlines()
         return lines[-1] if lines else "no message"
 
-    def __call__(self, name: str) -> dict[str, Any]:
-        """What `measure` returns; what goes wrong becomes the result."""
-        process, limit = self._started(), limit_of(name)
-        assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(name + "\n")
-        process.stdin.flush()
+    def __call__(self, name: str, deadline: Deadline = NEVER) -> dict[str, Any]:
+        """What `answer` returns; what ends the process becomes the result."""
+        limit = deadline.shorten(limit_of(name))
+        process = self._told(name)
+        assert process.stdout is not None
         if not select.select([process.stdout], [], [], limit)[0]:
             self.stop()
-            return {"status": "timeout", "note": f"after {limit} s"}
+            return {"status": "timeout", "note": f"after {limit:.0f} s"}
         line = process.stdout.readline()
         if not line:  # it has died
             status = process.wait()
@@ -109,3 +125,21 @@ class Runner:
         if result["status"] == "failed":
             self.stop()
         return result
+
+    def _told(self, name: str) -> subprocess.Popen[str]:
+        """The process, which knows of the row: a new one if it died after the last."""
+        process = self._started()
+        try:
+            self._tell(process, name)
+        except BrokenPipeError:
+            self.stop()
+            process = self._started()
+            with contextlib.suppress(BrokenPipeError):  # then it answers nothing
+                self._tell(process, name)
+        return process
+
+    @staticmethod
+    def _tell(process: subprocess.Popen[str], name: str) -> None:
+        assert process.stdin is not None
+        process.stdin.write(name + "\n")
+        process.stdin.flush()

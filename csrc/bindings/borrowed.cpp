@@ -2,7 +2,6 @@
 
 #include <pybind11/stl.h>
 
-#include <exception>
 #include <memory>
 #include <string>
 
@@ -20,10 +19,7 @@ void give_back(void* memory) {
   {
     // The lender does not know our stream, and may use the memory for something else at once.
     const py::gil_scoped_release release;
-    try {
-      synchronize();
-    } catch (const std::exception&) {  // reported by the next call that waits
-    }
+    wait_for_own_stream();
   }
   loan->give_back(loan->lender);
 }

@@ -9,6 +9,7 @@ namespace neurona {
 void register_cuda_device(pybind11::module_& m) {
   namespace py = pybind11;
   m.def("device_count", &device_count, "How many GPUs this process sees; 0 without a driver.");
+  m.def("device_problem", &device_problem, "Why there is no GPU, in the driver's words.");
   m.def("device_name", &device_name, "The name of the GPU that is used.");
   py::class_<Stopwatch>(m, "Stopwatch", "Times of the work on the GPU, by its own clock.")
       .def(py::init<>())

@@ -87,19 +87,16 @@ cudaStream_t compute_stream();
 // compiled for one, unless the environment says NEURONA_CUDA_OVERLAP=0.
 bool kernels_overlap();
 
+// Lets launches of a kernel ask for as much dynamic shared memory, or for less.
+void allow_shared_memory(const char* name, const void* kernel, size_t bytes);
+
 template <typename... Parameters, typename... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), const Launch& shape,
             Arguments... arguments) {
   if (shape.blocks.x == 0 || shape.blocks.y == 0 || shape.blocks.z == 0) return;
   ++launches_of_thread();
-  cudaError_t status = cudaSuccess;
-  // What a kernel declares counts too: all of it may be over 48 KiB. Of two threads that launch it
-  // with less, none may lower what the other one needs.
-  constexpr size_t kLeastAllowed = 48 * 1024;
-  const size_t allowed = shape.shared_bytes > kLeastAllowed ? shape.shared_bytes : kLeastAllowed;
   if (shape.shared_bytes > 0)
-    status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  static_cast<int>(allowed));
+    allow_shared_memory(name, reinterpret_cast<const void*>(kernel), shape.shared_bytes);
   cudaLaunchConfig_t config{};
   config.gridDim = shape.blocks;
   config.blockDim = shape.threads;
@@ -117,8 +114,8 @@ void launch(const char* name, void (*kernel)(Parameters...), const Launch& shape
     cluster.id = cudaLaunchAttributeClusterDimension;
     cluster.val.clusterDim = {shape.cluster_blocks, 1, 1};
   }
-  if (status == cudaSuccess)
-    status = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
+  const cudaError_t status =
+      cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
   if (status != cudaSuccess)
     throw std::runtime_error(std::string(name) + ": " + cudaGetErrorString(status));
 }

@@ -1,6 +1,7 @@
 #include "cuda/graph.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <set>
 #include <stdexcept>
@@ -168,8 +169,10 @@ void Graph::raise_late_error() {
   LateRecord found;
   {
     const std::lock_guard<std::mutex> lock(one_at_a_time_);
-    found = read_shared(record_);
+    found.check = read_shared(&record_->check);
     if (found.check == 0) return;
+    std::atomic_thread_fence(std::memory_order_acquire);  // the kernel wrote it after the others
+    found = read_shared(record_);
     write_shared(&record_->check, 0ull);  // alone: a launch may be writing the others
   }
   checks_[found.check - 1].fail(static_cast<int64_t>(found.position), found.value);

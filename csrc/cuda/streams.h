@@ -16,8 +16,9 @@ int64_t stream_number();
 void let_wait(int64_t stream);
 void wait_for(int64_t stream);
 
-// Waits for what any stream of the device was told. What failed is reported by the next call that
-// asks.
+// Waits for what our stream was told, or any stream of the device, also while this thread captures
+// a step. What failed, and what a captured step noted, is reported by the next call that asks.
+void wait_for_own_stream() noexcept;
 void wait_for_all_streams() noexcept;
 
 }  // namespace neurona

@@ -1,6 +1,7 @@
 #include "cuda/streams.h"
 
 #include "cuda/device_memory.h"
+#include "cuda/emulation/late_copies.h"
 
 namespace neurona {
 namespace {
@@ -14,6 +15,8 @@ int64_t stream_number() { return static_cast<int64_t>(reinterpret_cast<uintptr_t
 void let_wait(int64_t) { synchronize(); }
 
 void wait_for(int64_t) {}
+
+void wait_for_own_stream() noexcept { emulation::finish_copies(); }
 
 void wait_for_all_streams() noexcept {}
 

@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
+#include <unordered_map>
 
 #include "cuda/capability.h"
 #include "cuda/device.h"
@@ -39,11 +41,35 @@ bool kernels_overlap() {
   return overlap;
 }
 
+// The most that was ever asked for stays: another thread may be about to launch the kernel with it,
+// or a graph may hold such a launch.
+void allow_shared_memory(const char* name, const void* kernel, size_t bytes) {
+  // What a kernel declares counts too: all of it may be over the 48 KiB that need no permission.
+  constexpr size_t kLeast = 48 * 1024;
+  static auto* mutex = new std::mutex;
+  static auto* allowed = new std::unordered_map<const void*, size_t>;
+  const std::lock_guard<std::mutex> lock(*mutex);
+  size_t& most = (*allowed)[kernel];
+  if (bytes <= most) return;
+  const size_t wanted = bytes > kLeast ? bytes : kLeast;
+  check_cuda(name, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                        static_cast<int>(wanted)));
+  most = wanted;
+}
+
 int device_count() {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   cudaGetLastError();  // having no device is no error of the next call
   return status == cudaSuccess ? count : 0;
+}
+
+std::string device_problem() {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaGetLastError();
+  if (status != cudaSuccess) return cudaGetErrorString(status);
+  return count == 0 ? "no device" : "";
 }
 
 std::string device_name() {
@@ -54,8 +80,7 @@ std::string device_name() {
 
 // One for the process, so that ops of all host threads run in the order of their launches. Never
 // destroyed: arrays may be freed after the driver has gone.
-cudaStream_t compute_stream() {
-  if (capture_stream) return capture_stream;
+cudaStream_t process_stream() {
   static const cudaStream_t stream = [] {
     cudaStream_t created;
     check_cuda("no CUDA device can be used",
@@ -64,5 +89,7 @@ cudaStream_t compute_stream() {
   }();
   return stream;
 }
+
+cudaStream_t compute_stream() { return capture_stream ? capture_stream : process_stream(); }
 
 }  // namespace neurona

@@ -13,6 +13,7 @@
 #include "cuda/device.h"
 #include "cuda/graph.h"
 #include "cuda/runtime/check.h"
+#include "cuda/runtime/stream.h"
 #include "cuda/staging.h"
 
 namespace neurona {
@@ -26,23 +27,6 @@ size_t size_class(size_t bytes) {
   while (8 * step < bytes) step *= 2;
   return divide_up(bytes > kSmallest ? bytes : kSmallest, step) * step;
 }
-
-// Lets a thread that captures a step allocate memory, which is no part of the step: cudaMalloc is
-// forbidden to it only because it might wait for other streams. It comes to that rarely. A step has
-// been repeated as calls right before it is captured, so the pool has what it needs, unless another
-// thread takes it in between.
-class AllowedInCapture {
- public:
-  AllowedInCapture() { exchange(); }
-  ~AllowedInCapture() { exchange(); }
-  AllowedInCapture(const AllowedInCapture&) = delete;
-  AllowedInCapture& operator=(const AllowedInCapture&) = delete;
-
- private:
-  void exchange() { cudaThreadExchangeStreamCaptureMode(&mode_); }
-
-  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
-};
 
 class Pool {
  public:
@@ -72,6 +56,8 @@ class Pool {
 
   void* allocate_new(size_t size) {
     compute_stream();  // the first call says that there is no device, if so
+    // It comes to that rarely in a capture. A step has been repeated as calls right before it, so
+    // the pool has what it needs, unless another thread takes it in between.
     const AllowedInCapture allowed;
     void* memory = nullptr;
     cudaError_t status = cudaMalloc(&memory, size);

@@ -48,6 +48,11 @@ void let_wait(int64_t stream) { order(compute_stream(), stream_of(stream)); }
 
 void wait_for(int64_t stream) { order(stream_of(stream), compute_stream()); }
 
+void wait_for_own_stream() noexcept {
+  const AllowedInCapture allowed;
+  cudaStreamSynchronize(process_stream());
+}
+
 void wait_for_all_streams() noexcept {
   const std::unique_lock alone(captures());
   cudaDeviceSynchronize();

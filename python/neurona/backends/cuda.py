@@ -64,8 +64,8 @@ def extension() -> ModuleType:
         ) from None
     if found.device_count() == 0:
         raise RuntimeError(
-            "cuda: no CUDA device was found; an NVIDIA GPU and a driver for CUDA 13 "
-            "(580 or newer) are needed"
+            f"cuda: no CUDA device was found ({found.device_problem()}); an NVIDIA GPU is needed, "
+            "and a driver as new as the CUDA toolkit that neurona was built with"
         )
     use_extension(found)
     return found
