@@ -124,6 +124,11 @@ CONV2D = [
     Conv2d(1, 1, 3, 40, 4, 3, 3, 1, 0),
 ]
 CONV2D_EMPTY = Conv2d(0, 3, 6, 5, 4, 3, 3, 1, 1)
+CONV2D_BLOCKS = [  # several of Winograd's blocks of tiles, the last one partial
+    Conv2d(2, 68, 15, 14, 80, 5, 5, 1, 2),
+    Conv2d(2, 64, 30, 29, 80, 3, 3, 1, 1),
+    Conv2d(1, 1030, 29, 30, 5, 3, 3, 1, 1),
+]
 CONV2D_LARGE = [
     Conv2d(4, 16, 20, 20, 24, 3, 3, 1, 1),
     Conv2d(3, 32, 17, 17, 40, 1, 1),
@@ -131,15 +136,17 @@ CONV2D_LARGE = [
     Conv2d(3, 17, 9, 14, 50, 5, 5, 1, 0),  # its tiles of 2x2 for 5x5 taps
     Conv2d(2, 33, 13, 6, 16, 3, 3, 1, 2),
     Conv2d(2, 33, 13, 6, 16, 5, 5, 1, (4, 3)),
-    Conv2d(2, 68, 15, 14, 80, 5, 5, 1, 2),
-    Conv2d(2, 64, 30, 29, 80, 3, 3, 1, 1),
-    Conv2d(1, 1030, 29, 30, 5, 3, 3, 1, 1),  # several blocks of tiles, the last one partial
+    *CONV2D_BLOCKS,
+    *[case._replace(H=case.H // 2, W=case.W // 3) for case in CONV2D_BLOCKS],
     Conv2d(2, 70, 9, 9, 130, 3, 3, 2, 1),  # a gradient of the weights that is cut for the threads
     Conv2d(2, 58, 6, 5, 18, 3, 3, 2, 1),  # panels of 8 channels, the last one of 2
     Conv2d(4, 24, 20, 20, 24, 3, 3, 1, 1, 1, 24),
     Conv2d(9, 1, 28, 28, 6, 5, 5, 1, 2),
     Conv2d(1, 1, 130, 140, 4, 3, 3, 1, 1),  # too large for vectors of several pixels with AVX-512
 ]
+# What is large for the sake of the CPU's blocks alone: a device that the host emulates or
+# interprets takes seconds for each.
+FOR_THE_CPU = [*CONV2D_BLOCKS, *[case for i, case in enumerate(GEMM_STRIPS) if i % 3]]
 CONV2D_SMALLEST = [
     Conv2d(2, 2, 4, 5, 3, 3, 2, 1, 1),
     Conv2d(1, 4, 5, 4, 2, 2, 3, (2, 1), (0, 1), 1, 2),

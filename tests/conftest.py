@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import cases
 import compare
 import emulated
 import neurona._core as core
@@ -66,6 +67,20 @@ def compiled(request: pytest.FixtureRequest) -> Iterator[Backend]:
     threads = core.num_threads()
     yield from _use(request.param)
     core.set_num_threads(threads)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the shapes that a device on the host need not compute."""
+    if emulated.ON_A_GPU and not emulated.ON_PTX_MACHINE:
+        return
+
+    def is_spared(item: pytest.Item) -> bool:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        return parameters.get("backend") in DEVICES and parameters.get("case") in cases.FOR_THE_CPU
+
+    spared = [item for item in items if is_spared(item)]
+    items[:] = [item for item in items if not is_spared(item)]
+    config.hook.pytest_deselected(items=spared)
 
 
 def pytest_sessionfinish(session: Any) -> None:
