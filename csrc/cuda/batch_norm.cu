@@ -51,17 +51,17 @@ struct Normalization {
   }
 };
 
-__global__ void training_kernel(WideRows wide, BatchNormTraining options, const Moments* partials,
-                                Normalization normalization, float* mean, float* invstd) {
+__global__ void training_kernel(WideRows wide, int warps, BatchNormTraining options,
+                                const Moments* partials, Normalization normalization, float* mean,
+                                float* invstd) {
   wait_for_earlier_kernels();
-  const WarpChannel warp(wide);
-  const int64_t c = warp.channel;
-  if (c >= wide.channels) return;
+  const CombinedChannel own(wide, warps);
+  const int64_t c = own.channel;
   Moments batch{};
-  for (int64_t k = threadIdx.x; k < warp.partials; k += kWarpSize)
-    batch = merged(batch, partials[warp.partial(wide, k)]);
+  for (int64_t k = own.first; k < own.end; k += own.step)
+    batch = merged(batch, partials[own.partial(wide, k)]);
   batch = warp_merged(batch);
-  if (threadIdx.x != 0) return;
+  if (!own.combine(batch, [](const Moments& a, const Moments& b) { return merged(a, b); })) return;
   // Rounding may leave a tiny negative number where all values are equal; NaN stays.
   if (batch.m2 < 0) batch.m2 = 0;
   const double variance = batch.count > 0 ? batch.m2 / batch.count : 0,
@@ -98,6 +98,10 @@ __device__ inline float gated(float dy, float gate) { return gate <= 0 ? 0.0f : 
 struct GradientSums {
   double dy, product;  // of dy, and of dy (x - mean)
 };
+
+__device__ inline GradientSums added(const GradientSums& a, const GradientSums& b) {
+  return {a.dy + b.dy, a.product + b.product};
+}
 
 // Rows whose loads are under way together; all of a group's, of three arrays, would take more
 // registers than leave room for enough threads.
@@ -141,10 +145,9 @@ __global__ void gradient_sums_kernel(WideRows wide, const Item* dy, const Item* 
       sum[lane] = product[lane] = 0;
     }
   }
-  const auto added = [](const GradientSums& a, const GradientSums& b) {
-    return GradientSums{a.dy + b.dy, a.product + b.product};
-  };
-  leave_partials<Item>(wide, rows, own, added, partials);
+  leave_partials<Item>(
+      wide, rows, own, [](const GradientSums& a, const GradientSums& b) { return added(a, b); },
+      partials);
 }
 
 // dx = dy scale + (x - mean) slope + offset, in arrays one behind the other.
@@ -158,22 +161,20 @@ struct GradientCoefficients {
   }
 };
 
-__global__ void finish_gradient_kernel(WideRows wide, bool training, const GradientSums* partials,
-                                       const float* weight, const float* invstd,
-                                       GradientCoefficients coefficients, float* dweight,
-                                       float* dbias) {
+__global__ void finish_gradient_kernel(WideRows wide, int warps, bool training,
+                                       const GradientSums* partials, const float* weight,
+                                       const float* invstd, GradientCoefficients coefficients,
+                                       float* dweight, float* dbias) {
   wait_for_earlier_kernels();
-  const WarpChannel warp(wide);
-  const int64_t c = warp.channel;
-  if (c >= wide.channels) return;
-  GradientSums own{};
-  for (int64_t k = threadIdx.x; k < warp.partials; k += kWarpSize) {
-    const GradientSums part = partials[warp.partial(wide, k)];
-    own.dy += part.dy;
-    own.product += part.product;
-  }
-  const double sum = warp_sum(own.dy), product = warp_sum(own.product) * invstd[c];
-  if (threadIdx.x != 0) return;
+  const CombinedChannel own(wide, warps);
+  const int64_t c = own.channel;
+  GradientSums sums{};
+  for (int64_t k = own.first; k < own.end; k += own.step)
+    sums = added(sums, partials[own.partial(wide, k)]);
+  sums = {warp_sum(sums.dy), warp_sum(sums.product)};
+  if (!own.combine(sums, [](const GradientSums& a, const GradientSums& b) { return added(a, b); }))
+    return;
+  const double sum = sums.dy, product = sums.product * invstd[c];
   dbias[c] = static_cast<float>(sum);
   dweight[c] = static_cast<float>(product);
   const double scale = invstd[c] * (weight ? static_cast<double>(weight[c]) : 1),
@@ -187,11 +188,10 @@ __global__ void finish_gradient_kernel(WideRows wide, bool training, const Gradi
 // -- Passes over all elements ---------------------------------------------------------------------
 
 template <int kLanes>
-__global__ void normalize_kernel(Divisor groups, int64_t count, const Lanes<float, kLanes>* x,
-                                 const Lanes<float, kLanes>* mean,
-                                 const Lanes<float, kLanes>* scale,
-                                 const Lanes<float, kLanes>* bias, bool relu,
-                                 Lanes<float, kLanes>* y) {
+__global__ void __launch_bounds__(kBlock, kFullBlocks)
+    normalize_kernel(Divisor groups, int64_t count, const Lanes<float, kLanes>* x,
+                     const Lanes<float, kLanes>* mean, const Lanes<float, kLanes>* scale,
+                     const Lanes<float, kLanes>* bias, bool relu, Lanes<float, kLanes>* y) {
   wait_for_earlier_kernels();
   for (int64_t i = first_element(); i < count; i += element_stride()) {
     const int64_t c = divide(i, groups).remainder;
@@ -263,8 +263,8 @@ void batch_norm_training(const BatchNormShape& shape, const BatchNormTraining& o
     launch("batch_norm_moments", moments_kernel<Item>, overlapping(wide.summing()), wide,
            reinterpret_cast<const Item*>(x), partials.as<Moments>());
   });
-  launch("batch_norm_training", training_kernel, overlapping(wide.combining()), wide, options,
-         partials.as<Moments>(), normalization, mean, invstd);
+  launch("batch_norm_training", training_kernel, overlapping(wide.combining()), wide,
+         wide.combining_warps(), options, partials.as<Moments>(), normalization, mean, invstd);
   normalize(shape, normalization, x, options.relu, y);
 }
 
@@ -291,8 +291,8 @@ void batch_norm_backward(const BatchNormShape& shape, bool training, const float
            reinterpret_cast<const Item*>(x), mean, partials.as<GradientSums>());
   });
   launch("batch_norm_finish_gradient", finish_gradient_kernel, overlapping(wide.combining()), wide,
-         training, partials.as<GradientSums>(), weight, invstd, coefficients, gradients.dweight,
-         gradients.dbias);
+         wide.combining_warps(), training, partials.as<GradientSums>(), weight, invstd,
+         coefficients, gradients.dweight, gradients.dbias);
   with_lanes(shape.channels, {dy, gate, x, mean, gradients.dx}, [&](auto lanes) {
     constexpr int kLanes = decltype(lanes)::value;
     const int64_t groups = shape.channels / kLanes, count = shape.rows * groups;

@@ -51,18 +51,27 @@ struct RowLosses {
   float* loss;                 // null where the last block does not add them
   unsigned* counter;
 
-  // Every thread of a block asks for it.
+  // Every thread of a block asks for it. Rows that take more threads are never together.
+  template <int kThreads>
   __device__ MeanDivisor mean_divisor() const {
     if (!is_mean) return {1, 1};
-    if (divisor) return *divisor;
+    if (divisor || kThreads != kBlock) return *divisor;
     const double value = sum_of_rows(weight);
     return {value, 1 / value};
   }
 
   // Every thread calls it when the losses of the block's rows are written.
+  template <int kThreads>
   __device__ void finish(const MeanDivisor& mean) const {
-    if (!loss || !is_last_block(counter, gridDim.x)) return;
+    if (kThreads != kBlock || !loss || !is_last_block(counter, gridDim.x)) return;
     const double sum = sum_of_rows(ElementOf<float>{losses});
+    if (threadIdx.x == 0) *loss = static_cast<float>(sum / mean.value);
+  }
+  // The same where thread i of the only block has row i, whose loss is `own`: they need not go by
+  // way of memory. 0 where there is no such row.
+  __device__ void finish(const MeanDivisor& mean, float own) const {
+    if (!loss || gridDim.x > 1) return finish<kBlock>(mean);
+    const double sum = block_sum<kBlock>(0.0 + own);
     if (threadIdx.x == 0) *loss = static_cast<float>(sum / mean.value);
   }
 

@@ -42,7 +42,9 @@ struct Windows {
   // Positions are runs of kRunPixels in a band; a block is (groups, tiles of outputs, positions).
   int runs, rows_of_band, bands, positions, tiles, groups;
   int pitch, plane;  // of the image in shared memory
-  Divisor by_run, by_channels, by_filter_rows, by_taps_down;
+  int across, down;  // threads that bring a row of it, and rows at once
+  Divisor by_bands, by_run, by_channels, by_filter_rows, by_taps_down, by_across, by_positions,
+      by_tiles;
 
   __host__ __device__ int steps() const { return channels * taps_down; }  // (channel, row)
   __host__ __device__ int rows_read() const { return rows_of_band + taps_down - 1; }
@@ -53,28 +55,27 @@ struct Windows {
 template <int kChannels>
 __device__ inline void bring_image(const Windows& it, int n, int first_row, float* to) {
   constexpr int kLoads = 4;  // under way at once
-  const int h0 = first_row - it.padding_h, threads = static_cast<int>(blockDim.x),
-            in_row = it.pitch * (it.channels / kChannels), across = min(in_row, threads),
-            down = threads / across, own_row = static_cast<int>(threadIdx.x) / across,
+  const int h0 = first_row - it.padding_h, in_row = it.pitch * (it.channels / kChannels),
             line = it.width * it.channels;
-  if (own_row >= down) return;
+  const auto [own_row, first_in_row] = divide(static_cast<int>(threadIdx.x), it.by_across);
+  if (own_row >= it.down) return;
   const float* const image = it.image + int64_t{n} * it.height * line;
-  for (int i = static_cast<int>(threadIdx.x) % across; i < in_row; i += across) {
+  for (int i = first_in_row; i < in_row; i += it.across) {
     const auto place = divide(i, it.by_channels);
     const int channel = kChannels * place.remainder, w = place.quotient - it.padding_w;
     const unsigned rows_inside = w >= 0 && w < it.width ? it.height : 0;
     float* const plane = to + channel * it.plane + place.quotient;
-    for (int first = own_row; first < it.rows_read(); first += kLoads * down) {
+    for (int first = own_row; first < it.rows_read(); first += kLoads * it.down) {
       float values[kLoads][kChannels] = {};
       NEURONA_UNROLL
       for (int j = 0; j < kLoads; ++j) {
-        const int h = h0 + first + j * down;
+        const int h = h0 + first + j * it.down;
         if (static_cast<unsigned>(h) < rows_inside)
           read_wide<kChannels>(image + h * line + w * it.channels + channel, values[j]);
       }
       NEURONA_UNROLL
       for (int j = 0; j < kLoads; ++j) {
-        const int row = first + j * down;
+        const int row = first + j * it.down;
         if (row >= it.rows_read()) break;
         NEURONA_UNROLL
         for (int c = 0; c < kChannels; ++c) plane[c * it.plane + row * it.pitch] = values[j][c];
@@ -199,12 +200,15 @@ __device__ inline void store_groups(const Windows& it, const BiasedRows& target,
 
 template <int kTaps, int kOutputs>
 __global__ void __launch_bounds__(kMostThreads, 2) windows_kernel(Windows it, BiasedRows target) {
-  wait_for_earlier_kernels();
   NEURONA_DYNAMIC_SHARED(float4, memory);
   float* const image = reinterpret_cast<float*>(memory);
   float* const filters = image + it.channels * it.plane;
-  const int n = static_cast<int>(blockIdx.x) / it.bands,
-            first_row = static_cast<int>(blockIdx.x) % it.bands * it.rows_of_band;
+  const auto [n, band] = divide(static_cast<int>(blockIdx.x), it.by_bands);
+  const int first_row = band * it.rows_of_band;
+  const auto [outer, position] = divide(static_cast<int>(threadIdx.x), it.by_positions);
+  const auto [group, tile] = divide(outer, it.by_tiles);
+  const auto place = divide(position, it.by_run);
+  wait_for_earlier_kernels();
   if (it.by_channels.divisor == it.channels)
     bring_image<1>(it, n, first_row, image);
   else
@@ -212,18 +216,14 @@ __global__ void __launch_bounds__(kMostThreads, 2) windows_kernel(Windows it, Bi
   bring_filters<kTaps, kOutputs>(it, filters);
   __syncthreads();
 
-  const int position = static_cast<int>(threadIdx.x) % it.positions,
-            outer = static_cast<int>(threadIdx.x) / it.positions, tile = outer % it.tiles,
-            group = outer / it.tiles;
-  const auto place = divide(position, it.by_run);
   const bool has_pixels = place.quotient < it.rows_of_band && first_row + place.quotient < it.rows;
   float sums[kRunPixels][kOutputs] = {};
   if (has_pixels) {
     const int steps = it.steps(), steps_of_group = (steps + it.groups - 1) / it.groups,
               first = group * steps_of_group, end = min(steps, first + steps_of_group);
-    int r = first % it.taps_down;
-    const float* window = image + first / it.taps_down * it.plane +
-                          (place.quotient + r) * it.pitch + kRunPixels * place.remainder;
+    auto [channel, r] = divide(first, it.by_taps_down);
+    const float* window =
+        image + channel * it.plane + (place.quotient + r) * it.pitch + kRunPixels * place.remainder;
     const float* weights = filters + (tile * steps + first) * kTaps * kPadded<kOutputs>;
     for (int step = first; step < end; ++step) {
       multiply<kTaps>(window, weights, sums);
@@ -285,7 +285,13 @@ bool run(const char* name, Windows it, int64_t images, const RowTarget& target) 
   it.by_channels = Divisor(is_in_fours ? it.channels / 4 : it.channels);
   it.by_taps_down = Divisor(it.taps_down);
   it.by_filter_rows = Divisor(int64_t{it.is_turned ? it.outputs : it.channels} * it.taps_down);
+  it.by_bands = Divisor(it.bands);
+  it.by_positions = Divisor(it.positions);
+  it.by_tiles = Divisor(it.tiles);
   const int threads = it.positions * it.tiles * it.groups;
+  it.across = std::min(it.pitch * static_cast<int>(it.by_channels.divisor), threads);
+  it.down = threads / it.across;
+  it.by_across = Divisor(it.across);
   const size_t brought = static_cast<size_t>(it.channels) * it.plane +
                          static_cast<size_t>(it.tiles) * it.steps() * kTaps * kPadded<kOutputs>,
                exchanged = it.groups > 1 ? size_t{kMostThreads} * kRunPixels * kOutputs : 0,

@@ -34,7 +34,9 @@ struct Rows {
   int piece;              // floats that are copied at once: 1, 2 or 4
   int pixel, gap, pitch;  // in shared memory
   int first_pixel;        // where the first one lies
+  int across, down;       // threads that copy a row, and rows at once
   Divisor by_piece;       // pieces of a pixel
+  Divisor by_across;
 
   __host__ __device__ int place(int column) const {
     return column * pixel + column / kRunPixels * gap;
@@ -53,7 +55,7 @@ struct WindowGradient {
   int tiles, units;  // of outputs; (row of the filters, tile, channel) of a block
   int octets;        // 8 threads of all units, in a block
   int buffer;        // floats, of dy and x of an item
-  Divisor by_run;
+  Divisor by_bands, by_run;
   float* parts;        // (rows of the filters, slice, sum)
   double* bias_parts;  // (slice, output)
   unsigned* counters;
@@ -62,18 +64,17 @@ struct WindowGradient {
 template <int kPiece>
 __device__ inline void begin_rows(const Rows& it, const float* from, int line, int rows,
                                   float* to) {
-  const int threads = static_cast<int>(blockDim.x), across = min(it.pieces, threads),
-            down = threads / across, own_row = static_cast<int>(threadIdx.x) / across;
-  if (own_row >= down) return;
-  for (int i = static_cast<int>(threadIdx.x) % across; i < it.pieces; i += across) {
+  const auto [own_row, first] = divide(static_cast<int>(threadIdx.x), it.by_across);
+  if (own_row >= it.down) return;
+  for (int i = first; i < it.pieces; i += it.across) {
     const auto piece = divide(i, it.by_piece);
     const int channel = piece.remainder * kPiece;
     float* place = to + it.place(piece.quotient + it.first_pixel) + channel + own_row * it.pitch;
     const float* source = from + own_row * line + piece.quotient * it.channels + channel;
-    for (int row = own_row; row < rows; row += down) {
+    for (int row = own_row; row < rows; row += it.down) {
       begin_copy<kPiece * sizeof(float)>(place, source, true);
-      place += down * it.pitch;
-      source += down * line;
+      place += it.down * it.pitch;
+      source += it.down * line;
     }
   }
 }
@@ -92,8 +93,9 @@ struct Band {
 };
 
 __device__ inline Band band_of(const WindowGradient& it, int item, int first_tap) {
-  const int first_row = item % it.bands * it.rows_of_band;
-  return {item / it.bands, first_row, min(it.rows_of_band, it.rows - first_row),
+  const auto [n, band] = divide(item, it.by_bands);
+  const int first_row = band * it.rows_of_band;
+  return {n, first_row, min(it.rows_of_band, it.rows - first_row),
           first_row + first_tap - it.padding_h};
 }
 
@@ -198,7 +200,6 @@ __device__ inline void add_threads(const WindowGradient& it, float* memory,
 
 template <int kTaps, int kOutputs>
 __global__ void __launch_bounds__(kMostThreads, 1) window_gradient_kernel(WindowGradient it) {
-  wait_for_earlier_kernels();
   NEURONA_DYNAMIC_SHARED(float4, memory);
   float* const buffers = reinterpret_cast<float*>(memory);
   const int own = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x),
@@ -216,6 +217,7 @@ __global__ void __launch_bounds__(kMostThreads, 1) window_gradient_kernel(Window
   float sums[kTaps][kOutputs] = {};
   double bias = 0;
   Band band = band_of(it, first, first_tap);
+  wait_for_earlier_kernels();
   begin_item(it, band, buffers);
   commit_copies();
   for (int item = first; item < end; ++item) {
@@ -313,6 +315,12 @@ bool run(const Conv2dShape& shape, const float* dy, const float* x, float* dw, f
   share_out(it);
 
   const int threads = it.octets * it.units * kLanes;
+  it.by_bands = Divisor(it.bands);
+  for (Rows* rows : {&it.of_dy, &it.of_x}) {
+    rows->across = std::min(rows->pieces, threads);
+    rows->down = threads / rows->across;
+    rows->by_across = Divisor(rows->across);
+  }
   const auto columns = static_cast<unsigned>(it.taps_down / it.taps_together),
              slices = static_cast<unsigned>(divide_up(it.items, it.items_of_slice));
   const size_t added = static_cast<size_t>(kTaps * kOutputs) * (threads + threads / kLanes),

@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(Threads::kBlockThreads, 1) cross_entropy_kerne
   const bool is_row = number < problem.n;
   const float* x = line.input(problem.x);
   const RowSoftmax<Threads> softmax(line, x);
-  const MeanDivisor divisor = problem.losses.mean_divisor();
+  const MeanDivisor divisor = problem.losses.mean_divisor<Threads::kBlockThreads>();
 
   const int64_t label = is_row && problem.labels ? problem.labels[number] : kIgnoredLabel;
   const bool has_class = label != kIgnoredLabel, counts = is_row && (!problem.labels || has_class);
@@ -106,13 +106,16 @@ __global__ void __launch_bounds__(Threads::kBlockThreads, 1) cross_entropy_kerne
                                              return problem.share(begin, first + offset);
                                            });
   }
-  if (is_row && line.is_first_thread())
-    problem.losses.losses[number] = counts ? static_cast<float>(loss) : 0.0f;
+  const float own_loss = counts ? static_cast<float>(loss) : 0.0f;
+  if (is_row && line.is_first_thread()) problem.losses.losses[number] = own_loss;
   if (problem.dx)
     store_gradient(problem,
                    Row<Threads>{line, x, begin, first, own, counts, own_share, total_share},
                    softmax, divisor.inverse);
-  problem.losses.finish(divisor);
+  if constexpr (Threads::kIsStaged)
+    problem.losses.finish(divisor, own_loss);
+  else
+    problem.losses.finish<Threads::kBlockThreads>(divisor);
 }
 
 }  // namespace
@@ -133,7 +136,7 @@ void cross_entropy(const float* x, int64_t n, int64_t c, const CrossEntropyTarge
                         static_cast<float>(options.label_smoothing / static_cast<double>(c)),
                         reduction.rows(),
                         dx};
-  with_row_threads<HeldOfRows::kSome>(c, [&](auto threads) {
+  with_row_threads(c, [&](auto threads) {
     using Threads = decltype(threads);
     launch(kOp, cross_entropy_kernel<Threads>, overlapping(Threads::shape({n, c, 1}, 1)), problem);
   });

@@ -34,6 +34,13 @@ constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kWarpSize = 32;
 constexpr int kBlock = 256;  // threads, where nothing speaks for another number
 
+// Such blocks that a multiprocessor has threads for: of sm_80, 90 and 100 2048, of the others 1536.
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ % 100 != 0 || __CUDA_ARCH__ > 1000)
+constexpr int kFullBlocks = 6;
+#else
+constexpr int kFullBlocks = 8;
+#endif
+
 // The shape of a launch; an empty grid launches nothing.
 struct Launch {
   dim3 blocks, threads{kBlock};

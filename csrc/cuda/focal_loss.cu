@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(Threads::kBlockThreads, 1) focal_loss_kernel(P
   const int64_t row = line.number();
   const float* x = line.input(problem.x);
   const RowSoftmax<Threads> softmax(line, x);
-  const MeanDivisor divisor = problem.losses.mean_divisor();
+  const MeanDivisor divisor = problem.losses.mean_divisor<Threads::kBlockThreads>();
 
   const int64_t label = row < problem.n ? problem.labels[row] : kIgnoredLabel,
                 own = row * problem.c + label - line.first();
@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(Threads::kBlockThreads, 1) focal_loss_kernel(P
     });
     line.finish(problem.dx);
   }
-  problem.losses.finish(divisor);
+  problem.losses.finish<Threads::kBlockThreads>(divisor);
 }
 
 }  // namespace

@@ -69,14 +69,24 @@ struct RowThreads {
   // All values of the row's threads combined, in each of them.
   template <typename T, typename Combine>
   __device__ static T combined(T value, const Combine& combine) {
-    for (int distance = min(kThreads, kWarpSize) / 2; distance > 0; distance /= 2)
-      value = combine(value, __shfl_xor_sync(kAllLanes, value, distance));
+    const auto of_lanes = [&](T own) {
+      for (int distance = min(kThreads, kWarpSize) / 2; distance > 0; distance /= 2)
+        own = combine(own, __shfl_xor_sync(kAllLanes, own, distance));
+      return own;
+    };
+    value = of_lanes(value);
     if constexpr (kThreads <= kWarpSize) {
       return value;
     } else {
       NEURONA_SHARED(T, of_warp, [kThreads / kWarpSize]);
       if (threadIdx.x % kWarpSize == 0) of_warp[threadIdx.x / kWarpSize] = value;
       __syncthreads();
+      if constexpr (kThreads == kWarpSize * kWarpSize) {
+        // A warp for each lane: to read them all would take registers that hold elements.
+        value = of_warp[threadIdx.x % kWarpSize];
+        __syncthreads();
+        return of_lanes(value);
+      }
       value = of_warp[0];
       for (int warp = 1; warp < kThreads / kWarpSize; ++warp) value = combine(value, of_warp[warp]);
       __syncthreads();  // before the next call writes
@@ -149,6 +159,7 @@ struct ColumnThreads {
 template <typename Threads, typename Value, bool kHolds = (Threads::kHeld > 0)>
 class Held {
  public:
+  static constexpr bool kIsHeld = true;
   __device__ Held(const Share& share, const Value& value) {
     const int length = share.held_length();
     NEURONA_UNROLL
@@ -164,6 +175,7 @@ class Held {
 template <typename Threads, typename Value>
 class Held<Threads, Value, false> {
  public:
+  static constexpr bool kIsHeld = false;
   __device__ Held(const Share&, const Value& value) : value_(value) {}
   __device__ float operator()(const Spot& spot) const { return value_(spot); }
 
@@ -189,7 +201,7 @@ class Line {
   __device__ const float* input(const float* array, int number = 0) const {
     if constexpr (Threads::kIsStaged) {
       float* const place = StagedRows(view_).place(number);
-      StagedRows(view_).bring(array, place);
+      StagedRows(view_).template bring<Threads::kHeld>(array, place);
       return StagedRows(view_).own(place);
     } else {
       return array + share_.first;
@@ -210,11 +222,11 @@ class Line {
   __device__ Held<Threads, Value> held(const Value& value) const {
     return {share_, value};
   }
-  // For another array than the one that is held. A block that holds a long row has registers for
-  // one; of the other L2 still has what few blocks to a multiprocessor ask for again.
+  // For another array than the one that is held. Of the longest rows a block has registers for one;
+  // of the other L2 still has what few blocks to a multiprocessor ask for again.
   template <typename Value>
   __device__ auto held_beside(const Value& value) const {
-    constexpr bool kHolds = Threads::kHeld > 0 && Threads::kBlockThreads == kBlock;
+    constexpr bool kHolds = 0 < Threads::kHeld && Threads::kBlockThreads <= 512;
     return Held<Threads, Value, kHolds>{share_, value};
   }
 
@@ -228,6 +240,40 @@ class Line {
     } else {
       const int64_t length = share_.end - share_.first;
       for (int64_t offset = 0; offset < length; offset += share_.step) body(Spot{offset, 0});
+    }
+  }
+
+  // body(spot, value(spot)) for each; of values that no registers hold several are asked for before
+  // the first is used, since each is far away.
+  template <typename Value, typename Body>
+  __device__ void for_each_of(const Value& value, const Body& body) const {
+    constexpr int kTogether = Threads::kHeld == 0 || Threads::kBlockThreads > 512 ? 4 : 8;
+    float values[kTogether];
+    if constexpr (Value::kIsHeld) {
+      for_each([&](const Spot& at) { body(at, value(at)); });
+    } else if constexpr (Threads::kHeld > 0) {
+      const int length = share_.held_length();
+      const auto spot = [](int k) { return Spot{k * Threads::kStep, k}; };
+      NEURONA_UNROLL
+      for (int begin = 0; begin < Threads::kHeld; begin += kTogether) {
+        NEURONA_UNROLL
+        for (int k = 0; k < kTogether; ++k)
+          if (spot(begin + k).offset < length) values[k] = value(spot(begin + k));
+        NEURONA_UNROLL
+        for (int k = 0; k < kTogether; ++k)
+          if (spot(begin + k).offset < length) body(spot(begin + k), values[k]);
+      }
+    } else {
+      const int64_t length = share_.end - share_.first, step = share_.step;
+      NEURONA_NO_UNROLL
+      for (int64_t offset = 0; offset < length; offset += kTogether * step) {
+        NEURONA_UNROLL
+        for (int k = 0; k < kTogether; ++k)
+          if (offset + k * step < length) values[k] = value(Spot{offset + k * step, 0});
+        NEURONA_UNROLL
+        for (int k = 0; k < kTogether; ++k)
+          if (offset + k * step < length) body(Spot{offset + k * step, 0}, values[k]);
+      }
     }
   }
 
@@ -248,6 +294,16 @@ class Line {
       return sum_from_memory([&](int64_t offset) { return term({offset, 0}); });
     float run = 0;
     for_each([&](const Spot& spot) { run += term(spot); });
+    return Threads::combined(0.0 + run, Add{});
+  }
+
+  // Of term(spot, value(spot)), with the values as for_each_of() has them.
+  template <typename Value, typename Term>
+  __device__ double sum_of(const Value& value, const Term& term) const {
+    if constexpr (Threads::kHeld == 0 || Value::kIsHeld)
+      return sum([&](const Spot& at) { return term(at, value(at)); });
+    float run = 0;
+    for_each_of(value, [&](const Spot& at, float own) { run += term(at, own); });
     return Threads::combined(0.0 + run, Add{});
   }
 
@@ -280,10 +336,9 @@ class Line {
 // What a block of kBlock threads holds of a row, at most.
 constexpr int64_t kMostOfBlock = 32 * kBlock;
 
-// What a kernel has registers for beside its own: most of them; few enough to hold 32 elements of
-// the longest rows instead of 64; or two arrays, of which a block takes rows that a warp would need
-// so many for.
-enum class HeldOfRows { kMost, kSome, kTwoArrays };
+// What a kernel has registers for beside its own: most of them; or two arrays, of which a block
+// takes rows that a warp would need so many for.
+enum class HeldOfRows { kMost, kTwoArrays };
 
 // Calls body with the threads that suit rows of this length.
 template <HeldOfRows kHeld = HeldOfRows::kMost, typename Body>
@@ -303,8 +358,13 @@ void with_row_threads(int64_t length, const Body& body) {
   }
   if (length <= kMostOfBlock) return body(RowThreads<kBlock, 32>{});
   if (length <= 32 * kLongThreads) return body(RowThreads<kLongThreads, 32>{});
-  if constexpr (kHeld == HeldOfRows::kMost)
-    if (length <= 64 * kLongThreads) return body(RowThreads<kLongThreads, 64>{});
+  // With registers for 64 elements, or else in a block of twice the threads.
+  if (length <= 64 * kLongThreads) {
+    if constexpr (kHeld == HeldOfRows::kMost)
+      return body(RowThreads<kLongThreads, 64>{});
+    else
+      return body(RowThreads<2 * kLongThreads, 32>{});
+  }
   body(RowThreads<kBlock, 0>{});
 }
 

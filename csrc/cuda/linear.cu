@@ -97,6 +97,7 @@ struct BiasGradient {
     const int lane = threadIdx.x / kSummedColumns;
     const int64_t column = int64_t{number} * kSummedColumns + threadIdx.x % kSummedColumns;
     double sum = 0;
+    wait_for_earlier_kernels();
     if (column < dy.columns)
       sum = sum_of_steps(dy.x + column, lane, dy.rows, int64_t{kLanes}, dy.stride);
     sum = sum_of_lanes<kSummedColumns>(sum, of_warp);
@@ -112,7 +113,6 @@ using WeightProduct = SmallProduct<kTile, DenseSource<false>, DenseSource<false>
 template <int kTile, int kWidth>
 __global__ void __launch_bounds__(kProductThreads, 2)
     linear_gradients_kernel(DataProduct<kTile> dx, WeightProduct<kTile> dw, BiasGradient db) {
-  wait_for_earlier_kernels();
   using Tile = PlainTile<kTile, kTile>;
   NEURONA_SHARED(Four, fours, [Tile::kStages * Tile::kPart / 4]);
   unsigned number = blockIdx.x;

@@ -27,13 +27,30 @@ struct StepTensor {
 
 // 64 tensors stay below the 4 KiB that all parameters of a kernel may take.
 constexpr int kMostTensors = 64;
-constexpr int64_t kChunk = 16 * kBlock;  // elements
+
+// What a block changes at a time: these elements of a tensor, the first of which in fours.
+struct StepChunk {
+  StepTensor tensor;
+  int64_t first, last, in_fours;
+};
 
 struct StepTable {
-  int count;
+  int count, chunk;           // elements of a chunk
   int64_t end[kMostTensors];  // in chunks, those of the tensors before included
   StepTensor tensor[kMostTensors];
 
+  __device__ int64_t chunks() const { return end[count - 1]; }
+  __device__ StepChunk operator[](int64_t number) const {
+    const int of = tensor_of(number);
+    const StepTensor own = tensor[of];
+    uintptr_t places = reinterpret_cast<uintptr_t>(own.g);
+    for (const float* array : own.arrays) places |= reinterpret_cast<uintptr_t>(array);
+    const int64_t first = (number - (of > 0 ? end[of - 1] : 0)) * chunk,
+                  last = first + chunk < own.size ? first + chunk : own.size;
+    return {own, first, last, places % sizeof(float4) == 0 ? (last - first) / 4 * 4 : 0};
+  }
+
+ private:
   __device__ int tensor_of(int64_t chunk) const {
     int first = 0, last = count - 1;
     while (first < last) {
@@ -83,24 +100,35 @@ __device__ inline void step_one(const Rule& rule, const StepTensor& tensor, int6
 
 template <typename Rule>
 __global__ void step_kernel(Rule rule, StepTable table, const FinishTable* finish) {
-  wait_for_earlier_kernels();
   const unsigned blocks = finish ? gridDim.x - 1 : gridDim.x;
-  if (blockIdx.x == blocks) return finish_by_block(*finish);
-  if constexpr (requires { rule.prepare(); }) rule.prepare();
-  for (int64_t chunk = blockIdx.x; chunk < table.end[table.count - 1]; chunk += blocks) {
-    const int number = table.tensor_of(chunk);
-    const StepTensor tensor = table.tensor[number];
-    uintptr_t places = reinterpret_cast<uintptr_t>(tensor.g);
-    for (int a = 0; a < Rule::kArrays; ++a) places |= reinterpret_cast<uintptr_t>(tensor.arrays[a]);
-
-    const int64_t first = (chunk - (number > 0 ? table.end[number - 1] : 0)) * kChunk;
-    const int64_t last = first + kChunk < tensor.size ? first + kChunk : tensor.size;
-    const int64_t in_fours = places % sizeof(float4) == 0 ? (last - first) / 4 * 4 : 0;
-    for (int64_t i = 4 * threadIdx.x; i < in_fours; i += 4 * kBlock)
-      step_four(rule, tensor, first + i);
-    for (int64_t i = first + in_fours + threadIdx.x; i < last; i += kBlock)
-      step_one(rule, tensor, i);
+  if (blockIdx.x == blocks) {
+    wait_for_earlier_kernels();
+    return finish_by_block(*finish);
   }
+  // The first chunk is looked up while the kernel before still runs.
+  int64_t number = blockIdx.x;
+  StepChunk chunk = table[number];
+  wait_for_earlier_kernels();
+  if constexpr (requires { rule.prepare(); }) rule.prepare();
+  while (true) {
+    for (int64_t i = 4 * threadIdx.x; i < chunk.in_fours; i += 4 * kBlock)
+      step_four(rule, chunk.tensor, chunk.first + i);
+    for (int64_t i = chunk.first + chunk.in_fours + threadIdx.x; i < chunk.last; i += kBlock)
+      step_one(rule, chunk.tensor, i);
+    number += blocks;
+    if (number >= table.chunks()) break;
+    chunk = table[number];
+  }
+}
+
+// A thread has four elements of a chunk at a time, which come from far away before the next are
+// asked for: so of few elements it has no more than that, and the blocks are spread over the GPU.
+inline int elements_of_chunk(const std::vector<StepTensor>& tensors) {
+  constexpr int kLeast = 4 * kBlock, kMost = 16 * kBlock;
+  constexpr int64_t kEnoughChunks = 132 * 8;  // fill the largest GPU
+  int64_t elements = 0;
+  for (const StepTensor& tensor : tensors) elements += tensor.size;
+  return elements <= kEnoughChunks * kLeast ? kLeast : kMost;
 }
 
 template <typename Rule>
@@ -108,6 +136,7 @@ void step_all(const char* name, const Rule& rule, const std::vector<StepTensor>&
   static_assert(Rule::kArrays <= kMostStepArrays &&
                 sizeof(Rule) + sizeof(StepTable) + sizeof(void*) <= 4096);
   StepTable table{};
+  table.chunk = elements_of_chunk(tensors);
   const auto run = [&] {
     if (table.count == 0) return;
     Launch shape = overlapping(over_elements(table.end[table.count - 1] * kBlock));
@@ -120,7 +149,7 @@ void step_all(const char* name, const Rule& rule, const std::vector<StepTensor>&
   for (const StepTensor& tensor : tensors) {
     if (tensor.size == 0) continue;
     const int64_t before = table.count > 0 ? table.end[table.count - 1] : 0;
-    table.end[table.count] = before + divide_up(tensor.size, kChunk);
+    table.end[table.count] = before + divide_up(tensor.size, int64_t{table.chunk});
     table.tensor[table.count++] = tensor;
     if (table.count == kMostTensors) run();
   }

@@ -46,13 +46,13 @@ struct Sum {
       for (int k = 0; k < kRun; ++k) run += lane.at(i + k * lane.step);
       total += run;
     }
+    // Zeros change no sum: one that starts with +0 is never -0.
     float rest[kRun];
     NEURONA_UNROLL
     for (int k = 0; k < kRun; ++k)
       rest[k] = i + k * lane.step < lane.end ? lane.at(i + k * lane.step) : 0;
     NEURONA_UNROLL
-    for (int k = 0; k < kRun; ++k)
-      if (i + k * lane.step < lane.end) total += rest[k];
+    for (int k = 0; k < kRun; ++k) total += rest[k];
     return total;
   }
   __device__ static Result joined(Result a, Result b) { return a + b; }
@@ -77,21 +77,24 @@ struct Largest {
   __device__ static Result nothing() { return {-INFINITY, INT64_MAX}; }
   __device__ static Result of(const Lane& lane, int64_t number) {
     if (lane.first >= lane.end) return nothing();
-    constexpr int kTogether = 8;  // loads that are under way together
-    Result best{lane.at(lane.first), lane.first};
-    int64_t i = lane.first + lane.step;
-    for (; i + (kTogether - 1) * lane.step < lane.end; i += kTogether * lane.step) {
-      float values[kTogether];
+    Result best{-INFINITY, lane.first};  // which the first term beats or equals
+    int64_t i = lane.first;
+    for (; i + (kRun - 1) * lane.step < lane.end; i += kRun * lane.step) {
+      float values[kRun];
       NEURONA_UNROLL
-      for (int k = 0; k < kTogether; ++k) values[k] = lane.at(i + k * lane.step);
+      for (int k = 0; k < kRun; ++k) values[k] = lane.at(i + k * lane.step);
       NEURONA_UNROLL
-      for (int k = 0; k < kTogether; ++k)
+      for (int k = 0; k < kRun; ++k)
         if (beats(values[k], best.value)) best = {values[k], i + k * lane.step};
     }
-    for (; i < lane.end; i += lane.step) {
-      const float v = lane.at(i);
-      if (beats(v, best.value)) best = {v, i};
-    }
+    // Together too: one by one they would take as long as many whole runs. -inf beats nothing.
+    float rest[kRun];
+    NEURONA_UNROLL
+    for (int k = 0; k < kRun; ++k)
+      rest[k] = i + k * lane.step < lane.end ? lane.at(i + k * lane.step) : -INFINITY;
+    NEURONA_UNROLL
+    for (int k = 0; k < kRun; ++k)
+      if (beats(rest[k], best.value)) best = {rest[k], i + k * lane.step};
     return {best.value, number + best.number};
   }
   __device__ static Result joined(const Result& a, const Result& b) {
@@ -178,8 +181,9 @@ __device__ typename Kind::Result lane_result(const Shape& shape, const float* x,
 }
 
 template <typename Kind>
-__global__ void reduce_kernel(Kind kind, Shape shape, const float* x,
-                              typename Kind::Result* partial) {
+__global__ void __launch_bounds__(kBlock, 4)
+    reduce_kernel(Kind kind, Shape shape, const float* x, typename Kind::Result* partial) {
+  wait_for_earlier_kernels();
   const int64_t per_block = kBlock / shape.team.lanes;
   const int64_t tiles = (shape.output_count + per_block - 1) / per_block;
   for (int64_t task = blockIdx.x; task < tiles * shape.parts; task += gridDim.x) {
@@ -205,6 +209,7 @@ __global__ void reduce_kernel(Kind kind, Shape shape, const float* x,
 // One warp for each output, over its parts.
 template <typename Kind>
 __global__ void join_parts_kernel(Kind kind, Shape shape, const typename Kind::Result* partial) {
+  wait_for_earlier_kernels();
   const Team team{kWarpSize, true};
   constexpr int64_t kPerBlock = kBlock / kWarpSize;
   for (int64_t first = blockIdx.x * kPerBlock; first < shape.output_count;
@@ -258,11 +263,11 @@ void reduce(const char* name, const Kind& kind, const Shape& shape, const float*
   const bool one_part = shape.parts == 1;
   const Workspace partial(one_part ? 0 : shape.output_count * shape.parts * sizeof(Result));
   const int64_t tiles = divide_up(shape.output_count, kBlock / shape.team.lanes);
-  launch(name, reduce_kernel<Kind>, over_elements(tiles * shape.parts * kBlock), kind, shape, x,
-         partial.as<Result>());
+  launch(name, reduce_kernel<Kind>, overlapping(over_elements(tiles * shape.parts * kBlock)), kind,
+         shape, x, partial.as<Result>());
   if (one_part) return;
-  launch(name, join_parts_kernel<Kind>, over_elements(shape.output_count * kWarpSize), kind, shape,
-         partial.as<Result>());
+  launch(name, join_parts_kernel<Kind>, overlapping(over_elements(shape.output_count * kWarpSize)),
+         kind, shape, partial.as<Result>());
 }
 
 }  // namespace

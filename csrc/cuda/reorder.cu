@@ -111,12 +111,13 @@ struct Walk {
 template <bool kAllRows>
 __global__ void reorder_long_kernel(const float* x, int64_t count, Tiles tiles, float* y,
                                     LongTile shape) {
-  wait_for_earlier_kernels();
   NEURONA_SHARED(float, tile, [LongTile::kSpace]);
   const int pitch = shape.pitch;
   const Walk along_x(shape.columns), along_y(shape.rows);
-  for (int64_t number = blockIdx.x; number < count; number += gridDim.x) {
-    const auto place = tiles[number];
+  int64_t number = blockIdx.x;
+  auto place = tiles[number];
+  wait_for_earlier_kernels();
+  while (true) {
     const int64_t row = place.down * shape.rows, column = place.across * shape.columns;
     const int own_rows = static_cast<int>(min(int64_t{shape.rows}, tiles.rows - row)),
               own_columns = static_cast<int>(min(int64_t{shape.columns}, tiles.columns - column));
@@ -135,6 +136,9 @@ __global__ void reorder_long_kernel(const float* x, int64_t count, Tiles tiles, 
       if (at.within < own_rows)
         to[kAllRows ? int64_t{e} : at.line * tiles.rows + at.within] =
             tile[at.within * pitch + at.line];
+    number += gridDim.x;
+    if (number >= count) break;
+    place = tiles[number];
     __syncthreads();  // before the next tile is written
   }
 }

@@ -130,7 +130,10 @@ template <typename Index, int kLanes>
 __device__ inline Lanes<float, kLanes> read_rows(const Taps& rows, Index row, Index line,
                                                  const Lanes<float, kLanes>* x) {
   const Lanes<float, kLanes> below = x[rows.below[row] * line];
-  return rows.above ? mixed(below, x[rows.above[row] * line], rows.part[row]) : below;
+  if (!rows.above) return below;
+  // By name: of an element that is only referred to nvcc makes a load for each lane.
+  const Lanes<float, kLanes> above = x[rows.above[row] * line];
+  return mixed(below, above, rows.part[row]);
 }
 
 template <typename Index, int kLanes>

@@ -46,9 +46,10 @@ __global__ void __launch_bounds__(Threads::kBlockThreads, 1)
   float* own_dx = line.output(dx);
   const auto upstream = line.held([=](const Spot& at) { return own_dy[at.offset]; });
   const auto value = line.held_beside([=](const Spot& at) { return own_y[at.offset]; });
-  const auto dot =
-      static_cast<float>(line.sum([&](const Spot& at) { return upstream(at) * value(at); }));
-  line.for_each([&](const Spot& at) { own_dx[at.offset] = value(at) * (upstream(at) - dot); });
+  const auto dot = static_cast<float>(
+      line.sum_of(value, [&](const Spot& at, float own) { return upstream(at) * own; }));
+  line.for_each_of(
+      value, [&](const Spot& at, float own) { own_dx[at.offset] = own * (upstream(at) - dot); });
   line.finish(dx);
 }
 
@@ -61,7 +62,9 @@ __global__ void __launch_bounds__(Threads::kBlockThreads, 1)
   const auto upstream = line.held([=](const Spot& at) { return own_dy[at.offset]; });
   const auto value = line.held_beside([=](const Spot& at) { return own_y[at.offset]; });
   const auto sum = static_cast<float>(line.sum(upstream));
-  line.for_each([&](const Spot& at) { own_dx[at.offset] = upstream(at) - expf(value(at)) * sum; });
+  line.for_each_of(value, [&](const Spot& at, float own) {
+    own_dx[at.offset] = upstream(at) - expf(own) * sum;
+  });
   line.finish(dx);
 }
 

@@ -27,18 +27,32 @@ class StagedRows {
   }
   __device__ float* own(float* place) const { return place + threadIdx.x * pitch_; }
 
-  // From the device's memory; behind it, all threads see all rows.
+  // From the device's memory; behind it, all threads see all rows. Rows have at most kLongest
+  // elements, all of which are asked for before the first one comes: in a loop whose turns the
+  // compiler does not know, each would wait for the one before.
+  template <int kLongest>
   __device__ void bring(const float* array, float* place) const {
+    constexpr int kTurns = (kLongest + 3) / 4;
     const float* const from = array + first();
     const int fours = is_aligned(from) ? count() / 4 : 0;
-    for (int i = threadIdx.x; i < fours; i += kBlock) {
-      const float4 four = reinterpret_cast<const float4*>(from)[i];
+    float4 own[kTurns];
+    NEURONA_UNROLL
+    for (int turn = 0; turn < kTurns; ++turn) {
+      const int i = turn * kBlock + static_cast<int>(threadIdx.x);
+      if (i < fours) own[turn] = reinterpret_cast<const float4*>(from)[i];
+    }
+    NEURONA_UNROLL
+    for (int turn = 0; turn < kTurns; ++turn) {
+      const int i = turn * kBlock + static_cast<int>(threadIdx.x);
+      if (i >= fours) continue;
+      const float4 four = own[turn];
       float* const to = place + shifted(4 * i);
       if (pitch_ == length_)
         *reinterpret_cast<float4*>(to) = four;
       else
         to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
     }
+    NEURONA_NO_UNROLL
     for (int i = 4 * fours + static_cast<int>(threadIdx.x); i < count(); i += kBlock)
       place[shifted(i)] = from[i];
     __syncthreads();
@@ -49,12 +63,14 @@ class StagedRows {
     __syncthreads();
     float* const to = array + first();
     const int fours = is_aligned(to) ? count() / 4 : 0;
+    NEURONA_NO_UNROLL
     for (int i = threadIdx.x; i < fours; i += kBlock) {
       const float* from = place + shifted(4 * i);
       __stwb(reinterpret_cast<float4*>(to) + i,
              pitch_ == length_ ? *reinterpret_cast<const float4*>(from)
                                : make_float4(from[0], from[1], from[2], from[3]));
     }
+    NEURONA_NO_UNROLL
     for (int i = 4 * fours + static_cast<int>(threadIdx.x); i < count(); i += kBlock)
       to[i] = place[shifted(i)];
   }

@@ -43,7 +43,7 @@ constexpr int64_t kTermsOfBlock = 8 * kBlock;
 // Calls finish(sum of term(i) over i < count) once, on the device.
 template <typename Term, typename Finish>
 void total(const char* name, int64_t count, const Term& term, const Finish& finish) {
-  constexpr int64_t kMostBlocks = 2 * kBlock;  // which one adds with two terms for each thread
+  constexpr int64_t kMostBlocks = 132 * 8;  // which fill the largest GPU: loads are far away
   const int64_t wanted = divide_up(count, kTermsOfBlock);
   const int64_t blocks = wanted < 1 ? 1 : wanted < kMostBlocks ? wanted : kMostBlocks;
   const Workspace parts(blocks == 1 ? 0 : blocks * sizeof(double));

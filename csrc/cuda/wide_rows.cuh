@@ -16,6 +16,8 @@ constexpr int kTileThreads = kWarpSize, kTileRows = kBlock / kTileThreads;
 constexpr int kFewestRows = 16, kMostRows = 128;
 // Rows that are summed before they are added to the sum of the others, for accuracy.
 constexpr int kGroupRows = 8;
+// Of a block of a combining kernel.
+constexpr int kCombiningWarps = kBlock / kWarpSize;
 
 // Few channels would leave lanes without work. Rows are therefore merged until they are about 128
 // wide: each channel then stands in `merged` columns of a wide row. The last wide row may end
@@ -50,9 +52,12 @@ struct WideRows {
   Launch summing() const {
     return {dim3(static_cast<unsigned>(tiles * pieces)), dim3(kTileThreads, kTileRows)};
   }
+  // Warps that combine the partial results of a channel. Each thread reads its own one after the
+  // other: of many it takes a whole block, or the kernel, which does little else, would be long.
+  int combining_warps() const { return merged * pieces > 4 * kWarpSize ? kCombiningWarps : 1; }
   Launch combining() const {
-    constexpr int kWarps = kBlock / kWarpSize;
-    return {dim3(static_cast<unsigned>(divide_up(channels, kWarps))), dim3(kWarpSize, kWarps)};
+    return {dim3(static_cast<unsigned>(divide_up(channels * combining_warps(), kCombiningWarps))),
+            dim3(kWarpSize, kCombiningWarps)};
   }
 };
 
@@ -110,16 +115,34 @@ __device__ inline void leave_partials(const WideRows& wide, const ThreadRows<Ite
   partials[column * wide.pieces + rows.piece] = result;
 }
 
-// The channel of a warp of a combining kernel, and its partial results.
-struct WarpChannel {
-  int64_t channel, partials;
+// The channel of a thread of a combining kernel, and its partial results: first, first + step, ...
+struct CombinedChannel {
+  int warps;  // of a channel
+  int64_t channel, first, step, end;
 
-  __device__ explicit WarpChannel(const WideRows& wide)
-      : channel(static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y),
-        partials(wide.merged * wide.pieces) {}
+  __device__ CombinedChannel(const WideRows& wide, int warps_of_channel)
+      : warps(warps_of_channel),
+        channel((static_cast<int64_t>(blockIdx.x) * kCombiningWarps + threadIdx.y) / warps),
+        first(static_cast<int64_t>(threadIdx.y) % warps * kWarpSize + threadIdx.x),
+        step(warps * kWarpSize),
+        end(channel < wide.channels ? wide.merged * wide.pieces : 0) {}
 
   __device__ int64_t partial(const WideRows& wide, int64_t k) const {
-    return (channel + k / wide.pieces * wide.channels) * wide.pieces + k % wide.pieces;
+    const auto number = static_cast<unsigned>(k), pieces = static_cast<unsigned>(wide.pieces);
+    return (channel + number / pieces * wide.channels) * wide.pieces + number % pieces;
+  }
+
+  // Those of the warps, of which each first lane has one, by merged(a, b); true in one thread of
+  // each channel that there is, which has the result. Every thread of the block asks for it.
+  template <typename Result, typename Merge>
+  __device__ bool combine(Result& own, const Merge& merge) const {
+    NEURONA_SHARED(Result, of_warp, [kCombiningWarps]);
+    const int warp = threadIdx.y;
+    if (threadIdx.x == 0) of_warp[warp] = own;
+    __syncthreads();
+    if (threadIdx.x != 0 || warp % warps != 0 || end == 0) return false;
+    for (int i = 1; i < warps; ++i) own = merge(own, of_warp[warp + i]);
+    return true;
   }
 };
 

@@ -52,6 +52,8 @@
 
 namespace neurona {
 
+constexpr int kSmallPlainTile = 32, kSmallestPlainTile = 16;
+
 // How a block shares a tile of kM x kN.
 template <int kM, int kN>
 struct PlainTile {
@@ -138,7 +140,9 @@ struct alignas(16) Four {
   float at[4];
 };
 
-// What the block of this number does, with kStages parts of shared memory.
+// What the block of this number does, with kStages parts of shared memory. It waits for earlier
+// kernels itself: until then it finds its place, a few hundred cycles of divisions and of kernel
+// parameters that nobody has read before, which pass while the kernel before still runs.
 template <int kTileM, int kTileN, int kWidth, typename SourceA, typename SourceB, typename Target>
 __device__ inline void multiply_tile(unsigned number, float* const memory,
                                      const ProductShape& shape, const ProductGrid& grid,
@@ -156,6 +160,7 @@ __device__ inline void multiply_tile(unsigned number, float* const memory,
                                                                 slice.first_k);
   PartCopier<kTileN, kDepths, kWidth, Layout, SourceB> copier_b(b, place.batch, first_n,
                                                                 slice.first_k);
+  wait_for_earlier_kernels();
   if (slice.count > 0) {
     copier_a.begin_first(slice.first_depths, memory);
     copier_b.begin_first(slice.first_depths, memory + kPartA);
@@ -169,6 +174,16 @@ __device__ inline void multiply_tile(unsigned number, float* const memory,
     commit_copies();  // beyond the end a group of nothing, so that waits count it alike
   };
   for (int stage = 1; stage < kStages - 1; ++stage) begin_next(stage, memory + stage * kPart);
+
+  // The bias is far away: of the smallest tiles, which are taken where there is little else to do
+  // and have registers for it, it is asked for here and not when the sums are there.
+  constexpr bool kAsksEarly = kTileM <= kSmallestPlainTile && kTileN <= kSmallestPlainTile;
+  const auto column_left = [&](int j) {
+    return first_n + j * kSpan<kTileN> + 4 * (threadIdx.x % Tile::kAcross);
+  };
+  typename Target::template Columns<4> columns[Tile::kRunsN];
+  if (kAsksEarly && threadIdx.x < Tile::kThreadsLeft)
+    ask_columns<4>(output.target, place.batch, shape, column_left, columns);
 
   using ViewA = PartView<kTileM, kDepths, SourceA::kDepthIsContiguous>;
   using ViewB = PartView<kTileN, kDepths, SourceB::kDepthIsContiguous>;
@@ -214,11 +229,12 @@ __device__ inline void multiply_tile(unsigned number, float* const memory,
         !add_slices<kRows * kRuns>(output.parts, place, grid, output.counters, memory, left_of))
       return;
     if (threadIdx.x >= Tile::kThreadsLeft) return;
+    if constexpr (!kAsksEarly)
+      ask_columns<4>(output.target, place.batch, shape, column_left, columns);
     store_runs<4, kRows, kRuns>(
-        output.target, place.batch, shape,
+        output.target, place.batch, shape, columns,
         [&](int i) { return first_m + (i * kProductThreads + threadIdx.x) / Tile::kAcross; },
-        [&](int j) { return first_n + j * kSpan<kTileN> + 4 * (threadIdx.x % Tile::kAcross); },
-        [&](int i, int j) { return left[i][j]; });
+        column_left, [&](int i, int j) { return left[i][j]; });
   }
 }
 
@@ -227,7 +243,6 @@ __global__ void __launch_bounds__(kProductThreads,
                                   blocks_at_once<kTileM, kTileN, kWidth, SourceA, SourceB>())
     product_kernel(ProductShape shape, ProductGrid grid, SourceA a, SourceB b,
                    ProductOutput<Target> output) {
-  wait_for_earlier_kernels();
   using Tile = PlainTile<kTileM, kTileN>;
   NEURONA_SHARED(Four, fours, [Tile::kStages * Tile::kPart / 4]);
   multiply_tile<kTileM, kTileN, kWidth>(blockIdx.x, fours[0].at, shape, grid, a, b, output);
@@ -254,7 +269,6 @@ void plain_product_by(const char* name, const ProductShape& shape, const SourceA
               kTileN, shape, a, b, target);
 }
 
-constexpr int kSmallPlainTile = 32, kSmallestPlainTile = 16;
 inline bool takes_small_tiles(const ProductShape& shape) {
   return shape.m <= kSmallPlainTile || shape.n <= kSmallPlainTile || !enough_tiles(shape, 64, 64);
 }

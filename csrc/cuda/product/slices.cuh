@@ -30,17 +30,13 @@ __device__ inline void store_run(const Target& target, const typename Target::Ro
 // Stores what a thread holds of a tile: kRows rows, row(i) in the matrix, of kRuns runs of kRun
 // columns each, from column(j) on, both ascending; sums(i, j) is a Run. What can be asked once is:
 // most tiles lie inside of the matrix, and their runs where one instruction may store them. What
-// the columns have in common is held in registers meanwhile: callers with many runs give a few at
-// a time.
+// the columns have in common, `columns`, is held in registers meanwhile: callers with many runs
+// give a few at a time.
 template <int kRun, int kRows, int kRuns, typename Target, typename Row, typename Column,
           typename Sums>
 __device__ inline void store_runs(const Target& target, int64_t batch, const ProductShape& shape,
+                                  const typename Target::template Columns<kRun> (&columns)[kRuns],
                                   const Row& row, const Column& column, const Sums& sums) {
-  typename Target::template Columns<kRun> columns[kRuns];
-  NEURONA_UNROLL
-  for (int j = 0; j < kRuns; ++j)
-    columns[j] =
-        target.template columns<kRun>(batch, column(j), columns_inside<kRun>(column(j), shape.n));
   if (target.template stores_together<kRun>() && row(kRows - 1) < shape.m &&
       column(kRuns - 1) + kRun <= shape.n) {
     NEURONA_UNROLL
@@ -58,6 +54,26 @@ __device__ inline void store_runs(const Target& target, int64_t batch, const Pro
     NEURONA_UNROLL
     for (int j = 0; j < kRuns; ++j) target.store(place, columns[j], sums(i, j));
   }
+}
+
+// What so many runs of columns have in common.
+template <int kRun, int kRuns, typename Target, typename Column>
+__device__ inline void ask_columns(const Target& target, int64_t batch, const ProductShape& shape,
+                                   const Column& column,
+                                   typename Target::template Columns<kRun> (&columns)[kRuns]) {
+  NEURONA_UNROLL
+  for (int j = 0; j < kRuns; ++j)
+    columns[j] =
+        target.template columns<kRun>(batch, column(j), columns_inside<kRun>(column(j), shape.n));
+}
+
+template <int kRun, int kRows, int kRuns, typename Target, typename Row, typename Column,
+          typename Sums>
+__device__ inline void store_runs(const Target& target, int64_t batch, const ProductShape& shape,
+                                  const Row& row, const Column& column, const Sums& sums) {
+  typename Target::template Columns<kRun> columns[kRuns];
+  ask_columns<kRun>(target, batch, shape, column, columns);
+  store_runs<kRun, kRows, kRuns>(target, batch, shape, columns, row, column, sums);
 }
 
 // A sum begins with its first part: to add it to 0 would make -0 another zero.
