@@ -16,16 +16,26 @@
 namespace neurona {
 namespace {
 
-size_t weight_bytes(const Conv2dShape& shape) {
-  return static_cast<size_t>(shape.weight_size()) * sizeof(float);
+// The taps of an axis that a product takes: first, first + step, ..
+struct Taps {
+  int64_t first, count, step;
+};
+Taps taps_of(const Remainder& set) { return {set.first_tap, set.taps, set.tap_step}; }
+
+size_t filter_bytes(const Conv2dShape& shape, const Taps& down, const Taps& across) {
+  return static_cast<size_t>(shape.k * shape.group_c() * down.count * across.count) * sizeof(float);
 }
 
-// (K, C / groups, R, S) in the order of `axes` (0 group, 1 K / groups, 2 C / groups, 3 R, 4 S).
-void lay_out(const Conv2dShape& shape, const float* weight, const int (&axes)[5], float* target) {
+// (K, C / groups, R, S) with the taps `down` and `across` in the order of `axes` (0 group,
+// 1 K / groups, 2 C / groups, 3 R, 4 S).
+void lay_out(const Conv2dShape& shape, const float* weight, const Taps& down, const Taps& across,
+             const int (&axes)[5], float* target) {
   constexpr int64_t kItem = sizeof(float);
   const int64_t taps = shape.r * shape.s, filter = shape.group_c() * taps;
-  const int64_t extents[5] = {shape.groups, shape.group_k(), shape.group_c(), shape.r, shape.s};
-  const int64_t strides[5] = {shape.group_k() * filter, filter, taps, shape.s, 1};
+  const int64_t extents[5] = {shape.groups, shape.group_k(), shape.group_c(), down.count,
+                              across.count};
+  const int64_t strides[5] = {shape.group_k() * filter, filter, taps, down.step * shape.s,
+                              across.step};
   StridedCopy copy{std::vector<int64_t>(5), std::vector<int64_t>(5), std::vector<int64_t>(5),
                    kItem};
   int64_t step = kItem;
@@ -35,7 +45,7 @@ void lay_out(const Conv2dShape& shape, const float* weight, const int (&axes)[5]
     copy.to_strides[i] = step;
     step *= copy.shape[i];
   }
-  copy_strided(copy, weight, target);
+  if (step > 0) copy_strided(copy, weight + down.first * shape.s + across.first, target);
 }
 
 // dw[k, c, r, s] from (k of the group, (r, s, c)): neighbouring columns are channels, which lie r s
@@ -103,8 +113,9 @@ void conv2d_direct_forward(const Conv2dShape& shape, const float* x, const float
                 {weight, shape.c, true}, y, shape.k, epilogue);
   const RowTarget target{y, shape.k, shape.group_k(), epilogue};
   if (conv2d_packed_forward(shape, x, weight, target)) return;
-  const Workspace filters(weight_bytes(shape));
-  lay_out(shape, weight, {0, 1, 3, 4, 2}, filters.as<float>());
+  const Taps down{0, shape.r, 1}, across{0, shape.s, 1};
+  const Workspace filters(filter_bytes(shape, down, across));
+  lay_out(shape, weight, down, across, {0, 1, 3, 4, 2}, filters.as<float>());
   const int64_t depth = shape.r * shape.s * shape.group_c();
   const DenseSource<true> columns{filters.as<const float>(), shape.group_k(), depth,
                                   shape.group_k() * depth};
@@ -121,14 +132,18 @@ void conv2d_direct_backward_data(const Conv2dShape& shape, const float* dy, cons
                 {weight, shape.c, false}, dx, shape.c, epilogue);
   const RowTarget pixels{dx, shape.c, shape.group_c(), epilogue};
   if (conv2d_packed_backward_data(shape, dy, weight, pixels)) return;
-  const Workspace filters(weight_bytes(shape));
-  lay_out(shape, weight, {0, 3, 4, 1, 2}, filters.as<float>());
+  // Each product has its own taps' filters, one below the other: a matrix, of which no place has to
+  // be computed.
   for_remainders(shape, [&](const Remainder& rows, const Remainder& columns) {
+    const Taps down = taps_of(rows), across = taps_of(columns);
+    const Workspace filters(filter_bytes(shape, down, across));
+    lay_out(shape, weight, down, across, {0, 3, 4, 1, 2}, filters.as<float>());
+    const int64_t depth = rows.taps * columns.taps * shape.group_k();
+    const DenseSource<false> channels{filters.as<const float>(), shape.group_c(), shape.group_c(),
+                                      depth * shape.group_c()};
     product("conv2d_backward_data",
-            {shape.n * rows.count * columns.count, shape.group_c(),
-             rows.taps * columns.taps * shape.group_k(), shape.groups},
-            GradientSource(shape, rows, columns, dy),
-            TapWeightSource(shape, rows, columns, filters.as<const float>()),
+            {shape.n * rows.count * columns.count, shape.group_c(), depth, shape.groups},
+            GradientSource(shape, rows, columns, dy), channels,
             pixel_target(shape, rows, columns, pixels));
   });
 }

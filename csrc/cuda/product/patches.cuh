@@ -245,47 +245,4 @@ class GradientSource {
   Divisor by_row_, by_column_, by_tap_, by_k_;
 };
 
-// The weights that belong to it, laid out as (groups, R, S, K / groups, C / groups): lines are the
-// channels of x.
-class TapWeightSource {
- public:
-  static constexpr bool kDepthIsContiguous = false;
-  static constexpr bool kIsEverywhere = false;
-
-  TapWeightSource(const Conv2dShape& shape, const Remainder& rows, const Remainder& columns,
-                  const float* weight)
-      : weight_(weight),
-        lines_(shape.group_c()),
-        group_k_(shape.group_k()),
-        kernel_r_(shape.r),
-        kernel_s_(shape.s),
-        rows_(rows),
-        columns_(columns),
-        by_tap_(columns.taps),
-        by_k_(shape.group_k()) {}
-
-  using Line = int64_t;  // the channel, -1 beyond the last
-  using Step = const float*;
-
-  __device__ Line line(int64_t, int64_t index) const { return index < lines_ ? index : -1; }
-  __device__ Step step(int64_t group, int64_t k) const {
-    const Divided channel = divide(k, by_k_), column = divide(channel.quotient, by_tap_);
-    const int64_t r = rows_.first_tap + column.quotient * rows_.tap_step,
-                  s = columns_.first_tap + column.remainder * columns_.tap_step;
-    return weight_ +
-           (((group * kernel_r_ + r) * kernel_s_ + s) * group_k_ + channel.remainder) * lines_;
-  }
-  __device__ const float* address(const Line& line, const Step& step) const {
-    return line >= 0 ? step + line : nullptr;
-  }
-  __device__ const float* first() const { return weight_; }
-  bool is_in_fours(int64_t) const { return are_in_fours(weight_, lines_); }
-
- private:
-  const float* weight_;
-  int64_t lines_, group_k_, kernel_r_, kernel_s_;
-  Remainder rows_, columns_;
-  Divisor by_tap_, by_k_;
-};
-
 }  // namespace neurona

@@ -127,48 +127,90 @@ struct PartView {
   }
 };
 
-// sums[i][j] += a(i, k) b(j, k) for 4 ascending k. Of b no more is held than a line or a depth:
-// with 64 sums and a quad of 8 lines of a, there are 128 registers.
+// What the products of a quad begin with, which is loaded while those before it are made: of b a
+// line or a depth, of a the quad, or where neither operand lies along the depth, that depth.
 template <typename ViewA, typename ViewB>
+struct QuadBegin {
+  static constexpr bool kHasQuad = ViewA::kAlongDepth || ViewB::kAlongDepth;
+  float left[kHasQuad ? kRunLines * ViewA::kRuns : ViewA::kRuns][4];
+  float right[ViewB::kAlongDepth ? 1 : ViewB::kRuns][4];
+
+  __device__ void load(const ViewA& a, const ViewB& b, int quad) {
+    if constexpr (kHasQuad)
+      a.load_quad(quad, left);
+    else
+      a.load_depth(kQuad * quad, left);
+    if constexpr (ViewB::kAlongDepth)
+      b.load_line(0, quad, right[0]);
+    else
+      b.load_depth(kQuad * quad, right);
+  }
+  __device__ float left_of(int row, int k) const {
+    if constexpr (kHasQuad)
+      return left[row][k];
+    else
+      return left[row / kRunLines][row % kRunLines];
+  }
+};
+
+// The place of step i in rows that are walked to and fro.
+__device__ constexpr int winding(int i, int length) {
+  return i / length % 2 == 0 ? i % length : length - 1 - i % length;
+}
+
+// sums[i][j] += a(i, k) b(j, k) for 4 ascending k, from what `begin` has on; before the last of b's
+// lines or depths is multiplied, load_next(begin) loads what follows. Of b no more is held than two
+// lines or depths: with 64 sums and a quad of 8 lines of a, there are 128 registers.
+//
+// Which sum gets its next product is free. The registers lie in two banks, the odd ones and the
+// even ones, of which each gives one a cycle, and ptxas spares reading again what the product
+// before has read: so neighbours have a factor in common, and the others come from the banks in
+// turns. The elements of one depth of a's quads have been loaded to one bank: there columns go by
+// turns.
+template <typename ViewA, typename ViewB, typename LoadNext>
 __device__ inline void multiply_quad(const ViewA& a, const ViewB& b, int quad,
-                                     Run<4> (&sums)[4 * ViewA::kRuns][ViewB::kRuns]) {
+                                     QuadBegin<ViewA, ViewB>& begin,
+                                     Run<4> (&sums)[4 * ViewA::kRuns][ViewB::kRuns],
+                                     const LoadNext& load_next) {
   constexpr int kRows = 4 * ViewA::kRuns, kColumns = 4 * ViewB::kRuns;
   const auto add = [&](int i, int j, float left, float right) {
     float& sum = sums[i][j / 4].at[j % 4];
     sum = fmaf(left, right, sum);
   };
+  QuadBegin<ViewA, ViewB> now = begin;
   if constexpr (ViewB::kAlongDepth) {
-    float left[kRows][kQuad];
-    a.load_quad(quad, left);
     NEURONA_UNROLL
     for (int j = 0; j < kColumns; ++j) {
-      float right[kQuad];
-      b.load_line(j, quad, right);
+      float next[kQuad] = {};
+      if (j + 1 < kColumns)
+        b.load_line(j + 1, quad, next);
+      else
+        load_next(begin);
       NEURONA_UNROLL
-      for (int i = 0; i < kQuad * kRows; ++i)
-        add(i % kRows, j, left[i % kRows][i / kRows], right[i / kRows]);
-    }
-  } else if constexpr (ViewA::kAlongDepth) {
-    float left[kRows][kQuad];
-    a.load_quad(quad, left);
-    NEURONA_UNROLL
-    for (int k = 0; k < kQuad; ++k) {
-      float right[ViewB::kRuns][4];
-      b.load_depth(kQuad * quad + k, right);
+      for (int i = 0; i < kQuad * kRows; ++i) {
+        const int row = winding(i, kRows), k = i / kRows;
+        add(row, j, now.left[row][k], now.right[0][k]);
+      }
       NEURONA_UNROLL
-      for (int i = 0; i < kRows * kColumns; ++i)
-        add(i / kColumns, i % kColumns, left[i / kColumns][k], right[i % kColumns / 4][i % 4]);
+      for (int k = 0; k < kQuad; ++k) now.right[0][k] = next[k];
     }
   } else {
     NEURONA_UNROLL
     for (int k = 0; k < kQuad; ++k) {
-      float left[ViewA::kRuns][4], right[ViewB::kRuns][4];
-      a.load_depth(kQuad * quad + k, left);
-      b.load_depth(kQuad * quad + k, right);
+      QuadBegin<ViewA, ViewB> next = now;
+      if (k + 1 == kQuad) {
+        load_next(begin);
+      } else {
+        if constexpr (!ViewA::kAlongDepth) a.load_depth(kQuad * quad + k + 1, next.left);
+        b.load_depth(kQuad * quad + k + 1, next.right);
+      }
       NEURONA_UNROLL
-      for (int i = 0; i < kRows * kColumns; ++i)
-        add(i / kColumns, i % kColumns, left[i / kColumns / 4][i / kColumns % 4],
-            right[i % kColumns / 4][i % 4]);
+      for (int i = 0; i < kRows * kColumns; ++i) {
+        const int row = ViewA::kAlongDepth ? i / kColumns : winding(i, kRows),
+                  column = ViewA::kAlongDepth ? winding(i, kColumns) : i / kRows;
+        add(row, column, now.left_of(row, k), now.right[column / 4][column % 4]);
+      }
+      now = next;
     }
   }
 }

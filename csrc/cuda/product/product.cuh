@@ -10,10 +10,10 @@
 // all threads and that the one before it has been read by all.
 //
 // Each element of such a tile is one chain of fmaf() with k ascending: its bits do not depend on
-// the other rows and columns. Products with fewer tiles than a GPU has multiprocessors take tiles
-// of 32 rows and columns, for which 4 groups of threads multiply a quarter of k each, or of 16 for
-// 16 groups, and are cut along k into slices where that is not enough. The sums of groups and of
-// slices are added in their order, the latter by the block of a tile that comes last (slices.cuh).
+// the other rows and columns. Where they would leave multiprocessors idle, smaller tiles are shared
+// by groups of threads, each with its part of k, down to 16 rows and columns for 16 groups, and are
+// cut along k into slices. The sums of groups and of slices are added in their order, the latter by
+// the block of a tile that comes last (slices.cuh).
 //
 // A source has
 //   Line line(int64_t batch, int64_t index)   what is common to row `index`; there may be no such
@@ -42,6 +42,8 @@
 // A kernel gives store_runs() (slices.cuh) what a thread holds.
 #pragma once
 
+#include <algorithm>
+
 #include "cuda/device.h"
 #include "cuda/device_memory.h"
 #include "cuda/product/dense_source.cuh"
@@ -61,9 +63,9 @@ struct PlainTile {
   // Threads side by side, each with runs of 4 columns; a warp is 4 x 8 threads, or two groups of
   // 4 x 4.
   static constexpr int kDown = kM / kRunsM / 4, kAcross = kN / kRunsN / 4;
-  // Groups of threads that have the whole tile each, and their own quads of a part. Shared memory
-  // gives a multiprocessor 32 floats in the time of 128 multiplications: a thread with 8 x 8 sums
-  // needs 16 floats for 64 of them, just as many; with 4 x 4 it would wait for half of the time.
+  // Groups of threads that have the whole tile each, and their own quads of a part. The fewer sums
+  // a thread has, the more it reads of shared memory for each multiplication: with 8 x 8 sums 16
+  // floats for 64, with 4 x 4 twice as many.
   static constexpr int kGroups = kProductThreads / (kDown * kAcross);
   static constexpr int kDepths = kGroups > 4 ? 64 : kGroups > 2 ? 32 : 16;
   // What a thread has of the tile when the groups' sums are added: so many rows, of kRunsN runs;
@@ -75,31 +77,40 @@ struct PlainTile {
   static constexpr int kStages = 48 * 1024 / (kPart * static_cast<int>(sizeof(float)));
 
   __device__ static int group() { return threadIdx.x / (kDown * kAcross); }
-  // The first run of a thread's rows and columns.
+  // The first run of a thread's rows and columns. The bits of a lane's number count across and down
+  // in turns: lanes that differ in bit 0 alone read the same rows, in bit 1 alone the same columns.
+  // Where either holds of all lanes, shared memory answers a load of 16 bytes with two wavefronts,
+  // and with four otherwise, however few words are read.
   __device__ static int row_run() {
-    return own() / kWarpSize / kWarpsAcross * kLanesDown + own() % kWarpSize / kLanesAcross;
+    return own() / kWarpSize / kWarpsAcross * kLanesDown + (lane() >> 1 & 1) + (lane() >> 2 & 2);
   }
   __device__ static int column_run() {
-    return own() / kWarpSize % kWarpsAcross * kLanesAcross + own() % kLanesAcross;
+    return own() / kWarpSize % kWarpsAcross * kLanesAcross + (lane() & 1) + (lane() >> 1 & 2) +
+           (lane() >> 2 & 4);
   }
 
  private:
   static constexpr int kLanesAcross = kAcross < 8 ? kAcross : 8, kLanesDown = 4,
                        kWarpsAcross = kAcross / kLanesAcross;
   __device__ static int own() { return threadIdx.x % (kDown * kAcross); }
+  __device__ static int lane() { return own() % kWarpSize; }
 };
 
 // Of a tile that groups share, the sums of all groups in their order. They meet in shared memory,
 // one run of each thread's rows and columns at a time: 4 kDown x 4 kAcross elements of each group,
-// 16 KiB. Row (i * kProductThreads + t) / kAcross of the tile is left[i] of thread t.
+// 16 KiB. Row (i * kProductThreads + t) / kAcross of the tile is left[i] of thread t. Of every
+// other run of rows halves of 32 words have changed places: 8 threads side by side have two of
+// them, whose words would be in the same banks.
 template <typename Tile>
 __device__ inline void add_groups(float* memory,
                                   const Run<4> (&sums)[4 * Tile::kRunsM][Tile::kRunsN],
                                   Run<4> (&left)[Tile::kRowsLeft][Tile::kRunsN]) {
   constexpr int kRow = 4 * Tile::kAcross, kGroup = 4 * Tile::kDown * kRow;
   constexpr int kRowsAtOnce = Tile::kRowsLeft / Tile::kRunsM;
-  float* const own =
-      memory + Tile::group() * kGroup + 4 * Tile::row_run() * kRow + 4 * Tile::column_run();
+  const auto place_of = [](int group, int word) {
+    return group * kGroup + (word ^ word / (4 * kRow) % 2 * 16);
+  };
+  const int own = 4 * Tile::row_run() * kRow + 4 * Tile::column_run();
   NEURONA_UNROLL
   for (int run = 0; run < Tile::kRunsM * Tile::kRunsN; ++run) {
     const int down = run / Tile::kRunsN, across = run % Tile::kRunsN;
@@ -107,7 +118,7 @@ __device__ inline void add_groups(float* memory,
     NEURONA_UNROLL
     for (int i = 0; i < 4; ++i) {
       const Run<4>& sum = sums[4 * down + i][across];
-      *reinterpret_cast<float4*>(own + i * kRow) =
+      *reinterpret_cast<float4*>(memory + place_of(Tile::group(), own + i * kRow)) =
           make_float4(sum.at[0], sum.at[1], sum.at[2], sum.at[3]);
     }
     __syncthreads();
@@ -115,7 +126,7 @@ __device__ inline void add_groups(float* memory,
     NEURONA_UNROLL
     for (int i = 0; i < kRowsAtOnce * Tile::kGroups; ++i) {
       const int group = i % Tile::kGroups, row = i / Tile::kGroups;
-      const float* part = memory + group * kGroup + 4 * (row * kProductThreads + threadIdx.x);
+      const float* part = memory + place_of(group, 4 * (row * kProductThreads + threadIdx.x));
       add_part(left[down * kRowsAtOnce + row][across], *reinterpret_cast<const float4*>(part),
                group == 0);
     }
@@ -123,8 +134,8 @@ __device__ inline void add_groups(float* memory,
 }
 
 // A multiprocessor has registers for two blocks whose threads have 64 sums or fewer, unless they
-// hold more beside 64 of them: which group they belong to, 4 depths of 8 lines, where to copy
-// single elements from, or what a convolution computes of each line.
+// hold more beside 64 of them: which of two groups they belong to, 4 depths of 8 lines, where to
+// copy single elements from, or what a convolution computes of each line.
 template <int kTileM, int kTileN, int kWidth, typename SourceA, typename SourceB>
 constexpr int blocks_at_once() {
   using Tile = PlainTile<kTileM, kTileN>;
@@ -132,7 +143,7 @@ constexpr int blocks_at_once() {
   constexpr bool kHoldsQuads = SourceA::kDepthIsContiguous || SourceB::kDepthIsContiguous,
                  kHoldsLines = !SourceA::kIsEverywhere || !SourceB::kIsEverywhere;
   if (kSums < 64) return 2;
-  const bool holds_more = Tile::kGroups > 1 || kWidth != 4 || kHoldsQuads || kHoldsLines;
+  const bool holds_more = Tile::kGroups == 2 || kWidth != 4 || kHoldsQuads || kHoldsLines;
   return kSums == 64 && !holds_more ? 2 : 1;
 }
 
@@ -173,7 +184,7 @@ __device__ inline void multiply_tile(unsigned number, float* const memory,
     }
     commit_copies();  // beyond the end a group of nothing, so that waits count it alike
   };
-  for (int stage = 1; stage < kStages - 1; ++stage) begin_next(stage, memory + stage * kPart);
+  for (int stage = 1; stage < kStages; ++stage) begin_next(stage, memory + stage * kPart);
 
   // The bias is far away: of the smallest tiles, which are taken where there is little else to do
   // and have registers for it, it is asked for here and not when the sums are there.
@@ -190,28 +201,51 @@ __device__ inline void multiply_tile(unsigned number, float* const memory,
   ViewA view_a{memory, ViewA::first_word(Tile::row_run(), Tile::group())};
   ViewB view_b{memory, kPartA + ViewB::first_word(Tile::column_run(), Tile::group())};
   Run<4> sums[4 * Tile::kRunsM][Tile::kRunsN] = {};
-  // Of 128 sums and quads of both operands, the next quads would be one register too many.
-  constexpr bool kSumsFillRegisters = Tile::kRunsN == 4 && ViewA::kAlongDepth && ViewB::kAlongDepth;
   // Counted up like addresses, so that nothing is computed anew for a part.
-  int stage = 0, filled = (kStages - 1) * kPart;
+  int stage = 0;
   const auto next_of = [](int word) { return word == (kStages - 1) * kPart ? 0 : word + kPart; };
-  for (unsigned part = 0; part < slice.count; ++part) {
+  // One barrier says both that the next part has come and that this one has been read. What follows
+  // it at once, before a place is filled again, are the loads that the next products wait for, and
+  // the last products of a part follow those.
+  const auto end_part = [&] {
     wait_for_copies<kStages - 2>();
     __syncthreads();
-    begin_next(part + kStages - 1, memory + filled);
-    filled = next_of(filled);
-    if constexpr (kSumsFillRegisters) {
-      NEURONA_NO_UNROLL
-      for (int quad = 0; quad < kDepths / kQuad; ++quad) multiply_quad(view_a, view_b, quad, sums);
-    } else {
-      NEURONA_UNROLL
-      for (int quad = 0; quad < kDepths / kQuad; quad += Tile::kGroups)
-        multiply_quad(view_a, view_b, quad, sums);
-    }
     const int next = next_of(stage);
     view_a.word += next - stage;
     view_b.word += next - stage;
     stage = next;
+  };
+  wait_for_copies<kStages - 1>();
+  __syncthreads();
+  QuadBegin<ViewA, ViewB> begin;
+  // Of 128 sums and quads of both operands, the next quads would be one register too many.
+  constexpr bool kSumsFillRegisters = Tile::kRunsN == 4 && ViewA::kAlongDepth && ViewB::kAlongDepth;
+  if constexpr (kSumsFillRegisters) {
+    int last = 0;
+    for (unsigned part = 0; part < slice.count; ++part) {
+      NEURONA_NO_UNROLL
+      for (int quad = 0; quad < kDepths / kQuad; ++quad) {
+        begin.load(view_a, view_b, quad);
+        if (quad == 0 && part > 0) begin_next(part - 1 + kStages, memory + last);
+        multiply_quad(view_a, view_b, quad, begin, sums, [](auto&) {});
+      }
+      last = stage;
+      end_part();
+    }
+  } else {
+    begin.load(view_a, view_b, 0);
+    for (unsigned part = 0; part < slice.count; ++part) {
+      NEURONA_UNROLL
+      for (int quad = 0; quad < kDepths / kQuad; quad += Tile::kGroups)
+        multiply_quad(view_a, view_b, quad, begin, sums, [&](auto& next) {
+          if (quad + Tile::kGroups < kDepths / kQuad)
+            return next.load(view_a, view_b, quad + Tile::kGroups);
+          const int last = stage;
+          end_part();
+          next.load(view_a, view_b, 0);
+          begin_next(part + kStages, memory + last);
+        });
+    }
   }
 
   if constexpr (Tile::kGroups == 1) {
@@ -252,9 +286,8 @@ __global__ void __launch_bounds__(kProductThreads,
 template <typename SourceA, typename SourceB, typename Target>
 void run_product(const char* name,
                  void (*kernel)(ProductShape, ProductGrid, SourceA, SourceB, ProductOutput<Target>),
-                 int64_t tile_m, int64_t tile_n, const ProductShape& shape, const SourceA& a,
-                 const SourceB& b, const Target& target) {
-  const ProductGrid grid = product_grid(shape, tile_m, tile_n);
+                 const ProductGrid& grid, int64_t tile_m, int64_t tile_n, const ProductShape& shape,
+                 const SourceA& a, const SourceB& b, const Target& target) {
   const int64_t blocks = grid.tiles_m * grid.tiles_n * grid.slices * shape.batches;
   const Workspace parts(
       grid.slices == 1 ? 0 : static_cast<size_t>(blocks * tile_m * tile_n) * sizeof(float));
@@ -262,11 +295,55 @@ void run_product(const char* name,
          shape, grid, a, b, ProductOutput<Target>{target, parts.as<float>(), block_counters()});
 }
 
+// The grid of tiles of one size, and how long they take, beside others: what a multiprocessor with
+// the most of them has to do. Those that groups share may be cut along k, where there are few of
+// them or where that fills the last round; the others, whose threads hold all sums, may not.
+template <int kTileM, int kTileN>
+struct PlainPlan {
+  static constexpr int kGroups = PlainTile<kTileM, kTileN>::kGroups;
+  ProductGrid grid;
+  int64_t time;
+
+  explicit PlainPlan(const ProductShape& shape)
+      : grid(kGroups == 1 ? uncut_grid(shape, kTileM, kTileN)
+                          : product_grid(shape, kTileM, kTileN)) {
+    // Adding slices takes as long as so many elements of k, and more for each (estimates, to be
+    // measured).
+    constexpr int64_t kMostSlices = 16, kOfSlices = 80, kOfSlice = 8;
+    const int64_t tiles = grid.tiles_m * grid.tiles_n * shape.batches;
+    const auto rounds_of = [&](int64_t slices, int64_t length) {
+      const int64_t adding = slices == 1 ? 0 : kOfSlices + kOfSlice * slices;
+      return divide_up(tiles * slices, kEnoughTiles) * (length + adding);
+    };
+    time = rounds_of(grid.slices, grid.slices == 1 ? shape.k : grid.slice_length);
+    if constexpr (kTileM >= 64 && kGroups > 1) {
+      const int64_t most =
+          tiles > kBlockCounters ? 1 : std::min(kMostSlices, shape.k / kShortestCut);
+      for (int64_t wanted = 2; wanted <= most; ++wanted) {
+        const int64_t length = divide_up(divide_up(shape.k, wanted), kCutStep) * kCutStep,
+                      slices = divide_up(shape.k, length), rounds = rounds_of(slices, length);
+        if (rounds >= time) continue;
+        time = rounds;
+        grid.slices = slices;
+        grid.slice_length = length;
+      }
+    }
+    // Of smaller tiles more instructions are no multiplications, and of the smallest a thread waits
+    // for shared memory (from the machine code, to be measured).
+    constexpr int kSums = kTileM * kTileN, kPercent = kSums > 128 * 128  ? 100
+                                                      : kSums > 128 * 64 ? 104
+                                                      : kGroups == 2     ? 108
+                                                      : kSums >= 64 * 64 ? 110
+                                                                         : 140;
+    time *= int64_t{kSums} * kPercent;
+  }
+};
+
 template <int kTileM, int kTileN, int kWidth, typename SourceA, typename SourceB, typename Target>
 void plain_product_by(const char* name, const ProductShape& shape, const SourceA& a,
                       const SourceB& b, const Target& target) {
-  run_product(name, product_kernel<kTileM, kTileN, kWidth, SourceA, SourceB, Target>, kTileM,
-              kTileN, shape, a, b, target);
+  run_product(name, product_kernel<kTileM, kTileN, kWidth, SourceA, SourceB, Target>,
+              PlainPlan<kTileM, kTileN>(shape).grid, kTileM, kTileN, shape, a, b, target);
 }
 
 inline bool takes_small_tiles(const ProductShape& shape) {
@@ -280,23 +357,26 @@ inline bool takes_smallest_tiles(const ProductShape& shape) {
          !enough_tiles(shape, kSmallPlainTile, kSmallPlainTile, kEnoughTiles / 2);
 }
 
-// Larger tiles need fewer loads for each product; they are taken where there are enough of them and
-// where more than half of their rows and columns are those of the product. Of the largest a
-// multiprocessor runs one at a time: twice as many make the last round matter less.
+// Larger tiles need fewer loads for each product, but the last round of few large tiles leaves most
+// multiprocessors idle: of 196 tiles of 128 x 128, say, 132 run at once and then 64, and twice as
+// many of 128 x 64 take three rounds of half the time. So the size is taken with which the
+// multiprocessor that has most to do has least.
 template <int kWidth, typename SourceA, typename SourceB, typename Target>
 void plain_product_of(const char* name, const ProductShape& shape, const SourceA& a,
                       const SourceB& b, const Target& target) {
-  if constexpr (kWidth == 4)
-    if (shape.m > 64 && shape.n > 128 && enough_tiles(shape, 256, 256))
-      return plain_product_by<128, 256, kWidth>(name, shape, a, b, target);
-  if (shape.m > 64 && shape.n > 64 && enough_tiles(shape, 128, 128))
-    return plain_product_by<128, 128, kWidth>(name, shape, a, b, target);
-  if (shape.m > 64 && shape.n > 32 && enough_tiles(shape, 128, 64))
-    return plain_product_by<128, 64, kWidth>(name, shape, a, b, target);
-  if (!takes_small_tiles(shape)) return plain_product_by<64, 64, kWidth>(name, shape, a, b, target);
   if (takes_smallest_tiles(shape))
     return plain_product_by<kSmallestPlainTile, kSmallestPlainTile, kWidth>(name, shape, a, b,
                                                                             target);
+  const int64_t small = PlainPlan<kSmallPlainTile, kSmallPlainTile>(shape).time,
+                medium = PlainPlan<64, 64>(shape).time, large = PlainPlan<128, 64>(shape).time,
+                larger = PlainPlan<128, 128>(shape).time,
+                largest = kWidth == 4 ? PlainPlan<128, 256>(shape).time : larger + 1,
+                least = std::min({small, medium, large, larger, largest});
+  if constexpr (kWidth == 4)
+    if (least == largest) return plain_product_by<128, 256, kWidth>(name, shape, a, b, target);
+  if (least == larger) return plain_product_by<128, 128, kWidth>(name, shape, a, b, target);
+  if (least == large) return plain_product_by<128, 64, kWidth>(name, shape, a, b, target);
+  if (least == medium) return plain_product_by<64, 64, kWidth>(name, shape, a, b, target);
   plain_product_by<kSmallPlainTile, kSmallPlainTile, kWidth>(name, shape, a, b, target);
 }
 

@@ -48,15 +48,18 @@ constexpr int64_t kEnoughTiles = 132;
 // measured): less than 512 are not cut, and more into as many slices as there are idle
 // multiprocessors, of at least 128. Of the smallest tiles, which 16 groups of threads share, as
 // much goes by four times as fast; fewer than 1024 elements are not cut.
-constexpr int64_t kShortestCut = 512, kShortestCutOfSmallest = 1024;
+constexpr int64_t kShortestCut = 512, kShortestCutOfSmallest = 1024, kCutStep = 32;
+inline ProductGrid uncut_grid(const ProductShape& shape, int64_t tile_m, int64_t tile_n) {
+  return {divide_up(shape.m, tile_m), divide_up(shape.n, tile_n), 1, shape.k};
+}
 inline ProductGrid product_grid(const ProductShape& shape, int64_t tile_m, int64_t tile_n) {
-  constexpr int64_t kShortestSlice = 128, kStep = 32;
-  const int64_t shortest_cut = tile_m < kStep ? kShortestCutOfSmallest : kShortestCut;
-  ProductGrid grid{divide_up(shape.m, tile_m), divide_up(shape.n, tile_n), 1, shape.k};
+  constexpr int64_t kShortestSlice = 128;
+  const int64_t shortest_cut = tile_m < kCutStep ? kShortestCutOfSmallest : kShortestCut;
+  ProductGrid grid = uncut_grid(shape, tile_m, tile_n);
   const int64_t tiles = grid.tiles_m * grid.tiles_n * shape.batches;
   const int64_t wanted = std::min(kEnoughTiles / tiles, shape.k / kShortestSlice);
   if (wanted > 1 && shape.k >= shortest_cut) {
-    grid.slice_length = divide_up(divide_up(shape.k, wanted), kStep) * kStep;
+    grid.slice_length = divide_up(divide_up(shape.k, wanted), kCutStep) * kCutStep;
     grid.slices = divide_up(shape.k, grid.slice_length);
   }
   return grid;

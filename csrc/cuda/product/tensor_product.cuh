@@ -137,8 +137,8 @@ template <int kTile, int kWidth, typename Number, typename SourceA, typename Sou
           typename Target>
 void tensor_product_by(const char* name, const ProductShape& shape, const SourceA& a,
                        const SourceB& b, const Target& target) {
-  run_product(name, tensor_product_kernel<kTile, kWidth, Number, SourceA, SourceB, Target>, kTile,
-              kTile, shape, a, b, target);
+  run_product(name, tensor_product_kernel<kTile, kWidth, Number, SourceA, SourceB, Target>,
+              product_grid(shape, kTile, kTile), kTile, kTile, shape, a, b, target);
 }
 
 template <typename Number, typename SourceA, typename SourceB, typename Target>
