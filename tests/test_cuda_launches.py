@@ -66,6 +66,21 @@ def test_sums_of_many_terms_are_one_launch(device: Any, count: int) -> None:
     assert device.to_host(loss) == x.sum(dtype=np.float64) and launches == 1
 
 
+def test_what_lies_dense_comes_home_without_a_launch(device: Any) -> None:
+    """In C order, or channels-last; other strides are put in order on the device."""
+    x = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
+    there = device.to_device(x)
+    channels_last = device.to_device(np.ascontiguousarray(np.moveaxis(x, 1, -1)))
+    for view, expected, most in (
+        (there, x, 0), (there[1], x[1], 0), (there[0, 0, 0, :1], x[0, 0, 0, :1], 0),
+        (np.moveaxis(channels_last, -1, 1), x, 0), (there[:, :, 1:], x[:, :, 1:], 1),
+        (there[..., ::-1], x[..., ::-1], 1), (there.T, x.T, 1),
+    ):  # fmt: skip
+        home, launches = launched(device, device.to_host, view)
+        assert np.array_equal(home, expected)
+        assert launches == most or emulated.ON_A_GPU
+
+
 @pytest.mark.parametrize("labels", [np.int64, np.int32, np.uint8])
 @pytest.mark.parametrize(("n", "c"), [(1, 1), (128, 10), (257, 33), (2048, 32), (30, 1025)])
 def test_losses_of_few_rows_are_one_launch(device: Any, n: int, c: int, labels: type) -> None:

@@ -47,10 +47,15 @@ py::array to_device(const py::array& source) {
   return result;
 }
 
+// The array itself if its elements lie in this, its natural order without gaps; else such a copy.
+py::array dense_array(const py::array& source, Order order) {
+  const bool is_dense = order == Order::kChannelsLast || (source.flags() & py::array::c_style);
+  return is_dense ? source : copied(source, order);
+}
+
 py::array to_host(const py::array& source) {
   check_home("to_host", "array", source);
-  const Order order = natural_order(source);
-  py::array dense = copied(source, order);
+  const py::array dense = dense_array(source, natural_order(source));
   const py::object numpy = py::module_::import("numpy");
   py::array result = numpy.attr("empty_like")(dense, py::arg("order") = "K");
   void* to = result.mutable_data();
@@ -84,8 +89,7 @@ py::array float32_of(const py::array& source) {
   constexpr const char* kOp = "to_float32";
   check_home(kOp, "array", source);
   const Order order = natural_order(source);
-  const bool is_dense = order == Order::kChannelsLast || (source.flags() & py::array::c_style);
-  const py::array dense = is_dense ? source : copied(source, order);
+  const py::array dense = dense_array(source, order);
   py::array result = new_floats(extents(source.shape(), source.ndim()), order);
   to_float32(dense.dtype().kind(), dense.dtype().itemsize(), dense.data(), floats(result),
              static_cast<int64_t>(dense.size()));

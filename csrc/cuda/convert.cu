@@ -15,6 +15,7 @@ struct alignas(4 * sizeof(Integer)) Four {
 // one by one.
 template <typename Integer>
 __global__ void to_float32_kernel(const Integer* x, float* y, int64_t count, bool in_fours) {
+  wait_for_earlier_kernels();
   const int64_t fours = in_fours ? count / 4 : 0;
   for (int64_t i = first_element(); i < fours; i += element_stride()) {
     const Four<Integer> v = reinterpret_cast<const Four<Integer>*>(x)[i];
@@ -29,7 +30,7 @@ template <typename Integer>
 void convert(const void* x, float* y, int64_t count) {
   const bool in_fours = reinterpret_cast<uintptr_t>(x) % sizeof(Four<Integer>) == 0 &&
                         reinterpret_cast<uintptr_t>(y) % sizeof(float4) == 0;
-  launch("to_float32", to_float32_kernel<Integer>, over_elements(divide_up(count, 4)),
+  launch("to_float32", to_float32_kernel<Integer>, overlapping(over_elements(divide_up(count, 4))),
          static_cast<const Integer*>(x), y, count, in_fours);
 }
 

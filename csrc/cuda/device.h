@@ -76,10 +76,12 @@ inline int64_t& launches_of_thread() {
 }
 
 // Blocks of kBlock threads that loop over `count` elements, each thread taking every
-// (blocks * kBlock)-th: enough to fill the largest GPU (132 multiprocessors of 2048 threads), and
-// no more, so that the work of starting a thread is spread over many elements.
+// (blocks * kBlock)-th: enough to fill the largest GPU (132 multiprocessors) several times, 24
+// blocks for each multiprocessor, so that those that run at once, 3 to 8 of them by their
+// registers, have no last round of a few. The work of starting a thread is still spread over many
+// elements.
 inline Launch over_elements(int64_t count) {
-  constexpr int64_t kMostBlocks = 132 * 8;
+  constexpr int64_t kMostBlocks = 132 * 24;
   const int64_t blocks = divide_up(count, kBlock);
   return {dim3(static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks))};
 }

@@ -14,6 +14,7 @@ template <typename Threads>
 __global__ void __launch_bounds__(Threads::kBlockThreads, 1)
     softmax_kernel(AxisView view, const float* x, float* y) {
   const Line<Threads> line(view);
+  wait_for_earlier_kernels();
   const float* own_x = line.input(x);
   float* own_y = line.output(y);
   const auto logit = line.held([=](const Spot& at) { return own_x[at.offset]; });
@@ -28,6 +29,7 @@ template <typename Threads>
 __global__ void __launch_bounds__(Threads::kBlockThreads, 1)
     log_softmax_kernel(AxisView view, const float* x, float* y) {
   const Line<Threads> line(view);
+  wait_for_earlier_kernels();
   const float* own_x = line.input(x);
   float* own_y = line.output(y);
   const auto logit = line.held([=](const Spot& at) { return own_x[at.offset]; });
@@ -42,6 +44,7 @@ template <typename Threads>
 __global__ void __launch_bounds__(Threads::kBlockThreads, 1)
     softmax_backward_kernel(AxisView view, const float* dy, const float* y, float* dx) {
   const Line<Threads> line(view);
+  wait_for_earlier_kernels();
   const float *own_dy = line.input(dy, 0), *own_y = line.input(y, 1);
   float* own_dx = line.output(dx);
   const auto upstream = line.held([=](const Spot& at) { return own_dy[at.offset]; });
@@ -57,6 +60,7 @@ template <typename Threads>
 __global__ void __launch_bounds__(Threads::kBlockThreads, 1)
     log_softmax_backward_kernel(AxisView view, const float* dy, const float* y, float* dx) {
   const Line<Threads> line(view);
+  wait_for_earlier_kernels();
   const float *own_dy = line.input(dy, 0), *own_y = line.input(y, 1);
   float* own_dx = line.output(dx);
   const auto upstream = line.held([=](const Spot& at) { return own_dy[at.offset]; });
@@ -73,30 +77,32 @@ __global__ void __launch_bounds__(Threads::kBlockThreads, 1)
 void softmax_forward(const AxisView& view, const float* x, float* y) {
   with_line_threads(view, [&](auto threads) {
     using Threads = decltype(threads);
-    launch("softmax_forward", softmax_kernel<Threads>, Threads::shape(view, 1), view, x, y);
+    launch("softmax_forward", softmax_kernel<Threads>, overlapping(Threads::shape(view, 1)), view,
+           x, y);
   });
 }
 
 void log_softmax_forward(const AxisView& view, const float* x, float* y) {
   with_line_threads(view, [&](auto threads) {
     using Threads = decltype(threads);
-    launch("log_softmax_forward", log_softmax_kernel<Threads>, Threads::shape(view, 1), view, x, y);
+    launch("log_softmax_forward", log_softmax_kernel<Threads>, overlapping(Threads::shape(view, 1)),
+           view, x, y);
   });
 }
 
 void softmax_backward(const AxisView& view, const float* dy, const float* y, float* dx) {
   with_line_threads<HeldOfRows::kTwoArrays>(view, [&](auto threads) {
     using Threads = decltype(threads);
-    launch("softmax_backward", softmax_backward_kernel<Threads>, Threads::shape(view, 2), view, dy,
-           y, dx);
+    launch("softmax_backward", softmax_backward_kernel<Threads>,
+           overlapping(Threads::shape(view, 2)), view, dy, y, dx);
   });
 }
 
 void log_softmax_backward(const AxisView& view, const float* dy, const float* y, float* dx) {
   with_line_threads<HeldOfRows::kTwoArrays>(view, [&](auto threads) {
     using Threads = decltype(threads);
-    launch("log_softmax_backward", log_softmax_backward_kernel<Threads>, Threads::shape(view, 2),
-           view, dy, y, dx);
+    launch("log_softmax_backward", log_softmax_backward_kernel<Threads>,
+           overlapping(Threads::shape(view, 2)), view, dy, y, dx);
   });
 }
 
