@@ -74,6 +74,8 @@ def test_gradient_integers(backend: Any, case: Pool2d, kind: str) -> None:
     [
         Pool2d(2, 1, 7, 9, 3, 2, 1),
         Pool2d(1, 4, 5, 6, 2, 3, 0, 1, True),
+        Pool2d(1, 4, 6, 8, 3, 2, 1, 1, True),
+        Pool2d(1, 2, 8, 7, 3, 2, 0),
         Pool2d(2, 3, 10, 9, (2, 3), 2, (1, 2), (3, 2)),
         Pool2d(1, 1, 18, 17, (15, 18), 1, (7, 9)),
     ],
@@ -105,10 +107,11 @@ def test_the_first_wrong_offset_is_named(backend: Any) -> None:
         backend.max_pool2d_backward(np.ones(offsets.shape, F32), offsets, 10, 2)
 
 
+@pytest.mark.parametrize("channels", [4, 5])
 @EACH_KIND
-def test_the_gradient_of_a_relu_beside_the_pooling(backend: Any, kind: str) -> None:
+def test_the_gradient_of_a_relu_beside_the_pooling(backend: Any, kind: str, channels: int) -> None:
     """That of a ReLU behind it and then its own; the one before it would give the same."""
-    case = Pool2d(2, 5, 9, 7, 3, 2, 1)
+    case = Pool2d(2, channels, 9, 7, 3, 2, 1)
     rng = harness.rng_of("rectified", kind)
     y, offsets = forward(kind, case)(reference, harness.integers(rng, case.x))
     dy, y = harness.integers(rng, y.shape), y - np.float32(2)
