@@ -187,34 +187,44 @@ RANKS = """griddepcontrol.wait; mov.u32 r0, %ctaid.x; mov.u32 r1, %cluster_ctara
 CLUSTER, OVERLAP = ("cluster", (2, 1, 1)), ("overlap", (1, 0, 0))
 
 
-def launched(*attributes: Any, grid: int = 6, is_captured: bool = False) -> np.ndarray:
+def launched(*attributes: Any, grid: int = 6, how: str = "directly") -> np.ndarray:
     """The ranks of a grid's blocks, by way of the runtime."""
     found = np.full(grid, 99, np.uint32)
     machine().launch(
         ptx_of(RANKS, (found,)), "kernel", found, grid=(grid, 1, 1), block=(32, 1, 1),
-        attributes=list(attributes), is_captured=is_captured,
+        attributes=list(attributes), how=how,
     )  # fmt: skip
     return found
 
 
-@pytest.mark.parametrize("is_captured", [False, True])
-def test_launches(is_captured: bool) -> None:
-    """The attribute alone and beside the other one, in either order; also in graphs."""
+@pytest.mark.parametrize("how", ["directly", "captured", "own"])
+def test_launches(how: str) -> None:
+    """The attribute alone and beside the other one, in either order; also in graphs, and kept by a
+    kernel of a graph that gets other arguments and another grid.
+    """
     for attributes in ([CLUSTER], [CLUSTER, OVERLAP], [OVERLAP, CLUSTER]):
-        check(launched(*attributes, is_captured=is_captured), np.arange(6) % 2)
+        check(launched(*attributes, how=how), np.arange(6) % 2)
     for attributes in ([], [OVERLAP]):
-        check(launched(*attributes, is_captured=is_captured), np.zeros(6))
+        check(launched(*attributes, how=how), np.zeros(6))
 
 
-@pytest.mark.parametrize("is_captured", [False, True])
-def test_launches_that_are_refused(is_captured: bool) -> None:
+@pytest.mark.parametrize("how", ["directly", "captured"])
+def test_launches_that_are_refused(how: str) -> None:
     for shape, grid in (((4, 1, 1), 6), ((9, 1, 1), 18), ((0, 1, 1), 6), ((2, 0, 1), 6)):
         with pytest.raises(RuntimeError, match="cudaErrorInvalidClusterSize"):
-            launched(("cluster", shape), grid=grid, is_captured=is_captured)
+            launched(("cluster", shape), grid=grid, how=how)
     for shape in ((1, 2, 1), (2, 1, 2)):
         with pytest.raises(RuntimeError, match="cudaErrorNotSupported"):
-            launched(("cluster", shape), is_captured=is_captured)
-    check(launched(CLUSTER, is_captured=is_captured), np.arange(6) % 2)
+            launched(("cluster", shape), how=how)
+    check(launched(CLUSTER, how=how), np.arange(6) % 2)
+
+
+@pytest.mark.parametrize("how", ["other", "gone"])
+def test_nodes_of_other_graphs_are_refused(how: str) -> None:
+    with pytest.raises(RuntimeError, match="cudaErrorInvalidValue"):
+        launched(CLUSTER, how=how)
+    with pytest.raises(RuntimeError, match="cudaErrorInvalidClusterSize"):
+        launched(CLUSTER, grid=5, how="own")
 
 
 def test_devices_without_clusters() -> None:

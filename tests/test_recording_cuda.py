@@ -126,6 +126,15 @@ def test_any_number_of_inputs(device: Any, count: int) -> None:
         graph.launch([device.to_device(np.zeros(6, np.float32))] * count)
 
 
+def test_any_number_of_draws() -> None:
+    """More of their offsets than travel with one kernel."""
+
+    def many() -> nn.Module:
+        return nn.Sequential(*[nn.Dropout(0.1) for _ in range(20)], nn.Linear(20, 10))
+
+    train_both(*pair(many, adam, "cuda"), batches(6, 7, 20))
+
+
 def test_wrong_labels_raise_late() -> None:
     """The step is made, its wrong samples ignored; the error comes when the host next waits."""
     plain, fast = pair(mlp, sgd, "cuda")

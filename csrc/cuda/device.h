@@ -92,41 +92,20 @@ inline Launch over_elements(int64_t count) {
 // captures a step.
 cudaStream_t compute_stream();
 
-// Whether kernels may overlap: on a GPU of compute capability 9.0 or higher, with kernels that were
-// compiled for one, unless the environment says NEURONA_CUDA_OVERLAP=0.
-bool kernels_overlap();
-
-// Lets launches of a kernel ask for as much dynamic shared memory, or for less.
-void allow_shared_memory(const char* name, const void* kernel, size_t bytes);
+// Launches the kernel with the arguments that lie at these addresses; a thread that renews a kernel
+// of a captured step (Playback::renew_first) gives that one the shape and the arguments instead.
+void enqueue_kernel(const char* name, const void* kernel, const Launch& shape, void** arguments);
 
 template <typename... Parameters, typename... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), const Launch& shape,
             Arguments... arguments) {
   if (shape.blocks.x == 0 || shape.blocks.y == 0 || shape.blocks.z == 0) return;
   ++launches_of_thread();
-  if (shape.shared_bytes > 0)
-    allow_shared_memory(name, reinterpret_cast<const void*>(kernel), shape.shared_bytes);
-  cudaLaunchConfig_t config{};
-  config.gridDim = shape.blocks;
-  config.blockDim = shape.threads;
-  config.dynamicSmemBytes = shape.shared_bytes;
-  config.stream = compute_stream();
-  cudaLaunchAttribute attributes[2] = {};
-  config.attrs = attributes;
-  if (shape.overlaps && kernels_overlap()) {
-    cudaLaunchAttribute& overlap = attributes[config.numAttrs++];
-    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    overlap.val.programmaticStreamSerializationAllowed = 1;
-  }
-  if (shape.cluster_blocks > 1) {
-    cudaLaunchAttribute& cluster = attributes[config.numAttrs++];
-    cluster.id = cudaLaunchAttributeClusterDimension;
-    cluster.val.clusterDim = {shape.cluster_blocks, 1, 1};
-  }
-  const cudaError_t status =
-      cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
-  if (status != cudaSuccess)
-    throw std::runtime_error(std::string(name) + ": " + cudaGetErrorString(status));
+  const auto enqueue = [&](Parameters... values) {
+    void* addresses[] = {&values..., nullptr};
+    enqueue_kernel(name, reinterpret_cast<const void*>(kernel), shape, addresses);
+  };
+  enqueue(static_cast<Parameters>(arguments)...);
 }
 
 #else

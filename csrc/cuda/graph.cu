@@ -44,11 +44,14 @@ Living& living() {
 Graph::Graph(const std::function<void()>& work, const GraphResult& result)
     : record_(static_cast<LateRecord*>(shared_allocate(sizeof(LateRecord)))) {
   write_shared(record_, LateRecord{});
+  load_kernel<prepare_kernel>();
   load_kernel<finish_kernel>();
   Graph* const outer = std::exchange(capturing_, this);
   try {
     if (outer) throw std::runtime_error("graph: a step is being captured already");
     playback_ = std::make_unique<Playback>([&] {
+      neurona::launch("prepare_step", prepare_kernel, overlapping(over_bytes(0, kBlock)),
+                      PrepareTable{});
       work();
       finish(result);
     });
@@ -86,21 +89,25 @@ void Graph::launch(const std::vector<DeviceCopy>& copies, void* result_copy) {
   playback_->launch();
 }
 
+// One table is what the graph's first kernel takes; those that are full before go ahead of the
+// graph.
 void Graph::prepare(const std::vector<DeviceCopy>& copies) {
   PrepareTable table{};
   size_t most_bytes = 0;
-  const auto run = [&] {
-    if (table.copies == 0 && table.renewed == 0) return;
+  const auto enqueue = [&] {
     neurona::launch("prepare_step", prepare_kernel, overlapping(over_bytes(most_bytes, kBlock)),
                     table);
+  };
+  const auto enqueue_full = [&] {
+    enqueue();
     table.copies = table.renewed = 0;
     most_bytes = 0;
   };
   for (const DeviceCopy& copy : copies) {
     if (copy.bytes == 0) continue;
+    if (table.copies == kMostCopies) enqueue_full();
     table.copy[table.copies++] = copy;
     most_bytes = std::max(most_bytes, copy.bytes);
-    if (table.copies == kMostCopies) run();
   }
   for (Changing& changing : changing_) {
     ChangingNumbers numbers{};
@@ -109,11 +116,11 @@ void Graph::prepare(const std::vector<DeviceCopy>& copies) {
       continue;
     changing.stored = numbers;
     changing.is_stored = true;
+    if (table.renewed == kMostRenewed) enqueue_full();
     table.to[table.renewed] = static_cast<ChangingNumbers*>(changing.memory);
     table.numbers[table.renewed++] = numbers;
-    if (table.renewed == kMostRenewed) run();
   }
-  run();
+  playback_->renew_first(enqueue);
 }
 
 bool Graph::is_finished_by_last_kernel(const GraphResult& result) const {

@@ -14,6 +14,10 @@ class Playback {
   Playback(const Playback&) = delete;
   Playback& operator=(const Playback&) = delete;
 
+  // The one kernel that `work` enqueues takes the place of what was noted first, a launch of the
+  // same kernel, whose overlapping it keeps. Earlier launches are not concerned.
+  void renew_first(const std::function<void()>& work);
+
   // Enqueues all of it, in its order.
   void launch();
 

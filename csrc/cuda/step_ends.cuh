@@ -1,7 +1,7 @@
-// The kernels before and at the end of a captured step. One brings all that a launch is given from
-// outside: inputs, numbers that have changed, where the result is wanted. The other takes out what
-// the step leaves: its result, and the first check that failed. The step's own last kernel may do
-// that instead (step_finish.cuh).
+// The kernels at the beginning and at the end of a captured step. One brings all that a launch is
+// given from outside: inputs, numbers that have changed, where the result is wanted. The other
+// takes out what the step leaves: its result, and the first check that failed. The step's own last
+// kernel may do that instead (step_finish.cuh).
 #pragma once
 
 #include "cuda/device.h"

@@ -64,23 +64,69 @@ void launch_directly(const cudaLaunchConfig_t& config, const void* function, voi
 }
 
 // The capture ends whatever becomes of the launch, so that it spoils nothing that follows.
-void launch_as_graph(const cudaLaunchConfig_t& config, const void* function, void** arguments) {
+cudaGraph_t captured(const cudaLaunchConfig_t& config, const void* function, void** arguments) {
   require_success(cudaStreamBeginCapture(config.stream, cudaStreamCaptureModeGlobal));
   const cudaError_t launched = cudaLaunchKernelExC(&config, function, arguments);
   cudaGraph_t graph = nullptr;
   const cudaError_t ended = cudaStreamEndCapture(config.stream, &graph);
   require_success(launched);
   require_success(ended);
+  return graph;
+}
+
+void launch_once(cudaGraphExec_t executable, cudaStream_t stream) {
+  require_success(cudaGraphLaunch(executable, stream));
+  require_success(cudaGraphExecDestroy(executable));
+}
+
+void launch_as_graph(const cudaLaunchConfig_t& config, const void* function, void** arguments) {
+  const cudaGraph_t graph = captured(config, function, arguments);
   cudaGraphExec_t executable = nullptr;
   require_success(cudaGraphInstantiate(&executable, graph, 0));
   require_success(cudaGraphDestroy(graph));
-  require_success(cudaGraphLaunch(executable, config.stream));
-  require_success(cudaGraphExecDestroy(executable));
+  launch_once(executable, config.stream);
+}
+
+cudaGraphNode_t root_of(cudaGraph_t graph) {
+  cudaGraphNode_t root = nullptr;
+  size_t count = 1;
+  require_success(cudaGraphGetRootNodes(graph, &root, &count));
+  return root;
+}
+
+// Captured with a null pointer and one cluster, and given the rest afterwards: by the node of its
+// own graph, of a second one or, once that is destroyed, of none.
+void launch_renewed(const std::string& by, const cudaLaunchConfig_t& config, const void* function,
+                    void** arguments) {
+  void* nothing = nullptr;
+  void* wrong[] = {&nothing};
+  cudaLaunchConfig_t small = config;
+  small.gridDim = dim3(2);
+  const cudaGraph_t graph = captured(small, function, wrong),
+                    other = captured(small, function, wrong);
+  cudaGraphExec_t executable = nullptr;
+  require_success(cudaGraphInstantiate(&executable, graph, 0));
+  const cudaGraphNode_t node = root_of(by == "other" ? other : graph);
+  if (by == "gone") require_success(cudaGraphDestroy(graph));
+  cudaKernelNodeParams parameters{};
+  parameters.func = const_cast<void*>(function);
+  parameters.gridDim = config.gridDim;
+  parameters.blockDim = config.blockDim;
+  parameters.kernelParams = arguments;
+  require_success(cudaGraphExecKernelNodeSetParams(executable, node, &parameters));
+  launch_once(executable, config.stream);
+}
+
+void launch_as(const std::string& how, const cudaLaunchConfig_t& config, const void* function,
+               void** arguments) {
+  if (how == "directly") return launch_directly(config, function, arguments);
+  if (how == "captured") return launch_as_graph(config, function, arguments);
+  launch_renewed(how, config, function, arguments);
 }
 
 void launch(const std::string& ptx, const std::string& name, py::array_t<uint32_t> result,
             const Extents& grid, const Extents& block, const Attributes& attributes,
-            bool is_captured) {
+            const std::string& how) {
   const Registered kernel(ptx, name);
   const auto bytes = static_cast<size_t>(result.nbytes());
   void* memory = nullptr;
@@ -100,7 +146,7 @@ void launch(const std::string& ptx, const std::string& name, py::array_t<uint32_
   config.attrs = list.data();
   config.numAttrs = static_cast<unsigned>(list.size());
   void* arguments[] = {&memory};
-  (is_captured ? launch_as_graph : launch_directly)(config, kernel.host_function(), arguments);
+  launch_as(how, config, kernel.host_function(), arguments);
   require_success(
       cudaMemcpyAsync(result.mutable_data(), memory, bytes, cudaMemcpyDeviceToHost, stream));
   require_success(cudaStreamSynchronize(stream));
@@ -110,9 +156,11 @@ void launch(const std::string& ptx, const std::string& name, py::array_t<uint32_
 
 void bind_launches(py::module_& m) {
   m.def("launch", &launch, py::arg("ptx"), py::arg("name"), py::arg("result").noconvert(),
-        py::arg("grid"), py::arg("block"), py::arg("attributes"), py::arg("is_captured") = false,
-        "Launch a kernel by the runtime's calls. Its argument points to an array that is the "
-        "result's afterwards; RuntimeError with the name of the runtime's error.");
+        py::arg("grid"), py::arg("block"), py::arg("attributes"), py::arg("how") = "directly",
+        "Launch a kernel by the runtime's calls: directly, captured, or captured with other "
+        "arguments that are renewed by the node of its own, of another or of a gone graph. Its "
+        "argument points to an array that is the result's afterwards; RuntimeError with the name "
+        "of the runtime's error.");
 }
 
 }  // namespace ptx_machine

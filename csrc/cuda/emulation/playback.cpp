@@ -1,6 +1,8 @@
 // The emulated graph: the calls of a step, with their arguments, in their order.
 #include "cuda/playback.h"
 
+#include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "cuda/emulation/engine.h"
@@ -33,6 +35,15 @@ Playback::Playback(const std::function<void()>& work) : state_(std::make_unique<
 }
 
 Playback::~Playback() = default;
+
+void Playback::renew_first(const std::function<void()>& work) {
+  std::vector<std::function<void()>> renewed;
+  const Noting noting(&renewed);
+  work();
+  if (renewed.size() != 1 || state_->calls.empty())
+    throw std::logic_error("graph: one kernel takes the place of one");
+  state_->calls.front() = std::move(renewed.front());
+}
 
 void Playback::launch() {
   for (const auto& call : state_->calls) call();

@@ -3,6 +3,7 @@
 #include "cuda/playback.h"
 
 #include "cuda/device.h"
+#include "cuda/runtime/captured_kernel.h"
 #include "cuda/runtime/check.h"
 #include "cuda/runtime/stream.h"
 
@@ -49,28 +50,53 @@ cudaGraph_t captured(const std::function<void()>& work) {
   return graph;
 }
 
+// What was captured first, for which all the others wait.
+cudaGraphNode_t first_node(cudaGraph_t graph) {
+  cudaGraphNode_t first = nullptr;
+  size_t count = 1;
+  check_cuda(kWhat, cudaGraphGetRootNodes(graph, &first, &count));
+  return first;
+}
+
+// Launches of this thread renew a kernel as long as this lives.
+class Renewing {
+ public:
+  explicit Renewing(const CapturedKernel& kernel) { renew_instead_of_launching(&kernel); }
+  ~Renewing() { renew_instead_of_launching(nullptr); }
+  Renewing(const Renewing&) = delete;
+  Renewing& operator=(const Renewing&) = delete;
+};
+
 }  // namespace
 
+// The graph stays, because it is by its nodes that those of the executable are named.
 struct Playback::State {
-  cudaGraphExec_t executable = nullptr;
+  cudaGraph_t graph = nullptr;
+  CapturedKernel first{};
+
+  ~State() {
+    if (first.executable) cudaGraphExecDestroy(first.executable);
+    if (graph) cudaGraphDestroy(graph);
+    cudaGetLastError();
+  }
 };
 
 Playback::Playback(const std::function<void()>& work) : state_(std::make_unique<State>()) {
-  cudaGraph_t graph = captured(work);
-  const cudaError_t status = cudaGraphInstantiate(&state_->executable, graph, 0);
-  cudaGraphDestroy(graph);
-  check_cuda(kWhat, status);
+  state_->graph = captured(work);
+  check_cuda(kWhat, cudaGraphInstantiate(&state_->first.executable, state_->graph, 0));
+  state_->first.node = first_node(state_->graph);
 }
 
-Playback::~Playback() {
-  // Its memory goes back to others, the host's to the system.
-  cudaStreamSynchronize(compute_stream());
-  cudaGraphExecDestroy(state_->executable);
-  cudaGetLastError();
+// Its memory goes back to others, the host's to the system.
+Playback::~Playback() { cudaStreamSynchronize(compute_stream()); }
+
+void Playback::renew_first(const std::function<void()>& work) {
+  const Renewing renewing(state_->first);
+  work();
 }
 
 void Playback::launch() {
-  check_cuda(kWhat, cudaGraphLaunch(state_->executable, compute_stream()));
+  check_cuda(kWhat, cudaGraphLaunch(state_->first.executable, compute_stream()));
 }
 
 }  // namespace neurona

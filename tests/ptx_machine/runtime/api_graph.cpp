@@ -2,56 +2,93 @@
 // order.
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "runtime/answer.h"
 #include "runtime/captures.h"
+#include "runtime/kernel_work.h"
 #include "runtime/streams.h"
 
 using namespace ptx_machine;
 
 namespace {
 
-// Shared: a launch may still be waiting in a queue when its graph is destroyed.
-using Graph = std::shared_ptr<const std::vector<Work>>;
-
 // By handles, which are never used again.
-template <typename Handle>
-class Graphs {
+template <typename Handle, typename Value>
+class Handles {
  public:
-  Handle add(Graph graph) {
+  explicit Handles(const char* what) : what_(what) {}
+
+  Handle add(Value value) {
     const auto handle = reinterpret_cast<Handle>(++last_);
-    graphs_[handle] = std::move(graph);
+    values_.emplace(handle, std::move(value));
     return handle;
   }
 
-  const Graph& get(Handle handle) const {
-    const auto found = graphs_.find(handle);
-    if (found == graphs_.end()) throw Refusal(cudaErrorInvalidValue, "there is no such graph");
+  Value& get(Handle handle) {
+    const auto found = values_.find(handle);
+    if (found == values_.end())
+      throw Refusal(cudaErrorInvalidValue, std::string("there is no such ") + what_);
     return found->second;
   }
 
   void remove(Handle handle) {
     get(handle);
-    graphs_.erase(handle);
+    values_.erase(handle);
   }
 
  private:
+  const char* what_;
   uintptr_t last_ = 0;
-  std::map<Handle, Graph> graphs_;
+  std::map<Handle, Value> values_;
 };
 
-Graphs<cudaGraph_t>& graphs() {
-  static auto* instance = new Graphs<cudaGraph_t>;
+// Shared: a launch may still be waiting in a queue when its graph is destroyed, or changed.
+using Line = std::shared_ptr<const std::vector<Work>>;
+
+struct Graph {
+  Line line;
+  std::vector<cudaGraphNode_t> named;  // nodes that somebody has asked for
+};
+struct Executable {
+  Line line;
+  cudaGraph_t made_from;
+};
+struct Node {
+  cudaGraph_t graph;
+  size_t place;
+};
+
+auto& graphs() {
+  static auto* instance = new Handles<cudaGraph_t, Graph>("graph");
   return *instance;
 }
 
-Graphs<cudaGraphExec_t>& executables() {
-  static auto* instance = new Graphs<cudaGraphExec_t>;
+auto& executables() {
+  static auto* instance = new Handles<cudaGraphExec_t, Executable>("executable graph");
   return *instance;
+}
+
+auto& nodes() {
+  static auto* instance = new Handles<cudaGraphNode_t, Node>("node");
+  return *instance;
+}
+
+// The launch of before, with other arguments and another shape; its attributes stay.
+KernelWork renewed(const Work& before, const cudaKernelNodeParams& parameters) {
+  const auto* launch = before.target<KernelWork>();
+  if (!launch) throw Refusal(cudaErrorInvalidValue, "the node is no kernel");
+  if (parameters.extra) throw Refusal(cudaErrorNotSupported, "only arguments by their addresses");
+  Shape shape = launch->shape();
+  shape.grid = parameters.gridDim;
+  shape.block = parameters.blockDim;
+  shape.dynamic_shared = parameters.sharedMemBytes;
+  return KernelWork(parameters.func, shape, parameters.kernelParams);
 }
 
 }  // namespace
@@ -72,7 +109,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
     require(graph);
     *graph = nullptr;
     auto work = end_capture(*stream_of(stream));
-    *graph = graphs().add(std::make_shared<const std::vector<Work>>(std::move(work)));
+    *graph = graphs().add({std::make_shared<const std::vector<Work>>(std::move(work)), {}});
   });
 }
 
@@ -88,20 +125,53 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
   return answer("cudaGraphInstantiate", [&] {
     require(executable);
     if (flags != 0) throw Refusal(cudaErrorNotSupported, "only graphs without flags are supported");
-    *executable = executables().add(graphs().get(graph));
+    *executable = executables().add({graphs().get(graph).line, graph});
   });
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   return answer("cudaGraphLaunch", [&] {
-    enqueue(stream_of(stream), [graph = executables().get(executable)] {
-      for (const Work& work : *graph) work();
+    enqueue(stream_of(stream), [line = executables().get(executable).line] {
+      for (const Work& work : *line) work();
     });
   });
 }
 
+// A graph is a line, so it has one root, unless it is empty.
+cudaError_t cudaGraphGetRootNodes(cudaGraph_t graph, cudaGraphNode_t* roots, size_t* count) {
+  return answer("cudaGraphGetRootNodes", [&] {
+    require(count);
+    Graph& found = graphs().get(graph);
+    const size_t most = std::exchange(*count, found.line->empty() ? 0 : 1);
+    if (!roots) return;
+    if (*count == 1 && most > 0) {
+      if (found.named.empty()) found.named.push_back(nodes().add({graph, 0}));
+      roots[0] = found.named[0];
+    }
+    *count = std::min(*count, most);
+    std::fill(roots + *count, roots + most, nullptr);
+  });
+}
+
+cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t executable, cudaGraphNode_t node,
+                                             const cudaKernelNodeParams* parameters) {
+  return answer("cudaGraphExecKernelNodeSetParams", [&] {
+    require(parameters);
+    Executable& changed = executables().get(executable);
+    const auto [graph, place] = nodes().get(node);
+    if (graph != changed.made_from)
+      throw Refusal(cudaErrorInvalidValue, "the node is of another graph");
+    auto line = std::make_shared<std::vector<Work>>(*changed.line);
+    (*line)[place] = renewed((*line)[place], *parameters);
+    changed.line = std::move(line);
+  });
+}
+
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  return answer("cudaGraphDestroy", [&] { graphs().remove(graph); });
+  return answer("cudaGraphDestroy", [&] {
+    for (cudaGraphNode_t node : graphs().get(graph).named) nodes().remove(node);
+    graphs().remove(graph);
+  });
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
