@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter, is_
+from operator import attrgetter, is_, itemgetter
 from typing import Any
 
 from .backends import DEVICE_FLOAT32, FLOAT32, DeviceArray, cpu, cuda
@@ -47,6 +47,7 @@ class State:
 
     def remember(self) -> None:
         """What later calls depend on, as it is now."""
+        self._buffers = self._found_buffers()
         self._values = self._current_values()
         self._objects = self._current_objects()
 
@@ -56,39 +57,52 @@ class State:
         """
         values = [Module.changes(), cpu.core.fast_convolutions(), cuda.product_precision]
         if self._optimizer is not None:  # a prediction has no gradients
-            values += map(_REQUIRES_GRAD, self._tensors)
-            for group in self._optimizer.param_groups:
-                values.append(self._optimizer._structure(group))
+            values += map(self._optimizer._structure, self._optimizer.param_groups)
         return values
 
     def _current_objects(self) -> list[Any]:
         """What later calls depend on, to compare by identity. Gathered by `map`, because it is done
-        in each call.
+        in each call. Raises KeyError or AttributeError if a buffer of the optimizer is gone.
         """
         objects = list(map(_DATA, self._tensors))
         if self._optimizer is not None:
             objects += map(_HOOKS, self._tensors)
+            objects += map(_REQUIRES_GRAD, self._tensors)
+            parameters: list[Tensor] = []
             for group in self._optimizer.param_groups:
-                objects += group["params"]
-            objects += map(_DATA, self.buffers())
+                parameters += group["params"]
+            objects += parameters
+            objects += map(self._optimizer.state.get, parameters)
+            for buffer_of, states in self._buffers:
+                objects += map(_DATA, map(buffer_of, states))
         return objects
 
-    def buffers(self) -> list[Tensor]:
-        """The optimizer's buffers, in the order of its parameters."""
+    def _found_buffers(self) -> list[tuple[itemgetter[str], list[dict[str, Any]]]]:
+        """The optimizer's buffers: how to get one from a parameter's state, and the states that
+        have it, in the order of the parameters.
+        """
         if self._optimizer is None:
             return []
-        state, names = self._optimizer.state, self._optimizer._recorded_buffers
-        found = [
-            state.get(parameter, {}).get(name)
+        states = [
+            self._optimizer.state.get(parameter, {})
             for group in self._optimizer.param_groups
             for parameter in group["params"]
-            for name in names
         ]
-        return [buffer for buffer in found if buffer is not None]
+        return [
+            (itemgetter(name), [state for state in states if state.get(name) is not None])
+            for name in self._optimizer._recorded_buffers
+        ]
+
+    def buffers(self) -> list[Tensor]:
+        """The optimizer's buffers."""
+        return [buffer_of(state) for buffer_of, states in self._buffers for state in states]
 
     def holds(self) -> bool:
         """Whether the recorded calls still are those of the step."""
-        objects = self._current_objects()
+        try:
+            objects = self._current_objects()
+        except (KeyError, AttributeError):
+            return False
         return (
             self._current_values() == self._values
             and len(objects) == len(self._objects)

@@ -57,6 +57,13 @@ def _memories(tensors: Sequence[Tensor]) -> list[np.ndarray]:
     return [array._memory for array in arrays]
 
 
+def _form(tensor: Tensor) -> tuple[Any, ...]:
+    """What must be the same for the recorded kernels to be those of another input."""
+    array: Any = tensor.data
+    memory = array._memory if type(array) is DeviceArray else array
+    return type(array), memory.shape, memory.dtype.char
+
+
 def _is_plain(tensor: Any) -> bool:
     return isinstance(tensor, Tensor) and not tensor._requires_grad
 
@@ -88,7 +95,9 @@ class _Recording:
 
     def _at_home(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
         """The inputs where the model is."""
-        return [x.to("cuda") if self._state.device == "cuda" else x for x in inputs]
+        if self._state.device == "cpu":
+            return list(inputs)
+        return [x if type(x.data) is DeviceArray else x.to("cuda") for x in inputs]
 
     def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
         return next(self._stages, self._repeat)(inputs)
@@ -271,7 +280,7 @@ class Recorded:
         with self._lock:
             if active_name() != "cpu":
                 return self._step(*inputs)
-            key = tuple([(type(x.data), x.data.shape, x.data.dtype.char) for x in inputs])
+            key = tuple(map(_form, inputs))
             for recording in self._recordings.values():
                 recording.raise_late_error()
             found = self._recordings.pop(key, None)
