@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "Compiled kernels of neurona. Not a public module: use neurona.kernels.";
   neurona::selected_isa();  // a wrong NEURONA_ISA must fail here, with its name, not in the first
                             // kernel
+  neurona::register_guards(m);
   neurona::register_recording(m);
   neurona::register_packed_weight(m);
   neurona::register_runtime(m);

@@ -17,6 +17,7 @@ void register_distance(pybind11::module_& m);
 void register_elementwise(pybind11::module_& m);
 void register_focal_loss(pybind11::module_& m);
 void register_gemm(pybind11::module_& m);
+void register_guards(pybind11::module_& m);
 void register_optim(pybind11::module_& m);
 void register_pointwise_loss(pybind11::module_& m);
 void register_pool2d(pybind11::module_& m);

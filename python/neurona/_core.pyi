@@ -5,7 +5,29 @@ from __future__ import annotations
 import collections.abc
 import numpy
 import typing
-__all__: list[str] = ['PackedWeight', 'Recording', 'adadelta_step', 'adagrad_step', 'adam_step', 'adamax_step', 'adaptive_avg_pool2d_backward', 'adaptive_avg_pool2d_forward', 'add', 'affine_sample', 'available_isas', 'avg_pool2d_backward', 'avg_pool2d_forward', 'batch_norm_backward', 'batch_norm_forward', 'bed_of_nails_forward', 'conv2d_backward_bias', 'conv2d_backward_data', 'conv2d_backward_weight', 'conv2d_forward', 'conv2d_plan', 'conv_transpose2d_backward_data', 'conv_transpose2d_backward_weight', 'conv_transpose2d_forward', 'count_wrong_boards', 'count_wrong_jobs', 'cpu_info', 'cross_entropy_forward', 'div', 'dropout', 'elu_backward', 'elu_forward', 'empty', 'empty_cache', 'fast_convolutions', 'focal_loss_forward', 'gelu_backward', 'gelu_forward', 'gemm', 'hard_sigmoid_backward', 'hard_sigmoid_forward', 'isa', 'leaky_relu_backward', 'leaky_relu_forward', 'linear_backward', 'linear_backward_data', 'linear_backward_weight', 'linear_forward', 'log_softmax_backward', 'log_softmax_forward', 'max', 'max_pool2d_backward', 'max_pool2d_forward', 'max_unpool2d_backward', 'max_unpool2d_forward', 'mean', 'measure_bandwidth', 'measure_fma_peak', 'memory_statistics', 'min_pool2d_backward', 'min_pool2d_forward', 'mul', 'nadam_step', 'num_threads', 'pairwise_distances', 'philox', 'pointwise_loss_forward', 'pool2d_indices', 'random_normal', 'random_uniform', 'relu_backward', 'relu_forward', 'reorder', 'resample2d_backward', 'resample2d_forward', 'rmsprop_step', 'set_cache_limit', 'set_fast_convolutions', 'set_flush_denormal', 'set_isa', 'set_num_threads', 'sgd_step', 'sigmoid_backward', 'sigmoid_forward', 'silu_backward', 'silu_forward', 'softmax_backward', 'softmax_forward', 'softplus_backward', 'softplus_forward', 'sub', 'sum', 'tanh_backward', 'tanh_forward']
+__all__: list[str] = ['Guards', 'PackedWeight', 'Recording', 'adadelta_step', 'adagrad_step', 'adam_step', 'adamax_step', 'adaptive_avg_pool2d_backward', 'adaptive_avg_pool2d_forward', 'add', 'affine_sample', 'available_isas', 'avg_pool2d_backward', 'avg_pool2d_forward', 'batch_norm_backward', 'batch_norm_forward', 'bed_of_nails_forward', 'conv2d_backward_bias', 'conv2d_backward_data', 'conv2d_backward_weight', 'conv2d_forward', 'conv2d_plan', 'conv_transpose2d_backward_data', 'conv_transpose2d_backward_weight', 'conv_transpose2d_forward', 'count_wrong_boards', 'count_wrong_jobs', 'cpu_info', 'cross_entropy_forward', 'div', 'dropout', 'elu_backward', 'elu_forward', 'empty', 'empty_cache', 'fast_convolutions', 'focal_loss_forward', 'gelu_backward', 'gelu_forward', 'gemm', 'hard_sigmoid_backward', 'hard_sigmoid_forward', 'isa', 'leaky_relu_backward', 'leaky_relu_forward', 'linear_backward', 'linear_backward_data', 'linear_backward_weight', 'linear_forward', 'log_softmax_backward', 'log_softmax_forward', 'max', 'max_pool2d_backward', 'max_pool2d_forward', 'max_unpool2d_backward', 'max_unpool2d_forward', 'mean', 'measure_bandwidth', 'measure_fma_peak', 'memory_statistics', 'min_pool2d_backward', 'min_pool2d_forward', 'mul', 'nadam_step', 'num_threads', 'pairwise_distances', 'philox', 'pointwise_loss_forward', 'pool2d_indices', 'random_normal', 'random_uniform', 'relu_backward', 'relu_forward', 'reorder', 'resample2d_backward', 'resample2d_forward', 'rmsprop_step', 'set_cache_limit', 'set_fast_convolutions', 'set_flush_denormal', 'set_isa', 'set_num_threads', 'sgd_step', 'sigmoid_backward', 'sigmoid_forward', 'silu_backward', 'silu_forward', 'softmax_backward', 'softmax_forward', 'softplus_backward', 'softplus_forward', 'sub', 'sum', 'tanh_backward', 'tanh_forward']
+class Guards:
+    """
+    What is to stay as it is, each thing by its identity.
+    """
+    def __init__(self) -> None:
+        ...
+    def attribute(self, owner: typing.Any, name: str) -> None:
+        """
+        The attribute of this name.
+        """
+    def elements(self, owner: list) -> None:
+        """
+        The elements of a list.
+        """
+    def entry(self, owner: dict, key: typing.Any) -> None:
+        """
+        The value of this key, or that there is none.
+        """
+    def hold(self) -> bool:
+        """
+        Whether all of it still is what it was when it was named.
+        """
 class Recording:
     """
     Kernel calls of one thread, noted between start and stop. Whoever repeats them keeps the arrays that they work on.

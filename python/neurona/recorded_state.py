@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter, is_, itemgetter
 from typing import Any
 
 from .backends import DEVICE_FLOAT32, FLOAT32, DeviceArray, cpu, cuda
@@ -11,9 +10,6 @@ from .nn import Module
 from .optim.optimizer import Optimizer
 from .random import default_generator
 from .tensor import Tensor
-
-_DATA, _HOOKS = attrgetter("data"), attrgetter("_hooks")
-_REQUIRES_GRAD = attrgetter("_requires_grad")
 
 
 def _is_there(tensor: Tensor) -> bool:
@@ -47,9 +43,8 @@ class State:
 
     def remember(self) -> None:
         """What later calls depend on, as it is now."""
-        self._buffers = self._found_buffers()
         self._values = self._current_values()
-        self._objects = self._current_objects()
+        self._guards = self._guarded()
 
     def _current_values(self) -> list[Any]:
         """What later calls depend on, to compare by value. The count of changes stands for all
@@ -60,27 +55,29 @@ class State:
             values += map(self._optimizer._structure, self._optimizer.param_groups)
         return values
 
-    def _current_objects(self) -> list[Any]:
-        """What later calls depend on, to compare by identity. Gathered by `map`, because it is done
-        in each call. Raises KeyError or AttributeError if a buffer of the optimizer is gone.
-        """
-        objects = list(map(_DATA, self._tensors))
-        if self._optimizer is not None:
-            objects += map(_HOOKS, self._tensors)
-            objects += map(_REQUIRES_GRAD, self._tensors)
-            parameters: list[Tensor] = []
-            for group in self._optimizer.param_groups:
-                parameters += group["params"]
-            objects += parameters
-            objects += map(self._optimizer.state.get, parameters)
-            for buffer_of, states in self._buffers:
-                objects += map(_DATA, map(buffer_of, states))
-        return objects
+    def _guarded(self) -> Any:
+        """What later calls depend on, to compare by identity."""
+        guards = cpu.core.Guards()
+        names = ["data"] if self._optimizer is None else ["data", "_hooks", "_requires_grad"]
+        for tensor in self._tensors:
+            for name in names:
+                guards.attribute(tensor, name)
+        if self._optimizer is None:
+            return guards
+        guards.attribute(self._optimizer, "state")
+        guards.elements(self._optimizer.param_groups)
+        for group in self._optimizer.param_groups:
+            guards.entry(group, "params")
+            guards.elements(group["params"])
+            for parameter in group["params"]:
+                guards.entry(self._optimizer.state, parameter)
+        for state, name in self._buffer_places():
+            guards.entry(state, name)
+            guards.attribute(state[name], "data")
+        return guards
 
-    def _found_buffers(self) -> list[tuple[itemgetter[str], list[dict[str, Any]]]]:
-        """The optimizer's buffers: how to get one from a parameter's state, and the states that
-        have it, in the order of the parameters.
-        """
+    def _buffer_places(self) -> list[tuple[dict[str, Any], str]]:
+        """The optimizer's buffers: which parameter's state holds one under which name."""
         if self._optimizer is None:
             return []
         states = [
@@ -88,26 +85,16 @@ class State:
             for group in self._optimizer.param_groups
             for parameter in group["params"]
         ]
-        return [
-            (itemgetter(name), [state for state in states if state.get(name) is not None])
-            for name in self._optimizer._recorded_buffers
-        ]
+        names = self._optimizer._recorded_buffers
+        return [(state, name) for state in states for name in names if state.get(name) is not None]
 
     def buffers(self) -> list[Tensor]:
-        """The optimizer's buffers."""
-        return [buffer_of(state) for buffer_of, states in self._buffers for state in states]
+        """The optimizer's buffers, in the order of its parameters."""
+        return [state[name] for state, name in self._buffer_places()]
 
     def holds(self) -> bool:
         """Whether the recorded calls still are those of the step."""
-        try:
-            objects = self._current_objects()
-        except (KeyError, AttributeError):
-            return False
-        return (
-            self._current_values() == self._values
-            and len(objects) == len(self._objects)
-            and all(map(is_, objects, self._objects))
-        )
+        return self._current_values() == self._values and bool(self._guards.hold())
 
     def objection(self) -> str | None:
         """Why the model cannot be recorded at all."""

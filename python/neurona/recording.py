@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .autograd import enable_grad, no_grad
+from .autograd import enable_grad, no_grad, wrap
 from .backends import FLOAT32, DeviceArray, active_name, cuda, set_active
 from .backends.tracing import TracingBackend
 from .nn import Module
@@ -51,10 +51,9 @@ def _on_host(array: Any) -> np.ndarray:
     return array.numpy() if type(array) is DeviceArray else array
 
 
-def _memories(tensors: Sequence[Tensor]) -> list[np.ndarray]:
+def _memories(tensors: Sequence[Any]) -> list[np.ndarray]:
     """The arrays of tensors on the device, as its extension knows them."""
-    arrays: list[Any] = [tensor.data for tensor in tensors]
-    return [array._memory for array in arrays]
+    return [tensor.data._memory for tensor in tensors]
 
 
 def _form(tensor: Tensor) -> tuple[Any, ...]:
@@ -217,7 +216,8 @@ class _Recording:
         result = self._replay(inputs)
         if self._optimizer is not None:
             self._finish_step(self._optimizer)
-        return Tensor(result)
+        repeated: Tensor = wrap(result)
+        return repeated
 
     def _replay(self, inputs: tuple[Tensor, ...]) -> Any:
         if self._graph is not None:
