@@ -193,6 +193,20 @@ def test_the_precision_decides_on_winograd() -> None:
 
 
 @CASES
+def test_both_gradients_at_once(backend: Any, case: Conv2d) -> None:
+    """What the passes give, each by itself: integers, whose sums are exact in any order."""
+    arguments = operands(harness.integers, case)
+    (dy, weight), (_, x) = arguments["backward_data"], arguments["backward_weight"]
+    alone = calls(case, None)
+    dx = alone["backward_data"](backend, dy, weight)
+    expected = [dx, *alone["backward_weight"](backend, dy, x)]
+    both = harness.results(backend.conv2d_backward(dy, x, weight, **case.options))
+    for one, other in zip(both, harness.results(tuple(expected)), strict=True):
+        assert np.array_equal(one, other), f"{backend} {case}"
+    assert backend.conv2d_backward(dy, x, weight, with_bias=False, **case.options)[2] is None
+
+
+@CASES
 def test_bias_gradient(backend: Any, case: Conv2d) -> None:
     """dy summed over N, P and Q; the weight's gradient can be had without it."""
     dy, x = operands(harness.integers, case)["backward_weight"]
@@ -374,6 +388,7 @@ DY = np.ones((2, 6, 3, 4), np.float32)
 HUGE = np.broadcast_to(np.float32(1), (1, 4, 2**19, 2**19))
 F32 = np.float32
 FORWARD, DATA, WEIGHTS = "conv2d_forward", "conv2d_backward_data", "conv2d_backward_weight"
+BOTH = "conv2d_backward"
 REJECTED = [
     *bad_arrays(FORWARD, (X, WEIGHT), ("x", "weight")),
     *bad_ranks(FORWARD, (X, WEIGHT), ("x", "weight")),
@@ -425,6 +440,13 @@ REJECTED = [
     Bad(WEIGHTS, ValueError, ("dy", "(2, 6, 3, 4)"), (DY, X, 2)),
     Bad(WEIGHTS, ValueError, ("dy",), (DY[:1], X, 3)),
     Bad(WEIGHTS, ValueError, ("groups",), (DY, X, 3), {"groups": 4}),
+    *bad_arrays(BOTH, (DY, X, WEIGHT), ("dy", "x", "weight")),
+    *bad_ranks(BOTH, (DY, X, WEIGHT), ("dy", "x", "weight")),
+    *bad_pairs(BOTH, (DY, X, WEIGHT), "stride", 1),
+    Bad(BOTH, ValueError, ("dy", "(2, 6, 3, 4)"), (DY, X, WEIGHT), {"padding": 1}),
+    Bad(BOTH, ValueError, ("weight", "4", "3"), (DY, X, WEIGHT[:, :3])),
+    Bad(BOTH, ValueError, ("x",), (DY, np.ones((2, 4, 0, 6), F32), WEIGHT)),
+    Bad(BOTH, ValueError, ("variant", "fft"), (DY, X, WEIGHT), {"variant": "fft"}),
     *bad_arrays("conv2d_backward_bias", (DY,), ("dy",)),
     *bad_ranks("conv2d_backward_bias", (DY,), ("dy",)),
     Bad(

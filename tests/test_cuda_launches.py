@@ -152,7 +152,43 @@ def test_the_bias_of_a_narrow_convolution_takes_no_launch(
     assert_close(device.to_host(db), exact, bound=1e-5, what=f"bias of {w_shape}")
 
 
-@pytest.mark.parametrize(("name", "most"), [("mlp256", 7), ("lenet5", 20)])
+@pytest.mark.parametrize(
+    ("x_shape", "w_shape", "padding", "expected"),
+    [
+        ((128, 6, 14, 14), (16, 6, 5, 5), 0, 1),
+        ((3, 4, 16, 13), (9, 4, 3, 3), (2, 1), 1),
+        ((1, 9, 40, 36), (7, 9, 4, 5), 1, 1),
+        ((4, 3, 15, 60), (16, 3, 3, 3), 1, 1),
+        ((128, 1, 28, 28), (6, 1, 5, 5), 0, 2),
+        ((300, 6, 14, 14), (16, 6, 5, 5), 0, 2),
+    ],
+    ids=str,
+)
+def test_gradients_of_a_small_convolution_are_one_launch(
+    device: Any, x_shape: tuple[int, ...], w_shape: tuple[int, ...], padding: Any, expected: int
+) -> None:
+    """With the bits that dx and dw have by themselves; not of a first layer or of large batches."""
+    rng = np.random.default_rng(x_shape[0])
+    x, weight = (rng.standard_normal(s).astype(np.float32) for s in (x_shape, w_shape))
+    shape = reference.conv2d_forward(x, weight, padding=padding).shape
+    dy = rng.standard_normal(shape).astype(np.float32)
+    images = [array.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2) for array in (dy, x)]
+    there = [device.to_device(array) for array in (*images, weight)]
+
+    def at_once() -> Any:
+        return device.conv2d_backward(*there, padding=padding)
+
+    (dx, dw, db), launches = launched(device, at_once)
+    assert launches == (1 if emulated.ON_A_GPU else expected)
+    alone = device.conv2d_backward_data(there[0], there[2], x_shape[2:], padding=padding)
+    assert np.array_equal(device.to_host(dx), device.to_host(alone))
+    filters, _ = device.conv2d_backward_weight(*there[:2], w_shape[2:], padding=padding)
+    assert np.array_equal(device.to_host(dw), device.to_host(filters))
+    exact = dy.sum((0, 2, 3), dtype=np.float64)
+    assert_close(device.to_host(db), exact, bound=1e-7 * np.abs(exact).max(), what=f"{w_shape}")
+
+
+@pytest.mark.parametrize(("name", "most"), [("mlp256", 7), ("lenet5", 19)])
 def test_a_recorded_step_is_so_many_launches(device: Any, name: str, most: int) -> None:
     """With the one that brings inputs and numbers, and the one that takes the loss."""
     before = cuda.use_extension(device)

@@ -70,6 +70,18 @@ def test_passes_agree_with_the_reference(backend: Backend, case: Any) -> None:
         harness.check_linear(backend, call, arrays, terms, what=what)
 
 
+@pytest.mark.parametrize("case", WINDOWS, ids=str)
+def test_both_gradients_at_once(backend: Backend, case: Any) -> None:
+    """Of one launch where there are more than 6 outputs, exactly on integers."""
+    _, (_, (dy, weight), _), (_, (_, x), _) = passes(harness.integers, case)
+    harness.check_exact(
+        backend,
+        lambda o, *arrays: o.conv2d_backward(*arrays, **case[2]),
+        (dy, x, weight),
+        what=f"{backend} {case}",
+    )
+
+
 def test_bias_and_activation(backend: Backend) -> None:
     """Behind the sums."""
     rng = harness.rng_of("narrow")

@@ -23,6 +23,7 @@ CALLS: dict[str, Any] = {
     "conv2d_forward": lambda r, m: r.conv2d_forward(m(IMAGE), m(WEIGHT), m((3,)), padding=1),
     "conv2d_backward_data": lambda r, m: r.conv2d_backward_data(m((2, 3, 4, 3)), m(WEIGHT), (6, 5)),
     "conv2d_backward_weight": lambda r, m: r.conv2d_backward_weight(m((2, 3, 4, 3)), m(IMAGE), 3),
+    "conv2d_backward": lambda r, m: r.conv2d_backward(m((2, 3, 4, 3)), m(IMAGE), m(WEIGHT)),
     "conv_transpose2d": lambda r, m: r.conv_transpose2d_forward(m(IMAGE), m(WEIGHT), stride=2),
     "max_pool2d": lambda r, m: r.max_pool2d_forward(m(IMAGE), 2, with_offsets=False),
     "avg_pool2d": lambda r, m: r.avg_pool2d_forward(m(IMAGE), 2),

@@ -129,6 +129,30 @@ py::tuple conv2d_backward_weight_binding(py::object dy_object, py::object x_obje
   return py::make_tuple(dw, db.array);
 }
 
+py::tuple conv2d_backward_binding(py::object dy_object, py::object x_object,
+                                  py::object weight_object, py::object stride, py::object padding,
+                                  py::object dilation, py::object groups, bool with_bias,
+                                  py::object variant) {
+  constexpr const char* kOp = "conv2d_backward";
+  const Input dy = images(kOp, "dy", dy_object), x = images(kOp, "x", x_object),
+              weight = weights(kOp, weight_object, "(K, C/groups, R, S)");
+  const Conv2dShape shape = conv2d_shape(kOp, x.shape.data(), weight.shape.data(),
+                                         options_of(kOp, stride, padding, dilation, groups));
+  check_conv2d_gradient(kOp, shape, dy.shape.data());
+  const char* wanted = variant_text(kOp, variant);
+  const Conv2dVariants variants{
+      plan_conv2d(kOp, shape, Conv2dDirection::kBackwardData, wanted).variant,
+      plan_conv2d(kOp, shape, Conv2dDirection::kBackwardWeight, wanted).variant};
+  py::array dx = new_images(shape.n, shape.c, shape.h, shape.w);
+  py::array dw = new_floats({shape.k, shape.group_c(), shape.r, shape.s}, Order::kC);
+  const OptionalFloats db = new_floats_if(with_bias, shape.k);
+  const Conv2dGradients gradients{floats(dx), floats(dw), db.data};
+  run_kernel([=, dy = dy.data, x = x.data, weight = weight.data] {
+    conv2d_backward(shape, variants, dy, x, weight, gradients);
+  });
+  return py::make_tuple(dx, dw, db.array);
+}
+
 py::array conv2d_backward_bias(py::object dy_object) {
   const Input dy = images("conv2d_backward_bias", "dy", dy_object);
   return bias_gradient(dy.data, dy.shape[0] * dy.shape[2] * dy.shape[3], dy.shape[1]);
@@ -266,6 +290,11 @@ void register_conv2d(py::module_& m) {
         py::arg("groups") = 1, py::arg("with_bias") = true, py::arg("variant") = py::none(),
         "dy (N, K, P, Q), x (N, C, H, W), kernel_size (R, S) -> (dw (K, C/groups, R, S), db (K,) "
         "or None).");
+  m.def("conv2d_backward", &conv2d_backward_binding, py::arg("dy"), py::arg("x"), py::arg("weight"),
+        py::kw_only(), one, py::arg("padding") = 0, py::arg("dilation") = 1, py::arg("groups") = 1,
+        py::arg("with_bias") = true, py::arg("variant") = py::none(),
+        "dy (N, K, P, Q), x (N, C, H, W), weight (K, C/groups, R, S) -> (dx (N, C, H, W), "
+        "dw (K, C/groups, R, S), db (K,) or None): both at once.");
   m.def("conv2d_backward_bias", &conv2d_backward_bias, py::arg("dy"),
         "dy (N, K, P, Q) -> db (K,), its sum over N, P and Q.");
   m.def("conv2d_plan", &conv2d_plan, py::arg("x_shape"), py::arg("weight_shape"), py::kw_only(),

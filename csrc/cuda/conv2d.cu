@@ -41,4 +41,13 @@ void conv2d_backward_weight(const Conv2dShape& shape, Conv2dVariant variant, con
   if (db) column_sums(dy, shape.n * shape.p * shape.q, shape.k, shape.k, db);
 }
 
+void conv2d_backward(const Conv2dShape& shape, const Conv2dVariants& variants, const float* dy,
+                     const float* x, const float* weight, const Conv2dGradients& to) {
+  const bool are_direct =
+      variants.data == Conv2dVariant::kDirect && variants.weight == Conv2dVariant::kDirect;
+  if (are_direct && conv2d_narrow_backward(shape, dy, x, weight, to.dx, to.dw, to.db)) return;
+  conv2d_backward_data(shape, variants.data, dy, weight, nullptr, to.dx);
+  conv2d_backward_weight(shape, variants.weight, dy, x, to.dw, to.db);
+}
+
 }  // namespace neurona

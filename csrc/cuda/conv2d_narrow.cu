@@ -203,6 +203,15 @@ bool conv2d_narrow_forward(const Conv2dShape& shape, const float* x, const float
   return true;
 }
 
+bool conv2d_narrow_backward(const Conv2dShape& shape, const float* dy, const float* x,
+                            const float* weight, float* dx, float* dw, float* db) {
+  const bool are_narrow = is_narrow(shape, shape.n * shape.h * shape.w) &&
+                          is_narrow(shape, shape.n * shape.p * shape.q);
+  return are_narrow &&
+         conv2d_windows_backward(shape, dy, x, weight,
+                                 rows_of(dx, shape.c, nullptr, TileActivation::kNone), dw, db);
+}
+
 bool conv2d_narrow_backward_data(const Conv2dShape& shape, const float* dy, const float* weight,
                                  const float* bias, float* dx) {
   if (!is_narrow(shape, shape.n * shape.h * shape.w)) return false;

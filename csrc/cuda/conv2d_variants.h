@@ -31,6 +31,9 @@ bool conv2d_narrow_backward_data(const Conv2dShape& shape, const float* dy, cons
                                  const float* bias, float* dx);
 bool conv2d_narrow_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
                                    float* dw, float* db);
+// Both at once, of small layers alone.
+bool conv2d_narrow_backward(const Conv2dShape& shape, const float* dy, const float* x,
+                            const float* weight, float* dx, float* dw, float* db);
 
 // Of those the ones with stride 1 and filters of 3 or 5 columns: false for the others.
 struct RowTarget;
@@ -40,6 +43,8 @@ bool conv2d_windows_backward_data(const Conv2dShape& shape, const float* dy, con
                                   const RowTarget& target);
 bool conv2d_windows_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
                                     float* dw, float* db);
+bool conv2d_windows_backward(const Conv2dShape& shape, const float* dy, const float* x,
+                             const float* weight, const RowTarget& target, float* dw, float* db);
 
 // The same on the tensor cores of sm_90, at a lower precision than "highest": false where they are
 // not used, which leaves everything as it was. dx goes to `pixels`, with its bias if there is one.

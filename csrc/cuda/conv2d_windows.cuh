@@ -1,6 +1,8 @@
-// What the two files of conv2d_windows have in common: a thread's pixels lie side by side, and its
+// What the files of conv2d_windows have in common: a thread's pixels lie side by side, and its
 // outputs, 4, 6 or 8, are a tile.
 #pragma once
+
+#include <type_traits>
 
 #include "core/conv2d_shape.h"
 #include "cuda/device.h"
@@ -8,10 +10,25 @@
 namespace neurona {
 
 constexpr int kRunPixels = 4;
+constexpr int kMostWindowThreads = 256;
+constexpr size_t kMostWindowMemory = 96 * 1024;  // which all GPUs since sm_80 have for a block
+
+constexpr int outputs_of_thread(int64_t outputs) { return outputs <= 4 ? 4 : outputs <= 6 ? 6 : 8; }
 
 // What a tile of outputs takes in shared memory: 6 are read as four and two.
-template <int kOutputs>
-constexpr int kPadded = kOutputs == 6 ? 8 : kOutputs;
+__host__ __device__ constexpr int padded(int outputs) { return outputs == 6 ? 8 : outputs; }
+
+// body(columns of the filters, outputs of a thread), as constants.
+template <typename Body>
+void with_tile(int64_t columns, int outputs, const Body& body) {
+  const auto with_outputs = [&](auto taps) {
+    if (outputs == 4) return body(taps, std::integral_constant<int, 4>());
+    if (outputs == 6) return body(taps, std::integral_constant<int, 6>());
+    body(taps, std::integral_constant<int, 8>());
+  };
+  if (columns == 3) return with_outputs(std::integral_constant<int, 3>());
+  with_outputs(std::integral_constant<int, 5>());
+}
 
 // Whether windows slide: with stride 1 and filters of 3 or 5 columns, and where rows of images and
 // of filters are no longer than shared memory holds of any, so that places there are small numbers.

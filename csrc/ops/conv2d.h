@@ -26,4 +26,14 @@ void conv2d_backward_data(const Conv2dShape& shape, Conv2dVariant variant, const
 void conv2d_backward_weight(const Conv2dShape& shape, Conv2dVariant variant, const float* dy,
                             const float* x, float* dw, float* db);
 
+// Both at once, each by its variant.
+struct Conv2dVariants {
+  Conv2dVariant data, weight;
+};
+struct Conv2dGradients {
+  float *dx, *dw, *db;
+};
+void conv2d_backward(const Conv2dShape& shape, const Conv2dVariants& variants, const float* dy,
+                     const float* x, const float* weight, const Conv2dGradients& to);
+
 }  // namespace neurona

@@ -301,6 +301,18 @@ def _normal(a: Arguments, expected: Results) -> tuple[Any, ...]:
     return (U * (2 * abs(a["mean"]) + 60 * a["std"]),)
 
 
+def _conv2d_backward(a: Arguments, expected: Results) -> tuple[Any, ...]:
+    """Those of its two passes."""
+    geometry = {name: a[name] for name in ("stride", "padding", "dilation", "groups", "variant")}
+    data = {"dy": a["dy"], "weight": a["weight"], "input_size": a["x"].shape[2:], **geometry}
+    filters = {"dy": a["dy"], "x": a["x"], "kernel_size": a["weight"].shape[2:], **geometry}
+    filters["with_bias"] = a["with_bias"]
+    return (
+        *RULES["conv2d_backward_data"](data, expected[:1]),
+        *RULES["conv2d_backward_weight"](filters, expected[1:]),
+    )
+
+
 RULES: dict[str, Rule] = {
     "gemm": _linear("gemm", lambda a: a["a"].shape[0 if a["trans_a"] else 1] + 2),
     "linear_forward": _linear("linear_forward", lambda a: a["x"].shape[1] + 1),
@@ -318,6 +330,7 @@ RULES: dict[str, Rule] = {
     "conv2d_backward_weight": _winograd(
         "conv2d_backward_weight", _linear("conv2d_backward_weight", _pixels)
     ),
+    "conv2d_backward": _conv2d_backward,
     "conv2d_backward_bias": _linear("conv2d_backward_bias", _pixels),
     "conv_transpose2d_forward": _winograd(
         "conv_transpose2d_forward",

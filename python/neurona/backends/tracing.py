@@ -19,7 +19,7 @@ REPEATABLE = frozenset(
     [
         *["linear_forward", "linear_backward_data", "linear_backward_weight"],
         *["linear_backward", "reorder"],
-        *["conv2d_forward", "conv2d_backward_data", "conv2d_backward_weight"],
+        *["conv2d_forward", "conv2d_backward_data", "conv2d_backward_weight", "conv2d_backward"],
         *["conv2d_backward_bias", "conv_transpose2d_forward", "conv_transpose2d_backward_data"],
         *["conv_transpose2d_backward_weight", "max_pool2d_forward", "max_pool2d_backward"],
         *["min_pool2d_forward", "min_pool2d_backward", "avg_pool2d_forward"],

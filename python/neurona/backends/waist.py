@@ -11,6 +11,7 @@ KERNELS = (
     "conv2d_forward",
     "conv2d_backward_data",
     "conv2d_backward_weight",
+    "conv2d_backward",
     "conv2d_backward_bias",
     "conv2d_plan",
     "conv_transpose2d_forward",

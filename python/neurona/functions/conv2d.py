@@ -31,6 +31,10 @@ def _gradients(
     """Those of x, the weight and the bias, from that of x * weight + bias."""
     need_x, need_weight, need_bias, *_ = needs
     backend = current(dy.dtype)
+    if need_x and need_weight:
+        gradients: tuple[Any, ...]
+        gradients = backend.conv2d_backward(dy, x, weight, with_bias=need_bias, **geometry)
+        return gradients
     dx = dw = db = None
     if need_x:
         dx = backend.conv2d_backward_data(dy, weight, input_size, **geometry)

@@ -43,6 +43,7 @@ from .avg_pool2d import (
 )
 from .batch_norm import batch_norm_backward, batch_norm_forward
 from .conv2d import (
+    conv2d_backward,
     conv2d_backward_bias,
     conv2d_backward_data,
     conv2d_backward_weight,
@@ -105,6 +106,7 @@ __all__ = [
     "batch_norm_backward",
     "batch_norm_forward",
     "bed_of_nails_forward",
+    "conv2d_backward",
     "conv2d_backward_bias",
     "conv2d_backward_data",
     "conv2d_backward_weight",

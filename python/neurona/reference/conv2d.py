@@ -299,6 +299,47 @@ def conv2d_backward_weight(
 
 
 @np.errstate(all="ignore")
+def conv2d_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    *,
+    stride: check.Pair = 1,
+    padding: check.Pair = 0,
+    dilation: check.Pair = 1,
+    groups: int = 1,
+    with_bias: bool = True,
+    variant: str | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return dx, dw and db: what conv2d_backward_data and conv2d_backward_weight return.
+
+    dy (N, K, P, Q), x (N, C, H, W), weight (K, C/groups, R, S); db is None without `with_bias`.
+    Raises TypeError for a wrong dtype, ValueError for shapes or parameters that do not fit.
+
+    >>> ones = np.ones((1, 1, 2, 2))
+    >>> dx, dw, db = conv2d_backward(ones, np.ones((1, 1, 3, 3)), ones)
+    >>> dx[0, 0, 1], dw[0, 0, 0], db
+    (array([2., 4., 2.]), array([4., 4.]), array([4.]))
+    """
+    op = "conv2d_backward"
+    dy = check.array(op, "dy", dy, "(N, K, P, Q)")
+    x = check.array(op, "x", x, "(N, C, H, W)")
+    weight = check.array(op, "weight", weight, "(K, C/groups, R, S)")
+    check.same_dtype(op, "x", x, "dy", dy)
+    check.same_dtype(op, "weight", weight, "dy", dy)
+    check.no_empty_axis(op, "x", x, "NCHW")
+    _no_empty_weight(op, weight)
+    geometry = Geometry.checked(op, stride, padding, dilation, groups)
+    check.choice(op, "variant", variant, VARIANTS)
+    check_channels(op, x.shape[1], weight.shape, geometry.groups)
+    size = geometry.output_size(op, x.shape[2:], weight.shape[2:])
+    check_output(op, dy, (x.shape[0], weight.shape[0], *size))
+    dx = scatter(dy, weight, geometry, x.shape[2:])
+    dw = correlate_weight(dy, x, geometry, weight.shape[2:])
+    return dx, dw, channel_sum(dy) if with_bias else None
+
+
+@np.errstate(all="ignore")
 def conv2d_backward_bias(dy: np.ndarray) -> np.ndarray:
     """Return db (K,): dy (N, K, P, Q) summed over N, P and Q. Raises TypeError, ValueError.
 
