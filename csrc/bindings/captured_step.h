@@ -5,6 +5,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,7 +33,11 @@ class CapturedStep {
     if (result) {
       check_home(kOp, "result", *result);
       result_ = *result;
-      if (is_dense(*result)) left = {result->data(), static_cast<size_t>(result->nbytes())};
+      result_type_ = result->dtype();
+      result_extents_ = extents(*result);
+      result_order_ = natural_order(*result);
+      leaves_result_ = is_dense(*result);
+      if (leaves_result_) left = {result->data(), static_cast<size_t>(result->nbytes())};
     }
     const py::gil_scoped_release release;
     graph_ = std::make_unique<Graph>([&] { calls.replay(); }, left);
@@ -53,8 +58,8 @@ class CapturedStep {
       else
         copy_elements(inputs_[i], inputs[i]);
     }
-    if (result_ && is_dense(*result_)) {
-      py::array result = new_array(result_->dtype(), extents(*result_), natural_order(*result_));
+    if (leaves_result_) {
+      py::array result = new_array(result_type_, result_extents_, result_order_);
       enqueue(copies, result.mutable_data());
       return result;
     }
@@ -82,7 +87,9 @@ class CapturedStep {
 
   static void check_input(const py::array& input, const py::array& own) {
     check_home(kOp, "inputs", input);
-    if (!input.dtype().equal(own.dtype()) || extents(input) != extents(own))
+    const bool has_type = input.dtype().is(own.dtype()) || input.dtype().equal(own.dtype());
+    if (!has_type || input.ndim() != own.ndim() ||
+        !std::equal(input.shape(), input.shape() + input.ndim(), own.shape()))
       fail_value(kOp, "inputs must have the dtypes and shapes of the step's, got ",
                  std::string(py::str(input.dtype())), " of shape ",
                  shape_text(extents(input).data(), input.ndim()));
@@ -97,6 +104,11 @@ class CapturedStep {
 
   std::vector<py::array> inputs_;
   std::optional<py::array> result_;
+  // Of the result, so that nothing is computed anew for a launch, and whether the graph copies it.
+  py::dtype result_type_;
+  std::vector<int64_t> result_extents_;
+  Order result_order_ = Order::kC;
+  bool leaves_result_ = false;
   std::unique_ptr<Graph> graph_;  // goes first
 };
 
