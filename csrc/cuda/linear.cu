@@ -113,7 +113,7 @@ using WeightProduct = SmallProduct<kTile, DenseSource<false>, DenseSource<false>
 template <int kTile, int kWidth>
 __global__ void __launch_bounds__(kProductThreads, 2)
     linear_gradients_kernel(DataProduct<kTile> dx, WeightProduct<kTile> dw, BiasGradient db) {
-  using Tile = PlainTile<kTile, kTile>;
+  using Tile = PlainTile<kTile, kTile, kWidth>;
   NEURONA_SHARED(Four, fours, [Tile::kStages * Tile::kPart / 4]);
   unsigned number = blockIdx.x;
   if (number < dx.blocks) return dx.template multiply<kWidth>(number, fours[0].at);

@@ -1,9 +1,9 @@
 // The operands of product.cuh in shared memory: how they lie there, and how threads multiply them.
 //
 // A thread multiplies runs of 4 lines of each operand, and 4 depths of them (a quad) at a time: a
-// load of 16 bytes gives it 4 depths of a line, or 4 lines of a depth, whichever are neighbours in
-// memory and so come with one copy. Loads and copies of 8 threads meet each of the 32 banks once
-// (of 16 lines there are but 4 runs to load, each for two of the threads):
+// load of 16 bytes gives it 4 lines of a depth, or 4 depths of a line. Loads and copies of 8
+// threads meet each of the 32 banks once (of 16 lines there are but 4 runs to load, each for two of
+// the threads):
 //
 //   [depth][line]   8 neighbouring threads read neighbouring runs: 32 words in a row.
 //   [line][depth]   They read one quad of every fourth line. So lines lie in four groups, each of
@@ -11,6 +11,13 @@
 //                   in 8 different places, because quads change places within their line. Copies
 //                   of neighbouring lines, which are a whole group apart, meet all banks too: of
 //                   every other group, neighbours have changed places.
+//
+// An operand lies as memory has it, so that 4 neighbours come with one copy, or the layout
+// transposes: both operands lie as [depth][line], what is along the depth in memory comes in single
+// elements, and rows have a gap of 4 words, so that 8 depths of 4 lines, which a warp copies at
+// once, are in 32 banks. Where quads of both operands are loaded a thread holds twice as much, and
+// more multiplications find two of their factors in one bank of the registers: that is why large
+// tiles transpose.
 #pragma once
 
 #include <bit>
@@ -38,20 +45,28 @@ __host__ __device__ constexpr int own_word(int run) {
   constexpr int kQuads = kDepths / kQuad;
   return run * kDepths + kQuad * (run * kQuads / 8 % kQuads);
 }
-// Of line 4 run + within.
-template <int kLines, int kDepths, bool kDepthIsContiguous>
-__host__ __device__ constexpr int plain_word(int run, int within, int depth) {
-  if constexpr (!kDepthIsContiguous) return depth * kLines + kRunLines * run + within;
+// Of line 4 run + within, in an operand that lies as [line][depth].
+template <int kLines, int kDepths>
+__host__ __device__ constexpr int word_of_line(int run, int within, int depth) {
   return within * (kLines / kRunLines) * kDepths +
          (own_word<kDepths>(run ^ within % 2) ^ depth / kQuad * kQuad) + depth % kQuad;
 }
 
-template <int kDepths>
+template <int kDepthsOfPart, bool kMayTranspose>
 struct PlainLayout {
+  static constexpr int kDepths = kDepthsOfPart;
+  static constexpr bool kTransposes = kMayTranspose;
+  template <int kLines>
+  static constexpr int kRow = kLines + (kTransposes ? 4 : 0);  // of [depth][line]
+  template <bool kDepthIsContiguous>
+  static constexpr bool kIsAlongDepth = kDepthIsContiguous && !kTransposes;
+
   template <int kLines, bool kDepthIsContiguous>
-  __device__ static int word(int line, int depth) {
-    return plain_word<kLines, kDepths, kDepthIsContiguous>(line / kRunLines, line % kRunLines,
-                                                           depth);
+  __host__ __device__ static constexpr int word(int line, int depth) {
+    if constexpr (kIsAlongDepth<kDepthIsContiguous>)
+      return word_of_line<kLines, kDepths>(line / kRunLines, line % kRunLines, depth);
+    else
+      return depth * kRow<kLines> + line;
   }
 };
 
@@ -64,10 +79,10 @@ constexpr bool quads_meet_all_banks() {
     for (int i = 0; i < 8; ++i) {
       const int run = first % (kLines / kRunLines) + i % kRead, rest = first / (kLines / kRunLines),
                 within = rest % kRunLines, quad = rest / kRunLines;
-      read |= 1 << plain_word<kLines, kDepths, true>(run, within, kQuad * quad) / kQuad % 8;
+      read |= 1 << word_of_line<kLines, kDepths>(run, within, kQuad * quad) / kQuad % 8;
       const int line = (first + i) * kQuad / kDepths, depth = (first + i) * kQuad % kDepths;
-      copied |= 1 << plain_word<kLines, kDepths, true>(line / kRunLines, line % kRunLines, depth) /
-                         kQuad % 8;
+      copied |=
+          1 << word_of_line<kLines, kDepths>(line / kRunLines, line % kRunLines, depth) / kQuad % 8;
     }
     if (std::popcount(unsigned(read)) != kRead || copied != 0xff) return false;
   }
@@ -76,6 +91,19 @@ constexpr bool quads_meet_all_banks() {
 static_assert(quads_meet_all_banks<16, 64>() && quads_meet_all_banks<32, 32>() &&
               quads_meet_all_banks<64, 32>() && quads_meet_all_banks<64, 16>() &&
               quads_meet_all_banks<128, 16>());
+
+// Whether the 8 depths of 4 lines that a warp copies at once, where it transposes, are in different
+// banks.
+template <int kLines>
+constexpr bool transposed_meet_all_banks() {
+  uint32_t banks = 0;
+  for (int i = 0; i < kWarpSize; ++i)
+    banks |= uint32_t{1} << PlainLayout<16, true>::word<kLines, true>(i / 8, i % 8) % 32;
+  return banks == kAllLanes;
+}
+static_assert(transposed_meet_all_banks<16>() && transposed_meet_all_banks<32>() &&
+              transposed_meet_all_banks<64>() && transposed_meet_all_banks<128>() &&
+              transposed_meet_all_banks<256>());
 
 __device__ inline void load_four(const float* from, float (&values)[4]) {
   const float4 four = *reinterpret_cast<const float4*>(from);
@@ -87,9 +115,10 @@ __device__ inline void load_four(const float* from, float (&values)[4]) {
 
 // What a thread has of a part: its runs are first_run, first_run + kNextRun, .., its quads the
 // given ones behind first_quad (0 to 3, which no multiple of 4 changes).
-template <int kLines, int kDepths, bool kDepthIsContiguous>
+template <int kLines, typename Layout, bool kDepthIsContiguous>
 struct PartView {
-  static constexpr bool kAlongDepth = kDepthIsContiguous;
+  static constexpr bool kAlongDepth = Layout::template kIsAlongDepth<kDepthIsContiguous>;
+  static constexpr int kDepths = Layout::kDepths, kRow = Layout::template kRow<kLines>;
   static constexpr int kRuns = kRunsOfThread<kLines>;
   static constexpr int kNextRun = kSpan<kLines> / kRunLines;
   const float* memory;
@@ -97,7 +126,7 @@ struct PartView {
 
   __device__ static int first_word(int first_run, int first_quad) {
     return kAlongDepth ? own_word<kDepths>(first_run) ^ kQuad * first_quad
-                       : kRunLines * first_run + kQuad * first_quad * kLines;
+                       : kRunLines * first_run + kQuad * first_quad * kRow;
   }
 
   // 4 depths of its line i. A part begins at a multiple of what an exclusive or may change.
@@ -109,7 +138,7 @@ struct PartView {
   __device__ void load_depth(int depth, float (&values)[kRuns][kRunLines]) const {
     NEURONA_UNROLL
     for (int i = 0; i < kRuns; ++i)
-      load_four(memory + word + depth * kLines + i * kSpan<kLines>, values[i]);
+      load_four(memory + word + depth * kRow + i * kSpan<kLines>, values[i]);
   }
   // All its lines and 4 depths, as [line][depth].
   __device__ void load_quad(int quad, float (&values)[kRuns * kRunLines][kQuad]) const {

@@ -21,7 +21,9 @@
 //   Step step(int64_t batch, int64_t k)       what is common to all rows at k
 //   const float* address(const Line&, const Step&)
 //                                             where the element is, null where none is: 0
-//   static constexpr bool kIsEverywhere       whether that is never null
+//   static constexpr bool kIsEverywhere       whether that is never null; if not, it has
+//   bool has(const Line&, const Step&)        whether there is an element, and where it would be
+//   const float* place(const Line&, const Step&)
 //   const float* first()                      an address that may be named where nothing is read
 //   bool is_in_fours(int64_t depth)           on the host: whether 4 neighbours at a multiple of 4
 //                                             are always there, or not there, together, and begin
@@ -56,8 +58,8 @@ namespace neurona {
 
 constexpr int kSmallPlainTile = 32, kSmallestPlainTile = 16;
 
-// How a block shares a tile of kM x kN.
-template <int kM, int kN>
+// How a block shares a tile of kM x kN, whose elements are copied kWidth at a time.
+template <int kM, int kN, int kWidth>
 struct PlainTile {
   static constexpr int kRunsM = kRunsOfThread<kM>, kRunsN = kRunsOfThread<kN>;
   // Threads side by side, each with runs of 4 columns; a warp is 4 x 8 threads, or two groups of
@@ -72,9 +74,18 @@ struct PlainTile {
   // of the smallest tile only the first threads have some.
   static constexpr int kRowsLeft = divide_up(kM * kAcross, kProductThreads);
   static constexpr int kThreadsLeft = kM * kAcross / kRowsLeft;
-  static constexpr int kPart = (kM + kN) * kDepths;
-  // As many parts as 48 KiB hold, which all GPUs since sm_80 have for two blocks.
-  static constexpr int kStages = 48 * 1024 / (kPart * static_cast<int>(sizeof(float)));
+  // Whether operands along the depth are transposed on their way to shared memory. Without groups a
+  // thread has many multiplications for each element that it copies: with two such operands, 24
+  // copies instead of 6 for 2048 of them. Of a tile that two groups share it would be 12 instead of
+  // 3 for 512, and more instructions than are spared, unless elements come one by one anyway.
+  static constexpr bool kTransposes = kGroups == 1 || kWidth == 1;
+  using Layout = PlainLayout<kDepths, kTransposes>;
+  static constexpr int kPartA = Layout::template kRow<kM> * kDepths;
+  static constexpr int kPart = kPartA + Layout::template kRow<kN> * kDepths;
+  // As many parts as 48 KiB hold, which all GPUs since sm_80 have for two blocks, and three at
+  // least: 50 KiB for 128 x 128, 74 KiB for 128 x 256, of which there are registers for one block.
+  static constexpr int kStages = std::max(48 * 1024 / (kPart * static_cast<int>(sizeof(float))), 3);
+  static constexpr int kBytes = kStages * kPart * static_cast<int>(sizeof(float));
 
   __device__ static int group() { return threadIdx.x / (kDown * kAcross); }
   // The first run of a thread's rows and columns. The bits of a lane's number count across and down
@@ -138,12 +149,12 @@ __device__ inline void add_groups(float* memory,
 // copy single elements from, or what a convolution computes of each line.
 template <int kTileM, int kTileN, int kWidth, typename SourceA, typename SourceB>
 constexpr int blocks_at_once() {
-  using Tile = PlainTile<kTileM, kTileN>;
+  using Tile = PlainTile<kTileM, kTileN, kWidth>;
   constexpr int kSums = 16 * Tile::kRunsM * Tile::kRunsN;
-  constexpr bool kHoldsQuads = SourceA::kDepthIsContiguous || SourceB::kDepthIsContiguous,
+  constexpr bool kHoldsQuadsOrSingles = SourceA::kDepthIsContiguous || SourceB::kDepthIsContiguous,
                  kHoldsLines = !SourceA::kIsEverywhere || !SourceB::kIsEverywhere;
   if (kSums < 64) return 2;
-  const bool holds_more = Tile::kGroups == 2 || kWidth != 4 || kHoldsQuads || kHoldsLines;
+  const bool holds_more = Tile::kGroups == 2 || kWidth != 4 || kHoldsQuadsOrSingles || kHoldsLines;
   return kSums == 64 && !holds_more ? 2 : 1;
 }
 
@@ -159,14 +170,14 @@ __device__ inline void multiply_tile(unsigned number, float* const memory,
                                      const ProductShape& shape, const ProductGrid& grid,
                                      const SourceA& a, const SourceB& b,
                                      const ProductOutput<Target>& output) {
-  using Tile = PlainTile<kTileM, kTileN>;
+  using Tile = PlainTile<kTileM, kTileN, kWidth>;
+  using Layout = typename Tile::Layout;
   constexpr int kDepths = Tile::kDepths, kStages = Tile::kStages;
-  constexpr int kPart = Tile::kPart, kPartA = kTileM * kDepths;
+  constexpr int kPart = Tile::kPart, kPartA = Tile::kPartA;
   const BlockPlace place = place_of(grid, number);
   const int64_t first_m = int64_t{place.tile_m} * kTileM, first_n = int64_t{place.tile_n} * kTileN;
   const SliceParts<kDepths> slice(shape, grid, place.slice);
 
-  using Layout = PlainLayout<kDepths>;
   PartCopier<kTileM, kDepths, kWidth, Layout, SourceA> copier_a(a, place.batch, first_m,
                                                                 slice.first_k);
   PartCopier<kTileN, kDepths, kWidth, Layout, SourceB> copier_b(b, place.batch, first_n,
@@ -177,14 +188,23 @@ __device__ inline void multiply_tile(unsigned number, float* const memory,
     copier_b.begin_first(slice.first_depths, memory + kPartA);
   }
   commit_copies();
-  const auto begin_next = [&](unsigned number, float* part) {
-    if (number < slice.count) {
-      copier_a.begin_next(part);
-      copier_b.begin_next(part + kPartA);
-    }
+  const auto begin_a = [&](unsigned number, float* part) {
+    if (number < slice.count) copier_a.begin_next(part);
+  };
+  const auto begin_b = [&](unsigned number, float* part) {
+    if (number < slice.count) copier_b.begin_next(part + kPartA);
     commit_copies();  // beyond the end a group of nothing, so that waits count it alike
   };
-  for (int stage = 1; stage < kStages; ++stage) begin_next(stage, memory + stage * kPart);
+  // Loads of shared memory wait for the copies that were asked for before them. So where these are
+  // many, those of b are asked for half a part after those of a.
+  constexpr int kQuads = kDepths / kQuad / Tile::kGroups,  // of a thread in a part
+      kQuadOfB = Tile::kGroups == 1 ? kQuads / 2 : 0;
+  for (int stage = 1; stage < kStages - (kQuadOfB > 0); ++stage) {
+    begin_a(stage, memory + stage * kPart);
+    begin_b(stage, memory + stage * kPart);
+  }
+  int filled = (kStages - 1) * kPart;  // the place that the next copies go to
+  if constexpr (kQuadOfB > 0) begin_a(kStages - 1, memory + filled);
 
   // The bias is far away: of the smallest tiles, which are taken where there is little else to do
   // and have registers for it, it is asked for here and not when the sums are there.
@@ -196,8 +216,8 @@ __device__ inline void multiply_tile(unsigned number, float* const memory,
   if (kAsksEarly && threadIdx.x < Tile::kThreadsLeft)
     ask_columns<4>(output.target, place.batch, shape, column_left, columns);
 
-  using ViewA = PartView<kTileM, kDepths, SourceA::kDepthIsContiguous>;
-  using ViewB = PartView<kTileN, kDepths, SourceB::kDepthIsContiguous>;
+  using ViewA = PartView<kTileM, Layout, SourceA::kDepthIsContiguous>;
+  using ViewB = PartView<kTileN, Layout, SourceB::kDepthIsContiguous>;
   ViewA view_a{memory, ViewA::first_word(Tile::row_run(), Tile::group())};
   ViewB view_b{memory, kPartA + ViewB::first_word(Tile::column_run(), Tile::group())};
   Run<4> sums[4 * Tile::kRunsM][Tile::kRunsN] = {};
@@ -215,37 +235,23 @@ __device__ inline void multiply_tile(unsigned number, float* const memory,
     view_b.word += next - stage;
     stage = next;
   };
-  wait_for_copies<kStages - 1>();
+  wait_for_copies<kStages - 1 - (kQuadOfB > 0)>();
   __syncthreads();
   QuadBegin<ViewA, ViewB> begin;
-  // Of 128 sums and quads of both operands, the next quads would be one register too many.
-  constexpr bool kSumsFillRegisters = Tile::kRunsN == 4 && ViewA::kAlongDepth && ViewB::kAlongDepth;
-  if constexpr (kSumsFillRegisters) {
-    int last = 0;
-    for (unsigned part = 0; part < slice.count; ++part) {
-      NEURONA_NO_UNROLL
-      for (int quad = 0; quad < kDepths / kQuad; ++quad) {
-        begin.load(view_a, view_b, quad);
-        if (quad == 0 && part > 0) begin_next(part - 1 + kStages, memory + last);
-        multiply_quad(view_a, view_b, quad, begin, sums, [](auto&) {});
-      }
-      last = stage;
-      end_part();
-    }
-  } else {
-    begin.load(view_a, view_b, 0);
-    for (unsigned part = 0; part < slice.count; ++part) {
-      NEURONA_UNROLL
-      for (int quad = 0; quad < kDepths / kQuad; quad += Tile::kGroups)
-        multiply_quad(view_a, view_b, quad, begin, sums, [&](auto& next) {
-          if (quad + Tile::kGroups < kDepths / kQuad)
-            return next.load(view_a, view_b, quad + Tile::kGroups);
-          const int last = stage;
+  begin.load(view_a, view_b, 0);
+  for (unsigned part = 0; part < slice.count; ++part) {
+    NEURONA_UNROLL
+    for (int quad = 0; quad < kQuads; ++quad)
+      multiply_quad(view_a, view_b, quad * Tile::kGroups, begin, sums, [&](auto& next) {
+        const int following = (quad + 1) % kQuads;
+        if (following == 0) {
+          filled = stage;
           end_part();
-          next.load(view_a, view_b, 0);
-          begin_next(part + kStages, memory + last);
-        });
-    }
+        }
+        next.load(view_a, view_b, following * Tile::kGroups);
+        if (following == 0) begin_a(part + kStages, memory + filled);
+        if (following == kQuadOfB) begin_b(part + kStages - (kQuadOfB > 0), memory + filled);
+      });
   }
 
   if constexpr (Tile::kGroups == 1) {
@@ -277,21 +283,22 @@ __global__ void __launch_bounds__(kProductThreads,
                                   blocks_at_once<kTileM, kTileN, kWidth, SourceA, SourceB>())
     product_kernel(ProductShape shape, ProductGrid grid, SourceA a, SourceB b,
                    ProductOutput<Target> output) {
-  using Tile = PlainTile<kTileM, kTileN>;
-  NEURONA_SHARED(Four, fours, [Tile::kStages * Tile::kPart / 4]);
+  NEURONA_DYNAMIC_SHARED(Four, fours);
   multiply_tile<kTileM, kTileN, kWidth>(blockIdx.x, fours[0].at, shape, grid, a, b, output);
 }
 
-// Launches `kernel` on a grid of tiles of tile_m x tile_n.
+// Launches `kernel` on a grid of tiles of tile_m x tile_n, with so much dynamic shared memory.
 template <typename SourceA, typename SourceB, typename Target>
 void run_product(const char* name,
                  void (*kernel)(ProductShape, ProductGrid, SourceA, SourceB, ProductOutput<Target>),
-                 const ProductGrid& grid, int64_t tile_m, int64_t tile_n, const ProductShape& shape,
-                 const SourceA& a, const SourceB& b, const Target& target) {
+                 size_t shared_bytes, const ProductGrid& grid, int64_t tile_m, int64_t tile_n,
+                 const ProductShape& shape, const SourceA& a, const SourceB& b,
+                 const Target& target) {
   const int64_t blocks = grid.tiles_m * grid.tiles_n * grid.slices * shape.batches;
   const Workspace parts(
       grid.slices == 1 ? 0 : static_cast<size_t>(blocks * tile_m * tile_n) * sizeof(float));
-  launch(name, kernel, overlapping({dim3(static_cast<unsigned>(blocks)), dim3(kProductThreads)}),
+  launch(name, kernel,
+         overlapping({dim3(static_cast<unsigned>(blocks)), dim3(kProductThreads), shared_bytes}),
          shape, grid, a, b, ProductOutput<Target>{target, parts.as<float>(), block_counters()});
 }
 
@@ -300,7 +307,7 @@ void run_product(const char* name,
 // them or where that fills the last round; the others, whose threads hold all sums, may not.
 template <int kTileM, int kTileN>
 struct PlainPlan {
-  static constexpr int kGroups = PlainTile<kTileM, kTileN>::kGroups;
+  static constexpr int kGroups = PlainTile<kTileM, kTileN, 4>::kGroups;
   ProductGrid grid;
   int64_t time;
 
@@ -343,7 +350,8 @@ template <int kTileM, int kTileN, int kWidth, typename SourceA, typename SourceB
 void plain_product_by(const char* name, const ProductShape& shape, const SourceA& a,
                       const SourceB& b, const Target& target) {
   run_product(name, product_kernel<kTileM, kTileN, kWidth, SourceA, SourceB, Target>,
-              PlainPlan<kTileM, kTileN>(shape).grid, kTileM, kTileN, shape, a, b, target);
+              PlainTile<kTileM, kTileN, kWidth>::kBytes, PlainPlan<kTileM, kTileN>(shape).grid,
+              kTileM, kTileN, shape, a, b, target);
 }
 
 inline bool takes_small_tiles(const ProductShape& shape) {

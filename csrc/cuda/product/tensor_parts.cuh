@@ -48,6 +48,7 @@ static_assert(reads_meet_all_banks<64, true>() && reads_meet_all_banks<128, true
 static_assert(reads_meet_all_banks<64, false>() && reads_meet_all_banks<128, false>());
 
 struct TensorLayout {
+  static constexpr bool kTransposes = false;
   template <int kLines, bool kDepthIsContiguous>
   __device__ static int word(int line, int depth) {
     return word_in_part<kLines, kDepthIsContiguous>(line, depth);

@@ -137,7 +137,7 @@ template <int kTile, int kWidth, typename Number, typename SourceA, typename Sou
           typename Target>
 void tensor_product_by(const char* name, const ProductShape& shape, const SourceA& a,
                        const SourceB& b, const Target& target) {
-  run_product(name, tensor_product_kernel<kTile, kWidth, Number, SourceA, SourceB, Target>,
+  run_product(name, tensor_product_kernel<kTile, kWidth, Number, SourceA, SourceB, Target>, 0,
               product_grid(shape, kTile, kTile), kTile, kTile, shape, a, b, target);
 }
 
