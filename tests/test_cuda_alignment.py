@@ -55,6 +55,17 @@ def summed(x: Any, y: Any) -> Any:
     return cuda.sum(x, 1), cuda.sum(y, 0), cuda.sum(x), *cuda.max(y, 1)
 
 
+def depthwise(x: Any, weight: Any) -> Any:
+    """Walks down the image, and a filter that has none."""
+    same, options = {"padding": 1, "groups": 8}, {"stride": 2, "padding": 1, "groups": 8}
+    return (
+        *(cuda.conv2d_forward(x, weight, **o) for o in (same, options)),
+        cuda.conv2d_backward_data(x, weight, (7, 5), **same),
+        cuda.conv2d_backward_data(x, weight, (13, 9), **options),
+        cuda.conv2d_forward(x, weight, **same, dilation=2),
+    )
+
+
 def softmax(x: Any, dy: Any) -> Any:
     y = cuda.softmax_forward(x, 1)
     return y, cuda.softmax_backward(dy, y, 1), *cuda.pointwise_loss_forward(x, dy, "mse")[:2]
@@ -64,6 +75,7 @@ CASES: dict[str, tuple[Callable[..., Any], np.ndarray, np.ndarray]] = {
     "batch_norm": (batch_norm, images(9, 7, 5, 8), images(9, 7, 5, 8)[::-1]),
     "batch_norm_of_rows": (batch_norm, normals(300, 12), normals(300, 12)[::-1]),
     "pooling": (pooled, images(2, 7, 5, 8), images(2, 7, 5, 4)),
+    "depthwise": (depthwise, images(2, 7, 5, 8), normals(8, 1, 3, 3)),
     "sums": (summed, normals(37, 200), normals(41, 64)),
     "softmax": (softmax, normals(5, 400), normals(5, 400)[::-1]),
     "rows": (lambda x, y: (cuda.add(x, y), cuda.mul(y, x)), normals(33, 64), normals(1, 64)),

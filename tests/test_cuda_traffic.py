@@ -26,7 +26,9 @@ pytestmark = pytest.mark.skipif(
 COUNT = 1 << 16  # floats
 SECTOR = 32
 # What may come on top of the bytes; of the sums of so few columns what blocks leave for each other.
-MORE = {"sum of columns": 0.1}
+# Threads of depthwise convolutions have two columns and read the two beside them too, from L1, and
+# of a band of 20 rows two more.
+MORE = {"sum of columns": 0.1, **dict.fromkeys(("depthwise", "its image", "its filters"), 0.6)}
 LITTLE = 0.01
 
 
@@ -81,6 +83,20 @@ OPS: dict[str, tuple[list[tuple[int, ...]], float, Callable[..., Any]]] = {
     "transposition": ([(256, 256)], 2, lambda o, x: o.copied(x.T, "C")),
     "to channels-last": ([(2, 32, 32, 32)], 2, lambda o, x: o.reorder(x, True)),
     "images of 3 channels": ([(4, 3, 64, 64)], 2, lambda o, x: o.reorder(x, True)),
+    "depthwise": (
+        [(1, 1280, 16, 32), (32, 1, 3, 3)], 2,
+        lambda o, x, w: o.conv2d_forward(planes(x), w, padding=1, groups=32),
+    ),
+    "its image": (
+        [(1, 1280, 16, 32), (32, 1, 3, 3)], 2,
+        lambda o, dy, w: o.conv2d_backward_data(planes(dy), w, (1280, 16), padding=1, groups=32),
+    ),
+    "its filters": (
+        [(1, 1280, 16, 32)] * 2, 2,
+        lambda o, dy, x: o.conv2d_backward_weight(
+            planes(dy), planes(x), (3, 3), padding=1, groups=32, with_bias=False
+        ),
+    ),
     "planes of 3 channels": ([(4, 64, 64, 3)], 2, lambda o, x: o.reorder(planes(x), False)),
 }  # fmt: skip
 

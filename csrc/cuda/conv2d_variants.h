@@ -63,4 +63,10 @@ void conv2d_depthwise_backward_data(const Conv2dShape& shape, const float* dy, c
 void conv2d_depthwise_backward_weight(const Conv2dShape& shape, const float* dy, const float* x,
                                       float* dw);
 
+// Of those the ones with 3, 5 or 7 taps squared and strides of 1 or 2: false for the others.
+bool conv2d_depthwise_walk_forward(const Conv2dShape& shape, const float* x, const float* weight,
+                                   const RowTarget& target);
+bool conv2d_depthwise_walk_backward_data(const Conv2dShape& shape, const float* dy,
+                                         const float* weight, const RowTarget& target);
+
 }  // namespace neurona

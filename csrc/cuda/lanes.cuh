@@ -47,12 +47,12 @@ void with_even_lanes(int64_t channels, std::initializer_list<const void*> arrays
 }
 
 template <int kCount, typename T>
-const Lanes<T, kCount>* as_lanes(const T* array) {
+__host__ __device__ const Lanes<T, kCount>* as_lanes(const T* array) {
   return reinterpret_cast<const Lanes<T, kCount>*>(array);
 }
 
 template <int kCount, typename T>
-Lanes<T, kCount>* as_lanes(T* array) {
+__host__ __device__ Lanes<T, kCount>* as_lanes(T* array) {
   return reinterpret_cast<Lanes<T, kCount>*>(array);
 }
 
