@@ -121,7 +121,7 @@ def convolution(name: str, direction: str, at: str) -> Case:
         works[label] = torch_work(shape, direction, *theirs)
     pixels = n * h * w if shape.transposed else n * p * p
     # Of one filter per channel, memory bounds the time: its row says what is moved in a second.
-    flops = 0.0 if shape.groups == c else 2.0 * pixels * k * c // shape.groups * r * r
+    flops = 0.0 if shape.groups == c > 1 else 2.0 * pixels * k * c // shape.groups * r * r
     moved = 4.0 * (x.size + dy.size + weight.size)
     note = f"cuDNN, benchmark=True, allow_tf32={torch.backends.cudnn.allow_tf32}, {dtype}"
     error = relative(ours().numpy(), exact)
