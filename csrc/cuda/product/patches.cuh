@@ -78,7 +78,7 @@ class PatchSource {
   // read. Both fit few registers, since a thread holds 8 of these, and need few instructions for
   // each tap. Below 0 places wrap around, beyond every end.
   struct Pixel {
-    const float* first = nullptr;
+    const float* first;
     unsigned h = kNowhere, w = 0;
   };
   // What a tap adds to that place, in elements with its channel: conv2d_plan.cu sees to it that 32
@@ -92,7 +92,7 @@ class PatchSource {
 
   __device__ Line line(int64_t batch, int64_t index) const {
     if constexpr (kPixelsAreLines)
-      return index < pixels_ ? pixel(index) : Pixel{};
+      return index < pixels_ ? pixel(index) : Pixel{x_};
     else
       return index < taps_ ? tap(batch, index) : Tap{};
   }
@@ -102,7 +102,8 @@ class PatchSource {
     else
       return pixel(k);
   }
-  // Whether there is such an element, and where it is if so.
+  // Whether there is such an element, and where it is if so. Otherwise the place is one that nobody
+  // reads, but no offset of a null pointer.
   __device__ bool has(const Line& line, const Step& step) const {
     return line.h + step.h < static_cast<unsigned>(height_) &&
            line.w + step.w < static_cast<unsigned>(width_);
@@ -209,7 +210,7 @@ class GradientSource {
   };
 
   __device__ Line line(int64_t, int64_t index) const {
-    if (index >= pixels_) return {};
+    if (index >= pixels_) return {dy_};
     const auto row = divide(static_cast<int>(index), by_column_),
                image = divide(row.quotient, by_row_);
     const int p = first_p_ + image.remainder, q = first_q_ + row.remainder;
