@@ -22,6 +22,8 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[int, ...], tuple[int, ...]]] = 
     "odd": (lambda o, a, b: o.gemm(a, b, trans_a=True), (1999, 67), (1999, 35)),
     "linear": (lambda o, x, w: o.linear_forward(x, w), (128, 1200), (256, 1200)),
     "narrow": (lambda o, x, w: o.linear_forward(x, w), (128, 2000), (10, 2000)),
+    "few rows": (lambda o, x, w: o.linear_forward(x, w), (3, 2100), (261, 2100)),
+    "few columns": (lambda o, x, dy: o.gemm(x, dy, trans_a=True), (2100, 260), (2100, 9)),
     "weights": (
         lambda o, x, dy: o.conv2d_backward_weight(dy, x, 5, padding=2)[0],
         (2, 3, 33, 31),

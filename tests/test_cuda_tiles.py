@@ -20,6 +20,12 @@ SHAPES = [
     (764, 700, 132), (8440, 124, 84), (1500, 1404, 68), (1500, 2804, 68),
     (763, 701, 131), (8440, 123, 81), (1499, 1403, 65),
 ]  # fmt: skip
+# Short depths: each number of them that threads hold, all and not all of them; runs of 4 columns
+# that are stored together, and others; tiles of 128 that end within the result and at its end.
+SHORT = [
+    (1500, 1404, 16), (1500, 1404, 1), (16900, 128, 4), (129, 8448, 8),
+    (1499, 1403, 15), (1501, 1405, 5), (131, 8450, 3), (17000, 17, 10),
+]  # fmt: skip
 CONVOLUTIONS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]]] = [
     ((1, 8, 70, 66), (68, 8, 3, 3), {"padding": 1}),
     ((1, 4, 130, 130), (68, 4, 3, 3), {"stride": 2, "padding": 2}),
@@ -42,7 +48,7 @@ def share(backend: Backend, cases: list[Any]) -> list[Any]:
     return cases[turn :: len(DEVICES)]
 
 
-@pytest.mark.parametrize("case", SHAPES, ids=str)
+@pytest.mark.parametrize("case", SHAPES + SHORT, ids=str)
 def test_products_of_many_tiles(device: Backend, case: tuple[int, int, int]) -> None:
     """Exact on integers, in the four storage orders."""
     m, n, k = case
@@ -57,6 +63,40 @@ def test_products_of_many_tiles(device: Backend, case: tuple[int, int, int]) -> 
             (a, b),
             what=what,
         )
+
+
+@pytest.mark.parametrize("activation", [None, "relu", "leaky_relu"])
+def test_epilogues_of_short_depths(device: Backend, activation: str | None) -> None:
+    """Bias and activation, and what is added to; in whole runs and single elements."""
+    for case, order in share(device, list(itertools.product(SHORT[3:5], ORDERS[:3]))):
+        m, n, k = case
+        rng = harness.rng_of("short", case)
+        a = harness.integers(rng, (k, m) if order[0] else (m, k))
+        b = harness.integers(rng, (n, k) if order[1] else (k, n))
+        c, bias = harness.integers(rng, (m, n)), harness.integers(rng, (n,))
+
+        def call(
+            o: Any, a: Any, b: Any, c: Any, bias: Any, order: tuple[bool, bool] = order
+        ) -> Any:
+            added = {} if activation else {"alpha": 2.0, "beta": -1.0, "c": c}
+            options = {"trans_a": order[0], "trans_b": order[1], "activation": activation}
+            return o.gemm(a, b, bias=bias, **options, **added)
+
+        what = f"gemm {case} {order}"
+        if activation == "leaky_relu":  # whose slope is no power of two
+            harness.check_linear(device, call, (a, b, c, bias), k + 2, what=what)
+        else:
+            harness.check_exact(device, call, (a, b, c, bias), what=what)
+
+
+def test_gradients_of_a_large_layer(device: Backend) -> None:
+    """Of few samples: that of the weight is as large as the weight."""
+    for n in share(device, [3, 9, 16]):
+        rng = harness.rng_of("large layer", n)
+        x, weight = harness.integers(rng, (n, 1500)), harness.integers(rng, (1412, 1500))
+        dy = harness.integers(rng, (n, 1412))
+        call = lambda o, *a: o.linear_backward(*a, rectified=True)  # noqa: E731
+        harness.check_exact(device, call, (dy, x, weight), what=f"linear_backward {n}")
 
 
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)

@@ -25,10 +25,13 @@ pytestmark = pytest.mark.skipif(
 
 COUNT = 1 << 16  # floats
 SECTOR = 32
-# What may come on top of the bytes; of the sums of so few columns what blocks leave for each other.
-# Threads of depthwise convolutions have two columns and read the two beside them too, from L1, and
-# of a band of 20 rows two more.
-MORE = {"sum of columns": 0.1, **dict.fromkeys(("depthwise", "its image", "its filters"), 0.6)}
+WIDE = (1024, 2048)
+# What may come on top of the bytes: of the sums of so few columns what blocks leave for each other;
+# of a product the few rows, or the short ones, which every block reads. Threads of depthwise
+# convolutions have two columns and read the two beside them too, from L1, and of a band of 20 rows
+# two more.
+DEPTHWISE = ("depthwise", "its image", "its filters")
+MORE = {"sum of columns": 0.1, "product": 0.08, **dict.fromkeys(DEPTHWISE, 0.6)}
 LITTLE = 0.01
 
 
@@ -82,6 +85,14 @@ OPS: dict[str, tuple[list[tuple[int, ...]], float, Callable[..., Any]]] = {
     "copy of columns": ([(128, 512)], 1, lambda o, x: o.copied(x[:, 256:], "C")),
     "transposition": ([(256, 256)], 2, lambda o, x: o.copied(x.T, "C")),
     "to channels-last": ([(2, 32, 32, 32)], 2, lambda o, x: o.reorder(x, True)),
+    "product along": ([WIDE, (1, 2048)], 1, lambda o, w, x: o.gemm(x, w, trans_b=True)),
+    "product across": ([WIDE, (1, 1024)], 1, lambda o, w, x: o.gemm(x, w)),
+    "product along of a column": ([WIDE, (2048, 1)], 1, lambda o, w, x: o.gemm(w, x)),
+    "product across of a column": ([WIDE, (1024, 1)], 1,
+                                   lambda o, w, x: o.gemm(w, x, trans_a=True)),
+    "product across of 4 rows": ([WIDE, (1024, 4)], 1,
+                                 lambda o, w, x: o.gemm(x, w, trans_a=True)),
+    "product of 4 depths": ([(1536, 4), (4, 1536)], 384, lambda o, a, b: o.gemm(a, b)),
     "images of 3 channels": ([(4, 3, 64, 64)], 2, lambda o, x: o.reorder(x, True)),
     "depthwise": (
         [(1, 1280, 16, 32), (32, 1, 3, 3)], 2,
@@ -109,7 +120,8 @@ def test_each_byte_once(name: str, sectors: Callable[..., int]) -> None:
     if name.endswith("_pool"):
         arrays = [device.reorder(array, True) for array in arrays]
     least = times * np.prod(shapes[0]) * 4 / SECTOR
-    most = (1 + MORE.get(name, LITTLE)) * least
+    more = MORE["product"] if name.startswith("product") else MORE.get(name, LITTLE)
+    most = (1 + more) * least
     assert least <= sectors(lambda: call(device, *arrays)) <= most
 
 

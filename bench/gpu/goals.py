@@ -69,6 +69,10 @@ def _tflops(own: list[dict[str, Any]], _: Results) -> float:
     return float(own[0]["flops"]) / own_us(own[0]) / 1e6
 
 
+THIN = (
+    r"gemm_(1|16)x8192x8192_(transposed_)?highest|gemm_8192x(1|16)x8192_highest|"
+    r"gemm_8192x8192x(1|16)_highest"
+)
 ANY_LAYOUT = ("torch", "torch_nhwc")
 RESNET = r"(stem7x7|res\w+)"
 ELEMENTWISE = (
@@ -100,6 +104,8 @@ GOALS = [
          ">= 2", ">= 3"),
     Goal("float32 convolution 3x3", r"res\d_3x3_forward_highest", _against(*ANY_LAYOUT), "x",
          ">= 0.7", ">= 1.0"),
+    Goal("float32 products of 1 or 16 rows, columns or depths", THIN, _share, "% of copy", ">= 85",
+         ">= 90"),
     Goal("element-wise", ELEMENTWISE, _share, "% of copy", ">= 90", ">= 95"),
     Goal("reductions", REDUCTIONS, _share, "% of copy", ">= 90", ">= 95"),
     Goal("optimizers", UPDATES, _share, "% of copy", ">= 90", ">= 95"),

@@ -33,21 +33,27 @@ def torch_operands(name: str, *arrays: np.ndarray) -> list[Any]:
     return [tensor.bfloat16() for tensor in tensors] if name == "medium" else tensors
 
 
-def gemm(m: int, n: int, k: int, name: str) -> Case:
-    """C = A B against torch.matmul at the same precision."""
+def gemm(m: int, n: int, k: int, name: str, transposed: bool = False) -> Case:
+    """C = A B against torch.matmul at the same precision; B may lie along k, as weights do."""
     import torch
 
     from neurona.backends import cuda
 
-    m, n, k = (place.size(size, 70 + i) for i, size in enumerate((m, n, k)))
-    a, b = normals(m, k), normals(n, k).T.copy()
+    # A rehearsal's matrices are large enough for the kernels of few rows, or of a short depth.
+    small, apart = (1480, 4) if k <= 16 else (740, 4) if min(m, n) <= 16 else (70, 1)
+    m, n, k = (place.size(size, small + apart * i) for i, size in enumerate((m, n, k)))
+    a, b = normals(m, k), normals(n, k)
+    if not transposed:
+        b = b.T.copy()
     ours_a, ours_b = here(a), here(b)
     theirs_a, theirs_b = torch_operands(name, a, b)
+    if transposed:
+        theirs_b = theirs_b.T
     precision(name)
     rows = np.arange(0, m, max(m // 64, 1))
-    exact = a[rows].astype(np.float64) @ b
-    got = cuda.gemm(ours_a, ours_b).numpy()[rows]
-    works = with_packed(name, lambda: cuda.gemm(ours_a, ours_b))
+    exact = a[rows].astype(np.float64) @ (b.T if transposed else b)
+    got = cuda.gemm(ours_a, ours_b, trans_b=transposed).numpy()[rows]
+    works = with_packed(name, lambda: cuda.gemm(ours_a, ours_b, trans_b=transposed))
     works["torch"] = lambda: torch.matmul(theirs_a, theirs_b)
     note = f"torch.matmul, allow_tf32={torch.backends.cuda.matmul.allow_tf32}, {theirs_a.dtype}"
     moved = 4.0 * (m * k + k * n + m * n)
@@ -57,9 +63,18 @@ def gemm(m: int, n: int, k: int, name: str) -> Case:
 for _n in (8192, 4096, 2048, 1024):
     for _precision in BOUNDS:
         row(ROWS, f"gemm_{_n}_{_precision}")(lambda n=_n, p=_precision: gemm(n, n, n, p))
-# Few rows: the matrix is read once, and nothing else counts.
+# Few rows: the matrix is read once, and nothing else counts. It lies across k, and along it; and it
+# is the left operand.
 for _m in (1, 16, 128):
     row(ROWS, f"gemm_{_m}x8192x8192_highest")(lambda m=_m: gemm(m, 8192, 8192, "highest"))
+    row(ROWS, f"gemm_{_m}x8192x8192_transposed_highest")(
+        lambda m=_m: gemm(m, 8192, 8192, "highest", transposed=True)
+    )
+for _n in (1, 16):
+    row(ROWS, f"gemm_8192x{_n}x8192_highest")(lambda n=_n: gemm(8192, n, 8192, "highest"))
+# A short depth: the result is written once.
+for _k in (1, 16):
+    row(ROWS, f"gemm_8192x8192x{_k}_highest")(lambda k=_k: gemm(8192, 8192, k, "highest"))
 
 
 def linear(direction: str, name: str) -> Case:

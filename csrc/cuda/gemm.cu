@@ -4,6 +4,8 @@
 
 #include "cuda/product/any_product.cuh"
 #include "cuda/product/epilogue.cuh"
+#include "cuda/short_product.h"
+#include "cuda/thin_product.h"
 
 namespace neurona {
 namespace {
@@ -26,6 +28,8 @@ void with_sources(const GemmShape& shape, const Matrix& a, const Matrix& b, cons
 void gemm(const GemmShape& shape, const Matrix& a, const Matrix& b, float* c, int64_t c_stride,
           const GemmEpilogue& epilogue, const float* /* packed_b is the host's */) {
   const RowTarget target{c, c_stride, 0, epilogue};
+  if (takes_short_product(shape)) return short_product(shape, a, b, target);
+  if (takes_thin_product(shape)) return thin_product(shape, a, b, target);
   with_sources(shape, a, b, [&](const auto& left, const auto& right) {
     product("gemm", {shape.m, shape.n, shape.k, 1}, left, right, target);
   });

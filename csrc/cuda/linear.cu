@@ -7,6 +7,7 @@
 #include "cuda/column_sums.cuh"
 #include "cuda/precision.h"
 #include "cuda/product/product.cuh"
+#include "cuda/thin_product.h"
 
 namespace neurona {
 namespace {
@@ -151,6 +152,9 @@ bool gradients_at_once(const LinearShape& shape, const float* dy, const float* x
   if (n == 0 || in == 0 || out == 0 || n > kMostRows ||
       product_precision() != ProductPrecision::kHighest)
     return false;
+  // Of a few rows of a large layer dx is to read the weight once, which its small tiles would not
+  // do in the least time.
+  if (to.dx && takes_thin_product({n, in, out})) return false;
   return gradients_at_once<kSmallestPlainTile>(shape, dy, x, weight, rectified, to) ||
          gradients_at_once<kSmallPlainTile>(shape, dy, x, weight, rectified, to);
 }

@@ -8,6 +8,7 @@
 #include "cuda/device.h"
 #include "cuda/divisor.cuh"
 #include "cuda/product/product.cuh"
+#include "cuda/ptx/global.cuh"
 
 namespace neurona {
 
@@ -24,20 +25,20 @@ __device__ inline void elements_or_zeros(const Source& source, const typename So
   const bool is_there = source.has(line, step);
   if constexpr (kWidth == 4) {
     float4 four = make_float4(0, 0, 0, 0);
-    if (is_there) four = *reinterpret_cast<const float4*>(source.place(line, step));
+    if (is_there) four = load_global(reinterpret_cast<const float4*>(source.place(line, step)));
     elements[0] = four.x;
     elements[1] = four.y;
     elements[2] = four.z;
     elements[3] = four.w;
   } else if constexpr (kWidth == 2) {
     float2 two = make_float2(0, 0);
-    if (is_there) two = *reinterpret_cast<const float2*>(source.place(line, step));
+    if (is_there) two = load_global(reinterpret_cast<const float2*>(source.place(line, step)));
     elements[0] = two.x;
     elements[1] = two.y;
   } else {
     static_assert(kWidth == 1);
     elements[0] = 0;
-    if (is_there) elements[0] = *source.place(line, step);
+    if (is_there) elements[0] = load_global(source.place(line, step));
   }
 }
 

@@ -88,10 +88,12 @@ __device__ inline void add_part(Run<4>& sum, const float4& part, bool is_first) 
 // reference), to those of other slices. True in the block that is last: its sums are then those of
 // all slices, added in their order, whoever came last. `parts` holds them as [tile][slice][four]
 // [thread], so that neighbouring threads write neighbours; `counters` has one for each tile;
-// `word` is shared memory that is free behind a barrier.
+// `word` is shared memory that is free behind a barrier. A thread that has nothing of the tile says
+// so.
 template <int kFours, typename Sums>
 __device__ inline bool add_slices(float* parts, const BlockPlace& place, const ProductGrid& grid,
-                                  unsigned* counters, void* word, const Sums& sums) {
+                                  unsigned* counters, void* word, const Sums& sums,
+                                  bool has_sums = true) {
   // 16 loads are under way at once: each batch of them costs the latency of L2.
   constexpr int kTogether = 16 / kFours;
   constexpr int64_t kPart = kFours * 4 * kProductThreads;
@@ -100,12 +102,15 @@ __device__ inline bool add_slices(float* parts, const BlockPlace& place, const P
   const auto four_of = [&](int64_t slice, int i) {
     return reinterpret_cast<float4*>(first + slice * kPart + i * 4 * kProductThreads);
   };
-  NEURONA_UNROLL
-  for (int i = 0; i < kFours; ++i)
-    store_together(reinterpret_cast<float*>(four_of(place.slice, i)), sums(i));
+  if (has_sums) {
+    NEURONA_UNROLL
+    for (int i = 0; i < kFours; ++i)
+      store_together(reinterpret_cast<float*>(four_of(place.slice, i)), sums(i));
+  }
   if (!is_last_block(counters + tile, static_cast<unsigned>(grid.slices),
                      static_cast<unsigned*>(word)))
     return false;
+  if (!has_sums) return true;
   for (int64_t slice = 0; slice < grid.slices; slice += kTogether) {
     float4 held[kTogether][kFours];
     NEURONA_UNROLL
