@@ -1,4 +1,4 @@
-"""Softmax and the losses of classes for rows of every length that csrc/cuda/line.cuh shares out in
+"""Softmax and the losses of classes for rows of every length that csrc/cuda/common/line.cuh shares out in
 a way of its own: a thread to a row in shared memory, parts of a warp, warps, and blocks.
 """
 

@@ -7,8 +7,8 @@
 
 #include "bindings/array.h"
 #include "bindings/device.h"
-#include "cuda/device_memory.h"
-#include "cuda/streams.h"
+#include "cuda/platform/device_memory.h"
+#include "cuda/platform/streams.h"
 
 namespace neurona {
 namespace {

@@ -1,7 +1,7 @@
 // Arrays of _cuda lie in the device's memory. To Python they are NumPy arrays whose elements nobody
 // on the host may read: shape, strides and dtype are NumPy's business, the bytes are not. They are
 // never handed to users as they are.
-#include "cuda/device_memory.h"
+#include "cuda/platform/device_memory.h"
 
 #include <cstring>
 #include <string>

@@ -11,7 +11,7 @@
 #include "bindings/device.h"
 #include "bindings/dlpack_abi.h"
 #include "bindings/memory.h"
-#include "cuda/streams.h"
+#include "cuda/platform/streams.h"
 
 namespace neurona {
 namespace {

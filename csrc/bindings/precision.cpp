@@ -1,5 +1,5 @@
 // How exactly the device computes products.
-#include "cuda/capability.h"
+#include "cuda/platform/capability.h"
 #include "cuda/packed_memory.h"
 #include "cuda/precision.h"
 

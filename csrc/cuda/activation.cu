@@ -15,8 +15,8 @@
 // Outputs are overwritten. The comparisons are written so that NaN passes through.
 #include "ops/activation.h"
 
-#include "cuda/log1p.cuh"
-#include "cuda/map.cuh"
+#include "cuda/common/log1p.cuh"
+#include "cuda/common/map.cuh"
 
 namespace neurona {
 namespace {

@@ -5,8 +5,8 @@
 // A thread computes a place once for all channels of its image.
 #include "ops/affine.h"
 
-#include "cuda/flag.cuh"
-#include "cuda/places.cuh"
+#include "cuda/common/flag.cuh"
+#include "cuda/common/places.cuh"
 
 namespace neurona {
 namespace {

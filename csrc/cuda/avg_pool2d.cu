@@ -10,8 +10,8 @@
 
 #include <algorithm>
 
-#include "cuda/lanes.cuh"
-#include "cuda/places.cuh"
+#include "cuda/common/lanes.cuh"
+#include "cuda/common/places.cuh"
 
 namespace neurona {
 namespace {

@@ -7,12 +7,12 @@
 #include <vector>
 
 #include "core/batch_norm_rules.h"
-#include "cuda/block_sum.cuh"
-#include "cuda/device_memory.h"
-#include "cuda/divisor.cuh"
-#include "cuda/lanes.cuh"
-#include "cuda/moments.cuh"
-#include "cuda/wide_rows.cuh"
+#include "cuda/common/block_sum.cuh"
+#include "cuda/platform/device_memory.h"
+#include "cuda/common/divisor.cuh"
+#include "cuda/common/lanes.cuh"
+#include "cuda/common/moments.cuh"
+#include "cuda/common/wide_rows.cuh"
 
 namespace neurona {
 namespace {

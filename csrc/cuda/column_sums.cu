@@ -3,9 +3,9 @@
 // every so many rows. The last block of some columns adds the stretches in order.
 #include <algorithm>
 
-#include "cuda/column_sums.cuh"
-#include "cuda/device_memory.h"
-#include "cuda/last_block.cuh"
+#include "cuda/common/column_sums.cuh"
+#include "cuda/platform/device_memory.h"
+#include "cuda/common/last_block.cuh"
 #include "ops/gemm.h"
 
 namespace neurona {

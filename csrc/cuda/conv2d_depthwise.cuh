@@ -5,9 +5,9 @@
 
 #include "core/conv2d_shape.h"
 #include "cuda/device.h"
-#include "cuda/divisor.cuh"
-#include "cuda/lanes.cuh"
-#include "cuda/places.cuh"
+#include "cuda/common/divisor.cuh"
+#include "cuda/common/lanes.cuh"
+#include "cuda/common/places.cuh"
 
 namespace neurona {
 
@@ -31,6 +31,7 @@ struct ChannelTiles {
   int channels, tiles, lanes, across;  // `across` times `lanes` threads of a block have work
   Divisor by_tiles, by_lanes;
 
+  ChannelTiles() = default;
   ChannelTiles(int64_t channel_count, int of_thread, int threads)
       : channels(static_cast<int>(channel_count)) {
     const int64_t groups = divide_up(channel_count, of_thread);

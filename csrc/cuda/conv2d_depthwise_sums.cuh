@@ -4,7 +4,7 @@
 #pragma once
 
 #include "cuda/conv2d_depthwise.cuh"
-#include "cuda/last_block.cuh"
+#include "cuda/common/last_block.cuh"
 
 namespace neurona {
 

@@ -240,7 +240,8 @@ template <int kLanes>
 Walk walk(const Conv2dShape& shape, const float* image, const float* weight, bool is_gradient) {
   const auto h = static_cast<int>(shape.h), w = static_cast<int>(shape.w),
              p = static_cast<int>(shape.p), q = static_cast<int>(shape.q);
-  Walk it{ChannelTiles(shape.c, kLanes, kThreads)};
+  Walk it{};
+  it.tiles = ChannelTiles(shape.c, kLanes, kThreads);
   it.image = image, it.weight = weight;
   it.height = is_gradient ? p : h, it.width = is_gradient ? q : w;
   it.rows = is_gradient ? h : p, it.columns = is_gradient ? w : q;

@@ -12,7 +12,7 @@
 #include "cuda/conv2d_depthwise.cuh"
 #include "cuda/conv2d_depthwise_sums.cuh"
 #include "cuda/conv2d_variants.h"
-#include "cuda/device_memory.h"
+#include "cuda/platform/device_memory.h"
 
 namespace neurona {
 namespace {

@@ -6,9 +6,9 @@
 
 #include "cuda/conv2d_targets.cuh"
 #include "cuda/conv2d_variants.h"
-#include "cuda/device_memory.h"
-#include "cuda/filter_slices.cuh"
-#include "cuda/last_block.cuh"
+#include "cuda/platform/device_memory.h"
+#include "cuda/common/filter_slices.cuh"
+#include "cuda/common/last_block.cuh"
 #include "cuda/precision.h"
 #include "cuda/product/narrow_product.cuh"
 #include "cuda/product/patches.cuh"

@@ -13,10 +13,10 @@
 #include <optional>
 
 #include "cuda/conv2d_windows.cuh"
-#include "cuda/device_memory.h"
-#include "cuda/divisor.cuh"
-#include "cuda/filter_slices.cuh"
-#include "cuda/last_block.cuh"
+#include "cuda/platform/device_memory.h"
+#include "cuda/common/divisor.cuh"
+#include "cuda/common/filter_slices.cuh"
+#include "cuda/common/last_block.cuh"
 #include "cuda/ptx/cp_async.cuh"
 
 namespace neurona {

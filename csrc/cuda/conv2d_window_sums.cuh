@@ -12,7 +12,7 @@
 #include <optional>
 
 #include "cuda/conv2d_windows.cuh"
-#include "cuda/divisor.cuh"
+#include "cuda/common/divisor.cuh"
 #include "cuda/product/epilogue.cuh"
 #include "cuda/product/slices.cuh"
 

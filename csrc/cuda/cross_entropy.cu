@@ -10,7 +10,7 @@
 // class is ignored get zeros.
 #include "ops/cross_entropy.h"
 
-#include "cuda/class_loss.cuh"
+#include "cuda/common/class_loss.cuh"
 
 namespace neurona {
 namespace {

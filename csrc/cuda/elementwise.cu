@@ -6,8 +6,8 @@
 #include <algorithm>
 
 #include "cuda/axes.h"
-#include "cuda/lanes.cuh"
-#include "cuda/map.cuh"
+#include "cuda/common/lanes.cuh"
+#include "cuda/common/map.cuh"
 
 namespace neurona {
 namespace {

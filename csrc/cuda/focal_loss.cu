@@ -8,7 +8,7 @@
 // get zeros.
 #include "ops/focal_loss.h"
 
-#include "cuda/class_loss.cuh"
+#include "cuda/common/class_loss.cuh"
 
 namespace neurona {
 namespace {

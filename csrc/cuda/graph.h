@@ -17,8 +17,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "cuda/device_memory.h"
-#include "cuda/playback.h"
+#include "cuda/platform/device_memory.h"
+#include "cuda/platform/playback.h"
 
 namespace neurona {
 

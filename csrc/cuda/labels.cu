@@ -1,4 +1,4 @@
-#include "cuda/labels.cuh"
+#include "cuda/common/labels.cuh"
 
 #include <cstring>
 

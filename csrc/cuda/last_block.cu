@@ -1,6 +1,6 @@
-#include "cuda/last_block.cuh"
+#include "cuda/common/last_block.cuh"
 
-#include "cuda/device_memory.h"
+#include "cuda/platform/device_memory.h"
 #include "cuda/graph.h"
 
 namespace neurona {

@@ -4,7 +4,7 @@
 // sum 8 columns of dy.
 #include "ops/linear.h"
 
-#include "cuda/column_sums.cuh"
+#include "cuda/common/column_sums.cuh"
 #include "cuda/precision.h"
 #include "cuda/product/product.cuh"
 #include "cuda/thin_product.h"

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "cuda/device_memory.h"
+#include "cuda/platform/device_memory.h"
 
 namespace neurona {
 

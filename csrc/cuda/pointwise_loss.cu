@@ -10,8 +10,8 @@
 #include <algorithm>
 #include <initializer_list>
 
-#include "cuda/log1p.cuh"
-#include "cuda/total.cuh"
+#include "cuda/common/log1p.cuh"
+#include "cuda/common/total.cuh"
 
 namespace neurona {
 namespace {

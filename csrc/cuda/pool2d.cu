@@ -4,8 +4,8 @@
 //   offsets[p, q] = r S + s of the first winner; NaN wins
 #include "ops/pool2d.h"
 
-#include "cuda/device_memory.h"
-#include "cuda/lanes.cuh"
+#include "cuda/platform/device_memory.h"
+#include "cuda/common/lanes.cuh"
 #include "cuda/pool2d_windows.cuh"
 
 namespace neurona {

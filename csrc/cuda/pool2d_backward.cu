@@ -8,7 +8,7 @@
 // of a window looks whether it is right.
 #include <type_traits>
 
-#include "cuda/lanes.cuh"
+#include "cuda/common/lanes.cuh"
 #include "cuda/pool2d_windows.cuh"
 #include "ops/pool2d.h"
 

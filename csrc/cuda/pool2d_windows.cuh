@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "cuda/late_check.cuh"
-#include "cuda/places.cuh"
+#include "cuda/common/late_check.cuh"
+#include "cuda/common/places.cuh"
 #include "ops/pool2d.h"
 
 namespace neurona {

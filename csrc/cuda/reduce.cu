@@ -12,7 +12,7 @@
 #include <cmath>
 
 #include "cuda/axes.h"
-#include "cuda/device_memory.h"
+#include "cuda/platform/device_memory.h"
 
 namespace neurona {
 namespace {

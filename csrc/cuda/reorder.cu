@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "cuda/device.h"
-#include "cuda/divisor.cuh"
+#include "cuda/common/divisor.cuh"
 
 namespace neurona {
 namespace {

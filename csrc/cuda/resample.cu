@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "cuda/device_memory.h"
-#include "cuda/lanes.cuh"
-#include "cuda/places.cuh"
+#include "cuda/platform/device_memory.h"
+#include "cuda/common/lanes.cuh"
+#include "cuda/common/places.cuh"
 
 namespace neurona {
 namespace {

@@ -5,7 +5,7 @@
 // does not. Outputs are overwritten.
 #include "ops/softmax.h"
 
-#include "cuda/line.cuh"
+#include "cuda/common/line.cuh"
 
 namespace neurona {
 namespace {

@@ -2,7 +2,7 @@
 // batch waits for a thread that waits for a result. Nothing is reserved before it is needed.
 #pragma once
 
-#include "cuda/pinned_buffer.h"
+#include "cuda/platform/pinned_buffer.h"
 #include "cuda/staging_ring.h"
 
 namespace neurona {

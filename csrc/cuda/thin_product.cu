@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "cuda/device_memory.h"
+#include "cuda/platform/device_memory.h"
 #include "cuda/precision.h"
 #include "cuda/product/slices.cuh"
 #include "cuda/product/thin_across.cuh"

@@ -6,9 +6,9 @@
 
 #include <limits>
 
-#include "cuda/flag.cuh"
-#include "cuda/lanes.cuh"
-#include "cuda/places.cuh"
+#include "cuda/common/flag.cuh"
+#include "cuda/common/lanes.cuh"
+#include "cuda/common/places.cuh"
 
 namespace neurona {
 namespace {

@@ -13,10 +13,10 @@
 
 #include "bindings/device.h"
 #include "cuda/device.h"
-#include "cuda/device_memory.h"
+#include "cuda/platform/device_memory.h"
 #include "cuda/emulation/poison.h"
 #include "cuda/graph.h"
-#include "cuda/pinned_buffer.h"
+#include "cuda/platform/pinned_buffer.h"
 #include "cuda/staging_ring.h"
 #include "planted_copies.cuh"
 #include "planted_hopper.h"

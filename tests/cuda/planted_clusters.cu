@@ -4,7 +4,7 @@
 // y[block, line] = sum over depth of x[cluster, line, depth]. Both blocks of a cluster need all of
 // its 64 lines: each loads 32 of them for both, steps of 32 elements into a ring of two stages. One
 // warp orders them, two sum them.
-#include "cuda/device_memory.h"
+#include "cuda/platform/device_memory.h"
 #include "cuda/ptx/cluster.cuh"
 #include "cuda/ptx/tensor_load.cuh"
 #include "planted_hopper.h"

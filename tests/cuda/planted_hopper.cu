@@ -5,7 +5,7 @@
 // elements into a ring of two stages, the other multiplies them, as packed_product.cuh does.
 #include "planted_hopper.h"
 
-#include "cuda/device_memory.h"
+#include "cuda/platform/device_memory.h"
 #include "cuda/ptx/tensor_load.cuh"
 #include "cuda/ptx/wgmma.cuh"
 

@@ -6,7 +6,7 @@
 // warpgroup multiplies them.
 #include <cstring>
 
-#include "cuda/device_memory.h"
+#include "cuda/platform/device_memory.h"
 #include "cuda/ptx/mma.cuh"
 #include "cuda/ptx/tensor_load.cuh"
 #include "cuda/ptx/wgmma.cuh"

@@ -2,7 +2,7 @@
 
 #include <atomic>
 
-#include "cuda/capability.h"
+#include "cuda/platform/capability.h"
 
 namespace neurona::emulation {
 namespace {

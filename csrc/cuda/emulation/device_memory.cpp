@@ -14,7 +14,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "cuda/device_memory.h"
+#include "cuda/platform/device_memory.h"
 #include "cuda/emulation/engine.h"
 #include "cuda/emulation/late_copies.h"
 #include "cuda/emulation/poison.h"

@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "cuda/capability.h"
+#include "cuda/platform/capability.h"
 #include "cuda/emulation/block.h"
 #include "cuda/emulation/capability.h"
 #include "cuda/emulation/cluster.h"

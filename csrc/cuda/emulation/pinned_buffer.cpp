@@ -1,11 +1,11 @@
-#include "cuda/pinned_buffer.h"
+#include "cuda/platform/pinned_buffer.h"
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 
-#include "cuda/device_memory.h"
+#include "cuda/platform/device_memory.h"
 #include "cuda/emulation/late_copies.h"
 #include "cuda/emulation/poison.h"
 

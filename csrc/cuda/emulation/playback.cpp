@@ -1,5 +1,5 @@
 // The emulated graph: the calls of a step, with their arguments, in their order.
-#include "cuda/playback.h"
+#include "cuda/platform/playback.h"
 
 #include <stdexcept>
 #include <utility>

@@ -1,6 +1,6 @@
-#include "cuda/streams.h"
+#include "cuda/platform/streams.h"
 
-#include "cuda/device_memory.h"
+#include "cuda/platform/device_memory.h"
 #include "cuda/emulation/late_copies.h"
 
 namespace neurona {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cuda/emulation/engine.h"
-#include "cuda/tensor_map.h"
+#include "cuda/platform/tensor_map.h"
 
 namespace neurona::emulation {
 

@@ -2,11 +2,11 @@
 // them, whatever their storage order was: matrices of lines along the depth, one for each batch.
 #pragma once
 
-#include "cuda/divisor.cuh"
+#include "cuda/common/divisor.cuh"
 #include "cuda/packed_memory.h"
 #include "cuda/product/product.cuh"
 #include "cuda/ptx/mma.cuh"
-#include "cuda/tensor_map.h"
+#include "cuda/platform/tensor_map.h"
 
 namespace neurona {
 

@@ -3,7 +3,7 @@
 // R, S), which it is contiguous in, and written along the lines, by way of shared memory.
 #pragma once
 
-#include "cuda/divisor.cuh"
+#include "cuda/common/divisor.cuh"
 #include "cuda/product/pack.cuh"
 
 namespace neurona {

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "cuda/divisor.cuh"
+#include "cuda/common/divisor.cuh"
 #include "cuda/product/packed_product.cuh"
 
 namespace neurona {

@@ -26,7 +26,7 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "cuda/capability.h"
+#include "cuda/platform/capability.h"
 #include "cuda/product/packed_cluster.cuh"
 #include "cuda/product/packed_store.cuh"
 #include "cuda/product/product.cuh"

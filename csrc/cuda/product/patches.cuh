@@ -6,7 +6,7 @@
 
 #include "core/conv2d_shape.h"
 #include "cuda/device.h"
-#include "cuda/divisor.cuh"
+#include "cuda/common/divisor.cuh"
 #include "cuda/product/product.cuh"
 #include "cuda/ptx/global.cuh"
 

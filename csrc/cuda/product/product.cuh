@@ -47,7 +47,7 @@
 #include <algorithm>
 
 #include "cuda/device.h"
-#include "cuda/device_memory.h"
+#include "cuda/platform/device_memory.h"
 #include "cuda/product/dense_source.cuh"
 #include "cuda/product/part_copier.cuh"
 #include "cuda/product/plain_parts.cuh"

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "cuda/device.h"
-#include "cuda/last_block.cuh"
+#include "cuda/common/last_block.cuh"
 #include "cuda/product/epilogue.cuh"
 #include "cuda/product/product_grid.cuh"
 

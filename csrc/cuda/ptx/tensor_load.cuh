@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cuda/ptx/barrier.cuh"
-#include "cuda/tensor_map.h"
+#include "cuda/platform/tensor_map.h"
 
 #if !defined(__CUDACC__)
 #include "cuda/emulation/tensor_map.h"

@@ -1,4 +1,4 @@
-#include "cuda/capability.h"
+#include "cuda/platform/capability.h"
 
 #include "cuda/device.h"
 #include "cuda/runtime/check.h"

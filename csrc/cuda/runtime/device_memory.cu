@@ -1,7 +1,7 @@
 // Memory of a GPU. cudaMalloc and cudaFree wait for the device, so blocks that are freed are kept
 // for the next of their size: all work is on one stream, so whoever gets the block next comes after
 // whoever had it.
-#include "cuda/device_memory.h"
+#include "cuda/platform/device_memory.h"
 
 #include <cstring>
 #include <map>

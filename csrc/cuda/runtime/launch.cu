@@ -4,7 +4,7 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "cuda/capability.h"
+#include "cuda/platform/capability.h"
 #include "cuda/device.h"
 #include "cuda/runtime/check.h"
 #include "cuda/runtime/captured_kernel.h"

@@ -1,4 +1,4 @@
-#include "cuda/pinned_buffer.h"
+#include "cuda/platform/pinned_buffer.h"
 
 #include <new>
 

@@ -1,6 +1,6 @@
 // A step as a CUDA graph. It is captured on a stream of its own, so that what other threads enqueue
 // meanwhile is no part of it, and launched on that of all work.
-#include "cuda/playback.h"
+#include "cuda/platform/playback.h"
 
 #include "cuda/device.h"
 #include "cuda/runtime/captured_kernel.h"

@@ -1,4 +1,4 @@
-#include "cuda/streams.h"
+#include "cuda/platform/streams.h"
 
 #include <mutex>
 

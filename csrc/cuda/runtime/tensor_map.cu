@@ -1,6 +1,6 @@
 // cuTensorMapEncodeTiled is a function of the driver, which is asked for it: the extension is not
 // linked with the driver's library, so that it loads where there is none.
-#include "cuda/tensor_map.h"
+#include "cuda/platform/tensor_map.h"
 
 #include <cuda.h>
 

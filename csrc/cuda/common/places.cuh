@@ -2,7 +2,7 @@
 // its number in memory.
 #pragma once
 
-#include "cuda/divisor.cuh"
+#include "cuda/common/divisor.cuh"
 
 namespace neurona {
 

@@ -4,7 +4,7 @@
 
 #include <optional>
 
-#include "cuda/late_check.cuh"
+#include "cuda/common/late_check.cuh"
 #include "ops/labels.h"
 
 namespace neurona {

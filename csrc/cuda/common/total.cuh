@@ -2,10 +2,10 @@
 // what those found.
 #pragma once
 
-#include "cuda/block_sum.cuh"
+#include "cuda/common/block_sum.cuh"
 #include "cuda/device.h"
-#include "cuda/device_memory.h"
-#include "cuda/last_block.cuh"
+#include "cuda/platform/device_memory.h"
+#include "cuda/common/last_block.cuh"
 
 namespace neurona {
 

@@ -1,9 +1,9 @@
 // What the losses of logits (N, C) against classes share.
 #pragma once
 
-#include "cuda/labels.cuh"
-#include "cuda/line.cuh"
-#include "cuda/total.cuh"
+#include "cuda/common/labels.cuh"
+#include "cuda/common/line.cuh"
+#include "cuda/common/total.cuh"
 #include "ops/cross_entropy.h"
 
 namespace neurona {

@@ -12,7 +12,7 @@
 
 #include "core/axis_view.h"
 #include "cuda/device.h"
-#include "cuda/staged_rows.cuh"
+#include "cuda/common/staged_rows.cuh"
 
 namespace neurona {
 

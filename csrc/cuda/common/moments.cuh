@@ -1,7 +1,7 @@
 // Mean and sum of squared deviations.
 #pragma once
 
-#include "cuda/wide_rows.cuh"
+#include "cuda/common/wide_rows.cuh"
 
 namespace neurona {
 

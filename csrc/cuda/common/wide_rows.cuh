@@ -7,7 +7,7 @@
 #include <initializer_list>
 
 #include "cuda/device.h"
-#include "cuda/lanes.cuh"
+#include "cuda/common/lanes.cuh"
 
 namespace neurona {
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cuda/device.h"
-#include "cuda/device_memory.h"
+#include "cuda/platform/device_memory.h"
 
 namespace neurona {
 
