@@ -1,5 +1,5 @@
-"""Softmax and the losses of classes for rows of every length that csrc/cuda/common/line.cuh shares out in
-a way of its own: a thread to a row in shared memory, parts of a warp, warps, and blocks.
+"""Softmax and the losses of classes for rows of every length that csrc/cuda/common/line.cuh shares
+out in a way of its own: a thread to a row in shared memory, parts of a warp, warps, and blocks.
 """
 
 from __future__ import annotations
