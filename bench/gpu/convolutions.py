@@ -136,6 +136,37 @@ for _name, _shape in CONVOLUTIONS.items():
             )
 
 
+@row(ROWS, "lenet_c2_backward_highest")
+def gradients_at_once() -> Case:
+    """All gradients of a small layer, which are one launch."""
+    import torch
+
+    from neurona.backends import cuda
+
+    shape = small(CONVOLUTIONS["lenet_c2"])
+    n, c, h, w, k, r = shape[:6]
+    x, dy, weight = images(n, c, h, w), images(n, k, h - r + 1, w - r + 1), normals(k, c, r, r)
+    ours = [here(v) for v in (dy, x, weight)]
+    precision("highest")
+
+    def theirs(dtype: Any, form: Any) -> Work:
+        arrays = [torch_here(v).to(dtype).to(memory_format=form) for v in (dy, x, weight)]
+        pair = [1, 1], [0, 0], [1, 1], False, [0, 0], 1
+        return lambda: torch.ops.aten.convolution_backward(*arrays, [k], *pair, (True,) * 3)
+
+    plain = torch.contiguous_format
+    exact = [on_host(gradient) for gradient in theirs(torch.float64, plain)()]
+    got = [gradient.numpy() for gradient in cuda.conv2d_backward(*ours)]
+    error = max(map(relative, got, exact))
+    works = {
+        "neurona": lambda: cuda.conv2d_backward(*ours),
+        "torch": theirs(torch.float32, plain),
+        "torch_nhwc": theirs(torch.float32, torch.channels_last),
+    }
+    moved = 4.0 * (2 * x.size + dy.size + 2 * weight.size + k)
+    return Case(works, 4.0 * dy.size * c * r * r, moved, error, 1e-5)
+
+
 def with_bias_and_relu(name: str, at: str) -> Case:
     """The whole op of a layer, as PyTorch has it by default and channels-last."""
     import torch
